@@ -1,1 +1,19 @@
+//! The types that cross a wire between the browser, the Worker, its Durable Objects and the
+//! agent-server, and the rules for what may cross it.
+//!
+//! This crate knows nothing of Workers, of tokio or of a clock. Everything that comes from outside
+//! goes through one of its `parse` functions, which answer with a [`Problem`] that a person can act
+//! on.
 
+pub mod client;
+pub mod event;
+pub mod id;
+pub mod options;
+pub mod problem;
+pub mod sandbox;
+
+pub use client::ClientMessage;
+pub use event::{Event, EventBody, Outcome, TurnState};
+pub use id::{SessionId, TurnId};
+pub use options::{ClaudeCodeOptions, PermissionMode, Turn};
+pub use problem::{Problem, ProblemKind};

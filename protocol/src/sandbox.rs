@@ -1,0 +1,112 @@
+//! What the session says to the agent-server in its sandbox, and hears from it.
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /` | [`Health`] |
+//! | `POST /turns` with a [`TurnRequest`] | the turn's [`Record`]s as NDJSON, from the first |
+//! | `GET /turns/{turn_id}?after=N` | the same from `n > N`; 404 where the turn is not known any more |
+//! | `POST /interrupt` with an [`InterruptRequest`] | 204 once the turn has ended or will not start |
+//! | `POST /acknowledge` with an [`Acknowledge`] | 204; the records up to `n` may be forgotten |
+//! | `POST /` with ClaudeCodeOptions | a turn beside the session's log: Claude Code's own messages |
+//!
+//! A stream of records ends with one that has an `end`. One without it was cut: the session asks
+//! again with the last `n` it has stored.
+//!
+//! A new Worker meets agent-servers of the image before it, so fields are only ever added, and
+//! [`PROTOCOL`] counts up where that is not enough.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::event::{EventBody, Outcome, Usage};
+use crate::options::Turn;
+use crate::{SessionId, TurnId};
+
+/// The version of this protocol.
+pub const PROTOCOL: u32 = 1;
+
+/// The port that the agent-server listens on in a container.
+pub const PORT: u16 = 3000;
+
+/// Seconds of silence after which the agent-server sends a [`Record`] without content, so that the
+/// other end can tell a slow turn from a dead link.
+pub const HEARTBEAT_SECONDS: u64 = 5;
+
+/// Bytes of one record as a line of NDJSON. More is an error of the agent-server's.
+pub const MAX_RECORD: usize = 2 * crate::event::MAX_EVENT;
+
+/// Starts a turn. Sent again with the same `turn_id`, it attaches to the turn that runs. A turn with
+/// a higher id ends one that still runs; one with a lower id than the last is refused (409): it is an
+/// echo of a turn that the session has given up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnRequest {
+    pub protocol: u32,
+    pub session_id: SessionId,
+    pub turn_id: TurnId,
+    pub turn: Turn,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InterruptRequest {
+    pub turn_id: TurnId,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Acknowledge {
+    pub turn_id: TurnId,
+    pub n: u64,
+}
+
+/// One line of a turn's stream.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts from 1 within the turn; 0 for a heartbeat, which is not kept.
+    pub n: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventBody>,
+    /// The message of Claude Code's that the events were made from, as it came, where it was asked
+    /// for (`?messages=true`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Box<RawValue>>,
+    /// Claude Code's name for the conversation, where it is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claude_session_id: Option<String>,
+    /// The last record of a turn says how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<TurnEnd>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnEnd {
+    pub outcome: Outcome,
+    /// One sentence for a person.
+    pub content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What the agent-server says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// `healthy` as soon as it listens.
+    pub status: String,
+    pub protocol: u32,
+    pub version: String,
+    pub uptime_ms: u64,
+    pub agent: AgentState,
+    /// The turn that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn_id: Option<TurnId>,
+}
+
+/// The state of the kept `claude` process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    Starting,
+    Ready,
+    Busy,
+    Stopped,
+}
