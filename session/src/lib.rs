@@ -1,1 +1,115 @@
+//! What a session is, without storage, sockets or a clock.
+//!
+//! A [`Session`] takes an [`Input`] and answers with a [`Step`]: the events to write to its log, and
+//! the [`Effect`]s to carry out once they are written. Whoever holds it writes both the events and
+//! the changed [`State`] before anything else happens, so that what was seen is what is stored.
+//!
+//! ```text
+//!             message            start             first record            last record
+//!   (nothing) ───────► queued ─────────► starting ──────────────► running ─────────────► ended
+//!                         └── interrupt ──┴──────── interrupt, lost ─┴───────────────────► ended
+//! ```
+//!
+//! A turn ends exactly once, with one `status` event of state `ended`, and nothing of it comes after.
 
+mod step;
+
+#[cfg(test)]
+mod simulation;
+
+pub use step::{Effect, Input, Step};
+
+use std::collections::VecDeque;
+
+use protocol::{SessionId, TurnId, TurnState};
+use serde::{Deserialize, Serialize};
+
+/// Turns that may wait while one runs.
+pub const MAX_QUEUE: usize = 100;
+
+/// A session as its object keeps it in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    pub id: SessionId,
+    pub state: State,
+    pub position: Position,
+}
+
+/// What changes rarely, and is stored as a whole whenever it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The ordinal of the turn that was accepted last.
+    pub last_turn: u64,
+    pub current: Option<Current>,
+    /// The turns that wait, in their order.
+    pub queue: VecDeque<TurnId>,
+    /// The model chosen last; none: the deployment's default.
+    pub model: Option<String>,
+    /// Claude Code's name for the conversation in the sandbox.
+    pub claude_session_id: Option<String>,
+}
+
+/// The turn that is starting or running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Current {
+    pub id: TurnId,
+    pub phase: Phase,
+    /// Somebody asked to stop it.
+    pub interrupted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Nothing has come from the agent yet.
+    Starting,
+    Running,
+}
+
+/// How far the log and the agent's stream have come: changes with every event, and is found again
+/// from the log's last entry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// `seq` of the last event.
+    pub seq: u64,
+    /// `n` of the last record that was taken from the agent in the current turn.
+    pub n: u64,
+}
+
+impl Session {
+    pub fn new(id: SessionId) -> Self {
+        Self {
+            id,
+            state: State::default(),
+            position: Position::default(),
+        }
+    }
+
+    /// The state that a client is shown.
+    pub fn turn_state(&self) -> TurnState {
+        match &self.state.current {
+            Some(Current {
+                phase: Phase::Starting,
+                ..
+            }) => TurnState::Starting,
+            Some(Current {
+                phase: Phase::Running,
+                ..
+            }) => TurnState::Running,
+            None => TurnState::Idle,
+        }
+    }
+
+    /// What to do with a turn that is under way, after this object has lost its hold on it (it was
+    /// evicted, or its connection broke).
+    pub fn reattach(&self) -> Option<Effect> {
+        let current = self.state.current.as_ref()?;
+        Some(match current.phase {
+            Phase::Starting => Effect::Start { turn: current.id },
+            Phase::Running => Effect::Attach {
+                turn: current.id,
+                after: self.position.n,
+            },
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! One step of a session: an input in, events and effects out.
+
+use protocol::event::{Status, TurnState};
+use protocol::sandbox::{Record, TurnEnd};
+use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnId};
+
+use crate::{Current, MAX_QUEUE, Phase, Session};
+
+/// What happens to a session.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Somebody says something. A message that the session has already is not given to it again.
+    Message {
+        /// Unique within the session.
+        id: String,
+        content: String,
+        model: Option<String>,
+    },
+    /// Stop a turn: the one named, or the one that is under way. Asked twice, it ends at once.
+    Interrupt {
+        turn: Option<TurnId>,
+    },
+    SetModel {
+        model: String,
+    },
+    /// The agent says something about a turn.
+    Record {
+        turn: TurnId,
+        record: Record,
+    },
+    /// A turn can't go on: it could not be started, or its sandbox is gone.
+    Lost {
+        turn: TurnId,
+        problem: Problem,
+    },
+}
+
+/// What is to be done, after the step's events are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Give the turn to the agent, and its records back to the session.
+    Start { turn: TurnId },
+    /// Ask the agent for the records after `after`.
+    Attach { turn: TurnId, after: u64 },
+    /// Tell the agent to stop the turn, or never to start it.
+    Interrupt { turn: TurnId },
+    /// Tell the agent that it may forget a turn's records up to `n`.
+    Acknowledge { turn: TurnId, n: u64 },
+}
+
+/// What a step leaves.
+#[derive(Debug, Default, PartialEq)]
+pub struct Step {
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+}
+
+impl Session {
+    /// Takes one input at the time `now` (milliseconds since the epoch).
+    ///
+    /// # Errors
+    /// A problem for whoever sent the input; nothing has changed then.
+    pub fn step(&mut self, input: Input, now: u64) -> Result<Step, Problem> {
+        let mut step = Stepping {
+            session: self,
+            now,
+            step: Step::default(),
+        };
+        match input {
+            Input::Message { id, content, model } => step.message(id, content, model)?,
+            Input::Interrupt { turn } => step.interrupt(turn),
+            Input::SetModel { model } => step.set_model(model),
+            Input::Record { turn, record } => step.record(turn, record),
+            Input::Lost { turn, problem } => step.lost(turn, problem),
+        }
+        Ok(step.step)
+    }
+}
+
+struct Stepping<'a> {
+    session: &'a mut Session,
+    now: u64,
+    step: Step,
+}
+
+impl Stepping<'_> {
+    fn message(
+        &mut self,
+        id: String,
+        content: String,
+        model: Option<String>,
+    ) -> Result<(), Problem> {
+        if self.session.state.queue.len() >= MAX_QUEUE {
+            return Err(Problem::new(
+                ProblemKind::TooManyRequests,
+                format!(
+                    "{MAX_QUEUE} messages are waiting already; wait for one to end, or remove one"
+                ),
+            ));
+        }
+        self.session.state.last_turn += 1;
+        let turn = TurnId(self.session.state.last_turn);
+        if model.is_some() {
+            self.session.state.model = model;
+        }
+        let position =
+            self.session.state.queue.len() as u64 + u64::from(self.session.state.current.is_some());
+        self.log(Some(turn), EventBody::UserMessage { content, id });
+        self.log(
+            Some(turn),
+            EventBody::Status(Status {
+                position: Some(position),
+                ..Status::new(
+                    TurnState::Queued,
+                    match position {
+                        0 => "Queued".to_owned(),
+                        1 => "Queued behind one turn".to_owned(),
+                        more => format!("Queued behind {more} turns"),
+                    },
+                )
+            }),
+        );
+        self.session.state.queue.push_back(turn);
+        self.start_next();
+        Ok(())
+    }
+
+    fn interrupt(&mut self, turn: Option<TurnId>) {
+        let current = self.session.state.current.clone();
+        match (turn, current) {
+            (None, None) => {}
+            (None, Some(current)) => self.interrupt_current(&current),
+            (Some(turn), Some(current)) if current.id == turn => self.interrupt_current(&current),
+            (Some(turn), _) => {
+                let waiting = &mut self.session.state.queue;
+                if let Some(place) = waiting.iter().position(|waiting| *waiting == turn) {
+                    waiting.remove(place);
+                    self.log_end(turn, interrupted("Removed from the queue"));
+                }
+            }
+        }
+    }
+
+    fn interrupt_current(&mut self, current: &Current) {
+        self.step
+            .effects
+            .push(Effect::Interrupt { turn: current.id });
+        if current.phase == Phase::Starting || current.interrupted {
+            // There is nothing to wait for, or it did not help: whatever still comes is ignored.
+            self.end_current(interrupted("Interrupted"));
+        } else {
+            if let Some(current) = &mut self.session.state.current {
+                current.interrupted = true;
+            }
+            let body = EventBody::Status(Status::new(TurnState::Running, "Interrupting"));
+            self.log(Some(current.id), body);
+        }
+    }
+
+    fn set_model(&mut self, model: String) {
+        if self.session.state.model.as_ref() == Some(&model) {
+            return;
+        }
+        let body = EventBody::Status(Status {
+            model: Some(model.clone()),
+            ..Status::new(
+                self.session.turn_state(),
+                format!("The model is now {model}"),
+            )
+        });
+        self.session.state.model = Some(model);
+        self.log(None, body);
+    }
+
+    fn record(&mut self, turn: TurnId, record: Record) {
+        let Some(current) = &mut self.session.state.current else {
+            return;
+        };
+        // A heartbeat, an echo, or a turn that is over for the session.
+        if current.id != turn || record.n <= self.session.position.n {
+            return;
+        }
+        if record.n != self.session.position.n + 1 {
+            let after = self.session.position.n;
+            self.step.effects.push(Effect::Attach { turn, after });
+            return;
+        }
+        let first = current.phase == Phase::Starting;
+        current.phase = Phase::Running;
+        self.session.position.n = record.n;
+        if let Some(id) = record.claude_session_id {
+            self.session.state.claude_session_id = Some(id);
+        }
+        let says_so = |body: &EventBody| matches!(body, EventBody::Status(_));
+        if first && !record.events.iter().any(says_so) {
+            let body = EventBody::Status(Status::new(TurnState::Running, "Running"));
+            self.log(Some(turn), body);
+        }
+        for body in record.events {
+            if is_the_agents(&body) {
+                self.log(Some(turn), body);
+            }
+        }
+        if let Some(end) = record.end {
+            let n = self.session.position.n;
+            self.step.effects.push(Effect::Acknowledge { turn, n });
+            self.end_current(end);
+        }
+    }
+
+    fn lost(&mut self, turn: TurnId, problem: Problem) {
+        let Some(current) = &self.session.state.current else {
+            return;
+        };
+        if current.id != turn {
+            return;
+        }
+        if current.interrupted {
+            self.end_current(interrupted("Interrupted"));
+            return;
+        }
+        let code = problem.kind.code().to_owned();
+        self.log(
+            Some(turn),
+            EventBody::Error {
+                content: problem.detail.clone(),
+                code,
+            },
+        );
+        self.end_current(TurnEnd {
+            outcome: Outcome::Failed,
+            content: format!("Failed: {}", problem.detail),
+            model: None,
+            usage: None,
+        });
+    }
+
+    fn end_current(&mut self, end: TurnEnd) {
+        if let Some(current) = self.session.state.current.take() {
+            self.log_end(current.id, end);
+        }
+        self.start_next();
+    }
+
+    fn start_next(&mut self) {
+        if self.session.state.current.is_some() {
+            return;
+        }
+        let Some(turn) = self.session.state.queue.pop_front() else {
+            return;
+        };
+        self.session.state.current = Some(Current {
+            id: turn,
+            phase: Phase::Starting,
+            interrupted: false,
+        });
+        self.session.position.n = 0;
+        let body = EventBody::Status(Status {
+            model: self.session.state.model.clone(),
+            ..Status::new(TurnState::Starting, "Starting")
+        });
+        self.log(Some(turn), body);
+        self.step.effects.push(Effect::Start { turn });
+    }
+
+    fn log_end(&mut self, turn: TurnId, end: TurnEnd) {
+        let body = EventBody::Status(Status {
+            outcome: Some(end.outcome),
+            model: end.model,
+            usage: end.usage,
+            ..Status::new(TurnState::Ended, end.content)
+        });
+        self.log(Some(turn), body);
+    }
+
+    fn log(&mut self, turn_id: Option<TurnId>, body: EventBody) {
+        self.session.position.seq += 1;
+        self.step.events.push(Event {
+            seq: self.session.position.seq,
+            session_id: self.session.id.clone(),
+            turn_id,
+            timestamp: self.now,
+            body,
+        });
+    }
+}
+
+fn interrupted(content: &str) -> TurnEnd {
+    TurnEnd {
+        outcome: Outcome::Interrupted,
+        content: content.to_owned(),
+        model: None,
+        usage: None,
+    }
+}
+
+/// Whether a sandbox may say this. What a person said and where a turn stands is the session's alone
+/// to say: a sandbox that claims it is broken, or hostile.
+fn is_the_agents(body: &EventBody) -> bool {
+    match body {
+        EventBody::UserMessage { .. } => false,
+        EventBody::Status(status) => status.state == TurnState::Running,
+        _ => true,
+    }
+}
