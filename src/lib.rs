@@ -1,1 +1,27 @@
+//! The Worker: routes, and the Durable Objects that a session is made of.
+//!
+//! | room | purpose |
+//! | --- | --- |
+//! | [`routes`] | what the outside can ask, and who answers |
+//! | [`admission`] | who may ask |
+//! | [`session`] | one object a session: log, sockets, turns (around the pure crate of that name) |
+//! | [`container`] | one object a sandbox: the only place that knows where it runs |
+//! | [`egress`] | one object a sandbox: what leaves it arrives here, and only here |
+//! | [`models`] | which models there are, as the router says |
+//! | [`answer`] | how answers and problems are written |
 
+mod admission;
+mod answer;
+mod container;
+mod egress;
+mod models;
+mod random;
+mod routes;
+mod session;
+
+use worker::{Context, Env, Request, Response, Result, event};
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
+    routes::answer(request, env).await
+}

@@ -1,0 +1,103 @@
+//! How answers and problems are written.
+
+use protocol::{Problem, ProblemKind};
+use serde::Serialize;
+use worker::{Headers, Response, ResponseBuilder, Result, console_error};
+
+/// What a handler answers: a response, or the reason why not.
+pub type Answer = std::result::Result<Response, Problem>;
+
+pub const NDJSON: &str = "application/x-ndjson";
+pub const SSE: &str = "text/event-stream";
+pub const PROBLEM: &str = "application/problem+json";
+
+/// # Errors
+/// Where the value can't be written as JSON.
+pub fn json(status: u16, value: &impl Serialize) -> Answer {
+    let body = serde_json::to_vec(value).map_err(|error| internal("json", &error))?;
+    bytes(status, "application/json", body)
+}
+
+/// # Errors
+/// Where the platform refuses the header, which it does not.
+pub fn bytes(status: u16, content_type: &str, body: Vec<u8>) -> Answer {
+    let builder = Response::builder()
+        .with_status(status)
+        .with_header("content-type", content_type)
+        .and_then(|builder| builder.with_header("cache-control", "no-store"))
+        .map_err(|error| internal("answer", &error))?;
+    Ok(builder.fixed(body))
+}
+
+pub fn empty(status: u16) -> Response {
+    Response::builder().with_status(status).empty()
+}
+
+/// The problem as `application/problem+json`.
+///
+/// # Errors
+/// Where the platform refuses a header, which it does not.
+pub fn problem(problem: &Problem) -> Result<Response> {
+    let body = serde_json::to_vec(&problem.to_json())?;
+    let mut builder = Response::builder()
+        .with_status(problem.status())
+        .with_header("content-type", PROBLEM)?
+        .with_header("cache-control", "no-store")?;
+    if problem.kind == ProblemKind::TooManyRequests || problem.kind == ProblemKind::NoCapacity {
+        builder = builder.with_header("retry-after", "5")?;
+    }
+    if problem.kind == ProblemKind::Unauthenticated {
+        builder = builder.with_header("www-authenticate", "Bearer")?;
+    }
+    Ok(builder.fixed(body))
+}
+
+/// Logs what only the operator may see, and gives the problem that the caller sees.
+pub fn internal(place: &str, error: &impl std::fmt::Display) -> Problem {
+    console_error!(
+        "{}",
+        serde_json::json!({ "level": "error", "place": place, "error": error.to_string() })
+    );
+    Problem::new(
+        ProblemKind::Internal,
+        "something went wrong here; the operator's log says what",
+    )
+}
+
+/// A problem that one of our own objects answered with, or `None` where its answer is no problem.
+pub async fn problem_of(response: &mut Response) -> Option<Problem> {
+    if response.status_code() < 400 {
+        return None;
+    }
+    let unreadable = || Problem::new(ProblemKind::Internal, "a part of the system gave no answer");
+    let body = response.bytes().await.unwrap_or_default();
+    Some(
+        serde_json::from_slice(&body)
+            .ok()
+            .and_then(|value| Problem::from_json(&value))
+            .unwrap_or_else(unreadable),
+    )
+}
+
+/// The same response with its headers open to change. Those of a fetched response are not.
+///
+/// # Errors
+/// Where the platform refuses a header, which it does not.
+pub fn with_open_headers(response: Response) -> Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in response.headers().entries() {
+        headers.append(&name, &value)?;
+    }
+    Ok(response.with_headers(headers))
+}
+
+/// A builder for a stream of events.
+///
+/// # Errors
+/// Where the platform refuses a header, which it does not.
+pub fn stream_of(content_type: &str) -> Result<ResponseBuilder> {
+    Response::builder()
+        .with_header("content-type", content_type)?
+        // no-transform: nothing on the way may hold lines back to compress them.
+        .with_header("cache-control", "no-cache, no-transform")
+}

@@ -1,0 +1,254 @@
+//! Sandboxes in Cloudflare Containers. `wrangler dev` runs the same on Docker.
+
+use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use protocol::sandbox::PORT;
+use protocol::{Problem, ProblemKind, SessionId};
+use worker::wasm_bindgen::JsValue;
+use worker::{Delay, Env, Method, State, console_log};
+
+use super::platform::Container;
+use super::{Endpoint, Provider, Start};
+use crate::answer::internal;
+
+/// Where the sandbox finds its model. The name exists nowhere: the platform hands what is sent there
+/// to the sandbox's egress object.
+const MODEL_HOST: &str = "router.internal";
+
+/// A sandbox without requests for this long is stopped, in milliseconds.
+const INACTIVITY: f64 = 10.0 * 60.0 * 1000.0;
+
+/// How long a sandbox may take until its server answers.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Cloudflare {
+    platform: Rc<State>,
+    egress: JsValue,
+    /// Its server has answered since this object was made.
+    ready: Rc<Cell<bool>>,
+}
+
+impl Cloudflare {
+    /// # Errors
+    /// Where the deployment has no containers.
+    pub fn new(platform: Rc<State>, env: &Env, id: &SessionId) -> Result<Self, Problem> {
+        let egress = env
+            .durable_object("SANDBOX_EGRESS")
+            .and_then(|namespace| namespace.get_by_name(&id.egress_object()))
+            .map_err(|error| internal("SANDBOX_EGRESS", &error))?
+            .into_rpc::<JsValue>();
+        Ok(Self {
+            platform,
+            egress,
+            ready: Rc::new(Cell::new(false)),
+        })
+    }
+
+    fn container(&self) -> Result<Container, Problem> {
+        Container::of(&self.platform).ok_or_else(|| {
+            Problem::new(
+                ProblemKind::NotConfigured,
+                "this deployment has no containers: it needs the \"containers\" entry of wrangler.jsonc, \
+                 or SANDBOX_PROVIDER=local",
+            )
+        })
+    }
+
+    fn endpoint(container: &Container) -> Result<Endpoint, Problem> {
+        container
+            .port(PORT)
+            .map(Endpoint::Port)
+            .map_err(|error| problem_of_start(&error))
+    }
+
+    async fn start(&self, container: &Container, start: &Start) -> Result<(), Problem> {
+        let model_url = format!("http://{MODEL_HOST}");
+        container
+            .start(
+                &[
+                    ("AGENT_SESSION_ID", start.session_id.as_str()),
+                    ("AGENT_MODEL_URL", &model_url),
+                    // Nobody reads it: whose sandbox it is, the platform knows. Claude Code wants one.
+                    ("AGENT_MODEL_TOKEN", "unused"),
+                ],
+                false,
+            )
+            .map_err(|error| problem_of_start(&error))?;
+        if let Err(error) = container.set_inactivity_timeout(INACTIVITY).await {
+            internal("inactivity timeout", &error);
+        }
+        self.note_the_end()
+    }
+
+    /// Writes down how the container ends, when it does.
+    fn note_the_end(&self) -> Result<(), Problem> {
+        let container = self.container()?;
+        let (platform, ready) = (Rc::clone(&self.platform), Rc::clone(&self.ready));
+        self.platform.wait_until(AssertUnwindSafe(async move {
+            let end = match container.ended().await {
+                Ok(()) => "it ended by itself".to_owned(),
+                Err(error) => describe_end(&error.to_string()),
+            };
+            ready.set(false);
+            console_log!(
+                "{}",
+                serde_json::json!({ "level": "info", "place": "container", "end": end })
+            );
+            if let Err(error) = platform.storage().put("end", &end).await {
+                internal("container end", &error);
+            }
+        }));
+        Ok(())
+    }
+
+    /// Asks the sandbox's server for its health, often at first.
+    async fn until_it_answers(&self, container: &Container) -> Result<(), Problem> {
+        let begin = worker::Date::now().as_millis();
+        let mut pause = 20;
+        loop {
+            let error = match Self::endpoint(container)?
+                .fetch(Method::Get, "/", None)
+                .await
+            {
+                Ok(response) if response.status_code() == 200 => return Ok(()),
+                Ok(response) => format!("status {}", response.status_code()),
+                Err(error) => error.to_string(),
+            };
+            if !container.running() {
+                let end = self
+                    .last_end()
+                    .await
+                    .unwrap_or_else(|| "the reason is not known".to_owned());
+                return Err(Problem::new(
+                    ProblemKind::SandboxFailed,
+                    format!("the sandbox stopped while it was starting: {end}"),
+                ));
+            }
+            let waited =
+                Duration::from_millis(worker::Date::now().as_millis().saturating_sub(begin));
+            if waited > PATIENCE {
+                internal("container", &error);
+                return Err(Problem::new(
+                    ProblemKind::TimedOut,
+                    format!(
+                        "the sandbox runs, but its server did not answer within {} seconds",
+                        PATIENCE.as_secs()
+                    ),
+                ));
+            }
+            Delay::from(Duration::from_millis(pause)).await;
+            pause = (pause * 3 / 2).min(250);
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Provider for Cloudflare {
+    async fn ensure_running(&self, start: &Start) -> Result<Endpoint, Problem> {
+        let container = self.container()?;
+        if !container.running() || !self.ready.get() {
+            // Before the start, and again by an object that finds its container running.
+            container
+                .intercept_outbound_http(MODEL_HOST, &self.egress)
+                .await
+                .map_err(|error| problem_of_start(&error))?;
+            if container.running() {
+                self.note_the_end()?;
+            } else {
+                self.start(&container, start).await?;
+            }
+            self.until_it_answers(&container).await?;
+            self.ready.set(true);
+        }
+        Self::endpoint(&container)
+    }
+
+    async fn running(&self) -> Result<Option<Endpoint>, Problem> {
+        let container = self.container()?;
+        if container.running() {
+            Self::endpoint(&container).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    async fn last_end(&self) -> Option<String> {
+        self.platform.storage().get("end").await.ok().flatten()
+    }
+}
+
+/// What the platform says when it can't start a container, for people.
+fn problem_of_start(error: &worker::Error) -> Problem {
+    let told = error.to_string();
+    internal("container start", &told);
+    let (kind, words) = if told.contains("no container instance") || told.contains("no instance") {
+        (
+            ProblemKind::NoCapacity,
+            "no sandbox is free at the moment; try again in a few seconds",
+        )
+    } else if told.contains("too many containers per second") {
+        (
+            ProblemKind::NoCapacity,
+            "too many sandboxes are being started at once; try again in a few seconds",
+        )
+    } else if told.contains("o such image") || told.contains("image not found") {
+        (
+            ProblemKind::NotConfigured,
+            "the sandbox's image is missing; build it with: cargo xtask build",
+        )
+    } else if told.contains("LIMITS") {
+        (
+            ProblemKind::NoCapacity,
+            "the account's limit of sandboxes is reached",
+        )
+    } else {
+        (
+            ProblemKind::SandboxFailed,
+            "the sandbox could not be started",
+        )
+    };
+    Problem::new(kind, words)
+}
+
+/// What the platform says when a container has ended, for people.
+fn describe_end(told: &str) -> String {
+    let code = told
+        .rsplit(|character: char| !character.is_ascii_digit())
+        .find(|digits| !digits.is_empty())
+        .and_then(|digits| digits.parse::<u32>().ok());
+    match code {
+        Some(137) => {
+            "it was killed (exit code 137), as happens when its memory runs out".to_owned()
+        }
+        Some(143) => "it was told to stop (exit code 143)".to_owned(),
+        Some(code) => format!("it ended with exit code {code}"),
+        None => "it ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_told_in_words() {
+        for (told, words) in [
+            ("Container exited with unexpected exit code: 137", "memory"),
+            (
+                "Error: runtime signalled the container to exit: 143",
+                "told to stop",
+            ),
+            (
+                "Container exited with unexpected exit code: 3",
+                "exit code 3",
+            ),
+            ("", "it ended"),
+        ] {
+            assert!(describe_end(told).contains(words), "{told}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Sandboxes on the machine that `wrangler dev` runs on, for a laptop without Docker: each is a
+//! folder and an agent-server, which one host process starts and stops. They are not walled off:
+//! the agent works with the rights of whoever started it.
+
+use async_trait::async_trait;
+use protocol::{Problem, ProblemKind, SessionId};
+use serde::Deserialize;
+use worker::wasm_bindgen::JsValue;
+use worker::{Env, Fetch, Headers, Method, Request, RequestInit, Response};
+
+use super::{Endpoint, Provider, Start};
+use crate::answer::internal;
+
+pub struct Local {
+    /// Where the host process listens.
+    host: String,
+    host_token: String,
+    /// Where sandboxes find this Worker.
+    own_url: String,
+    name: String,
+}
+
+/// What the host process says of a sandbox.
+#[derive(Deserialize)]
+struct Told {
+    url: Option<String>,
+    /// How it ended, for people.
+    end: Option<String>,
+}
+
+impl Local {
+    /// # Errors
+    /// Where the deployment does not say where the host process is.
+    pub fn new(env: &Env, id: &SessionId) -> Result<Self, Problem> {
+        let variable = |name: &str| {
+            env.var(name).map(|value| value.to_string()).map_err(|_| {
+                Problem::new(
+                    ProblemKind::NotConfigured,
+                    format!("SANDBOX_PROVIDER is local, but {name} is not set; start with: cargo xtask dev"),
+                )
+            })
+        };
+        Ok(Self {
+            host: variable("LOCAL_SANDBOX_URL")?,
+            host_token: variable("LOCAL_SANDBOX_TOKEN")?,
+            own_url: variable("OWN_URL")?,
+            name: id.container_object(),
+        })
+    }
+
+    async fn ask(&self, method: Method, body: Option<String>) -> Result<Response, Problem> {
+        let failed = |error: worker::Error| {
+            internal("local host", &error);
+            Problem::new(
+                ProblemKind::SandboxFailed,
+                "the host of local sandboxes does not answer; is cargo xtask dev still running?",
+            )
+        };
+        let headers = Headers::new();
+        headers
+            .set("authorization", &format!("Bearer {}", self.host_token))
+            .map_err(failed)?;
+        headers
+            .set("content-type", "application/json")
+            .map_err(failed)?;
+        let mut init = RequestInit::new();
+        init.with_method(method)
+            .with_headers(headers)
+            .with_body(body.map(JsValue::from));
+        let url = format!("{}/sandboxes/{}", self.host, self.name);
+        let request = Request::new_with_init(&url, &init).map_err(failed)?;
+        Fetch::Request(request).send().await.map_err(failed)
+    }
+}
+
+#[async_trait(?Send)]
+impl Provider for Local {
+    async fn ensure_running(&self, start: &Start) -> Result<Endpoint, Problem> {
+        let body = serde_json::json!({
+            "session_id": start.session_id,
+            "model_url": format!("{}/sandbox/{}", self.own_url, start.session_id),
+            "model_token": start.model_token,
+        });
+        let mut response = self.ask(Method::Put, Some(body.to_string())).await?;
+        if let Some(problem) = crate::answer::problem_of(&mut response).await {
+            return Err(problem);
+        }
+        let told: Told = response
+            .json()
+            .await
+            .map_err(|error| internal("local host", &error))?;
+        told.url.map(Endpoint::Url).ok_or_else(|| {
+            Problem::new(
+                ProblemKind::SandboxFailed,
+                "the local sandbox did not start",
+            )
+        })
+    }
+
+    async fn running(&self) -> Result<Option<Endpoint>, Problem> {
+        let mut response = self.ask(Method::Get, None).await?;
+        if response.status_code() != 200 {
+            return Ok(None);
+        }
+        let told: Told = response
+            .json()
+            .await
+            .map_err(|error| internal("local host", &error))?;
+        Ok(told.url.map(Endpoint::Url))
+    }
+
+    async fn last_end(&self) -> Option<String> {
+        let mut response = self.ask(Method::Get, None).await.ok()?;
+        response.json::<Told>().await.ok()?.end
+    }
+}

@@ -1,0 +1,116 @@
+//! The platform's container, as it is in JavaScript. The `worker` crate knows part of it, and loses
+//! the environment variables of `start`: its options are a `Map`, of which the runtime reads the
+//! properties, and a `Map` has none.
+
+#![allow(unsafe_code)] // wasm_bindgen's imports are.
+
+use worker::js_sys::{Object, Promise, Reflect};
+use worker::wasm_bindgen::prelude::wasm_bindgen;
+use worker::wasm_bindgen::{self, JsCast, JsValue};
+use worker::{Fetcher, Result, State};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(extends = Object)]
+    type Inner;
+
+    #[wasm_bindgen(method, getter)]
+    fn running(this: &Inner) -> bool;
+
+    #[wasm_bindgen(method, catch)]
+    fn start(this: &Inner, options: &JsValue) -> std::result::Result<(), JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn monitor(this: &Inner) -> std::result::Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = getTcpPort)]
+    fn get_tcp_port(this: &Inner, port: u16) -> std::result::Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = setInactivityTimeout)]
+    fn set_inactivity_timeout(
+        this: &Inner,
+        milliseconds: f64,
+    ) -> std::result::Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = interceptOutboundHttp)]
+    fn intercept_outbound_http(
+        this: &Inner,
+        host: &str,
+        to: &JsValue,
+    ) -> std::result::Result<Promise, JsValue>;
+}
+
+/// `ctx.container`.
+pub struct Container {
+    inner: Inner,
+}
+
+impl Container {
+    /// The container of an object; none where its class has no `containers` entry in the
+    /// configuration, or containers are switched off.
+    pub fn of(state: &State) -> Option<Self> {
+        let container = Reflect::get(state.as_raw(), &"container".into()).ok()?;
+        (!container.is_undefined() && !container.is_null()).then(|| Self {
+            inner: container.unchecked_into(),
+        })
+    }
+
+    pub fn running(&self) -> bool {
+        self.inner.running()
+    }
+
+    /// Starts it, without waiting until it listens.
+    ///
+    /// # Errors
+    /// Where it runs already, or can't be started.
+    pub fn start(&self, env: &[(&str, &str)], enable_internet: bool) -> Result<()> {
+        let variables = Object::new();
+        for (name, value) in env {
+            Reflect::set(&variables, &(*name).into(), &(*value).into())?;
+        }
+        let options = Object::new();
+        Reflect::set(&options, &"env".into(), &variables)?;
+        Reflect::set(&options, &"enableInternet".into(), &enable_internet.into())?;
+        Ok(self.inner.start(&options)?)
+    }
+
+    /// Waits until it ends.
+    ///
+    /// # Errors
+    /// Where it ends otherwise than with exit code 0; the message says how.
+    pub async fn ended(&self) -> Result<()> {
+        settled(self.inner.monitor()?).await
+    }
+
+    /// A way to what listens on a port in it.
+    ///
+    /// # Errors
+    /// Where there is no such port.
+    pub fn port(&self, port: u16) -> Result<Fetcher> {
+        Ok(self.inner.get_tcp_port(port)?.unchecked_into())
+    }
+
+    /// Has the platform stop it after a time without requests. Older runtimes can't.
+    ///
+    /// # Errors
+    /// Where the platform refuses.
+    pub async fn set_inactivity_timeout(&self, milliseconds: f64) -> Result<()> {
+        if Reflect::has(&self.inner, &"setInactivityTimeout".into())? {
+            settled(self.inner.set_inactivity_timeout(milliseconds)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Has plain HTTP from it to `host` arrive at `to`, a fetcher.
+    ///
+    /// # Errors
+    /// Where the platform refuses.
+    pub async fn intercept_outbound_http(&self, host: &str, to: &JsValue) -> Result<()> {
+        settled(self.inner.intercept_outbound_http(host, to)?).await
+    }
+}
+
+async fn settled(promise: Promise) -> Result<()> {
+    worker::js_sys::futures::JsFuture::from(promise).await?;
+    Ok(())
+}

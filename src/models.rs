@@ -1,0 +1,140 @@
+//! Which models there are. The router knows; nothing here has a list of its own.
+
+use protocol::{Problem, ProblemKind};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use worker::{Env, Fetcher, Method, RequestInit};
+
+use crate::answer::internal;
+
+/// The model of a deployment that has a provider's key, where nobody chose another.
+const PREFERRED: &str = "groq/openai/gpt-oss-120b";
+/// Works without a key, and says that it is a demonstration.
+const DEMO: &str = "local/demo";
+
+#[derive(Deserialize)]
+struct List {
+    data: Vec<Model>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+    display_name: String,
+    /// Whether the router has what it takes to call it.
+    #[serde(default)]
+    available: bool,
+}
+
+/// The models for a menu, with the default one.
+///
+/// # Errors
+/// Where the router does not answer.
+pub async fn menu(env: &Env) -> Result<Value, Problem> {
+    let models = list(env).await?;
+    Ok(json!({
+        "default": default_of(env, &models),
+        "models": models.iter().map(|model| json!({
+            "id": model.id,
+            "name": model.display_name,
+            "provider": model.id.split('/').next().unwrap_or_default(),
+            "available": model.available,
+        })).collect::<Vec<_>>(),
+    }))
+}
+
+/// The model of a session in which nobody has chosen one.
+///
+/// # Errors
+/// Where the router does not answer.
+pub async fn default_model(env: &Env) -> Result<String, Problem> {
+    Ok(default_of(env, &list(env).await?))
+}
+
+/// # Errors
+/// 404 with the nearest names where the router has no such model.
+pub async fn check(env: &Env, model: &str) -> Result<(), Problem> {
+    let mut path = String::new();
+    for byte in model.bytes() {
+        use std::fmt::Write;
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_') {
+            path.push(char::from(byte));
+        } else {
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    let mut response = ask(env, &format!("/v1/models/{path}")).await?;
+    match response.status_code() {
+        200..=299 => Ok(()),
+        404 => {
+            let told = response.json::<Value>().await.ok();
+            let told = told
+                .as_ref()
+                .and_then(|body| body.pointer("/error/message"))
+                .and_then(Value::as_str)
+                .unwrap_or("there is no such model");
+            Err(Problem::new(ProblemKind::NotFound, told).at("model"))
+        }
+        status => Err(unavailable(status)),
+    }
+}
+
+fn default_of(env: &Env, models: &[Model]) -> String {
+    let preferred = env
+        .var("DEFAULT_MODEL")
+        .map_or_else(|_| PREFERRED.to_owned(), |value| value.to_string());
+    match models.iter().find(|model| model.id == preferred) {
+        Some(model) if !model.available => DEMO.to_owned(),
+        _ => preferred,
+    }
+}
+
+async fn list(env: &Env) -> Result<Vec<Model>, Problem> {
+    let mut response = ask(env, "/v1/models").await?;
+    if response.status_code() != 200 {
+        return Err(unavailable(response.status_code()));
+    }
+    let list: List = response
+        .json()
+        .await
+        .map_err(|error| internal("models", &error))?;
+    Ok(list.data)
+}
+
+async fn ask(env: &Env, path: &str) -> Result<worker::Response, Problem> {
+    let router: Fetcher = env
+        .service("ROUTER")
+        .map_err(|error| internal("ROUTER", &error))?;
+    let headers = router_headers(env)?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Get).with_headers(headers);
+    router
+        .fetch(format!("http://router.internal{path}"), Some(init))
+        .await
+        .map_err(|error| {
+            internal("router", &error);
+            unavailable(503)
+        })
+}
+
+/// The headers with which this Worker calls the router: with the master key where there is one.
+///
+/// # Errors
+/// Where the platform refuses a header, which it does not.
+pub fn router_headers(env: &Env) -> Result<worker::Headers, Problem> {
+    let key = env
+        .secret("LITELLM_MASTER_KEY")
+        .map_or_else(|_| "auto-detect".to_owned(), |key| key.to_string());
+    let headers = worker::Headers::new();
+    headers
+        .set("authorization", &format!("Bearer {key}"))
+        .map_err(|error| internal("headers", &error))?;
+    Ok(headers)
+}
+
+fn unavailable(status: u16) -> Problem {
+    Problem::new(
+        ProblemKind::ModelFailed,
+        format!("the model router does not answer (status {status}); try again in a moment"),
+    )
+}

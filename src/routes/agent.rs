@@ -1,0 +1,47 @@
+//! `/agent`: messages through a session, with its history, queue and model.
+
+use protocol::client::message_id;
+use protocol::options::MAX_BODY;
+use protocol::{ClaudeCodeOptions, SessionId};
+use worker::{Env, Request};
+
+use crate::answer::{Answer, NDJSON, SSE, internal};
+use crate::session::{self, Form, Say};
+
+pub async fn message(mut request: Request, env: &Env) -> Answer {
+    let accept = request
+        .headers()
+        .get("accept")
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let body = super::body(&mut request, MAX_BODY).await?;
+    let options = ClaudeCodeOptions::from_slice(&body)?;
+    let id = serde_json::from_slice::<serde_json::Value>(&body)
+        .ok()
+        .and_then(|mut body| body.get_mut("id").map(serde_json::Value::take));
+    let session_id = match options.session_id.as_deref() {
+        Some(id) => SessionId::parse(id)?,
+        None => SessionId::from_random(
+            crate::random::bytes().map_err(|error| internal("random", &error))?,
+        ),
+    };
+    let form = if accept.contains(SSE) {
+        Form::Sse
+    } else if accept.contains(NDJSON) || options.wants_stream() {
+        Form::Ndjson
+    } else {
+        Form::Json
+    };
+    let say = Say {
+        session_id,
+        id: message_id(id)?,
+        turn: options.into_turn()?,
+        form,
+    };
+    session::say(env, &say).await
+}
+
+pub async fn state(env: &Env, session: &SessionId) -> Answer {
+    session::state(env, session).await
+}

@@ -1,0 +1,57 @@
+//! `/claude-code`: Claude Code in a sandbox, without a session's log.
+
+use protocol::options::MAX_BODY;
+use protocol::{ClaudeCodeOptions, Problem, SessionId};
+use serde_json::Value;
+use worker::{Env, Method, Request, Url};
+
+use crate::answer::{Answer, internal};
+use crate::container;
+
+pub async fn run(mut request: Request, env: &Env, request_id: &str) -> Answer {
+    let body = super::body(&mut request, MAX_BODY).await?;
+    let options = ClaudeCodeOptions::from_slice(&body)?;
+    // Checked here as well, so that a bad request starts no sandbox.
+    let turn = options.clone().into_turn()?;
+    let session = match options.session_id.as_deref() {
+        Some(id) => SessionId::parse(id)?,
+        None => SessionId::from_random(
+            crate::random::bytes().map_err(|error| internal("random", &error))?,
+        ),
+    };
+    let model = match turn.model {
+        Some(model) => {
+            crate::models::check(env, &model).await?;
+            model
+        }
+        None => crate::models::default_model(env).await?,
+    };
+    let mut body: Value =
+        serde_json::from_slice(&body).map_err(|error| internal("body", &error))?;
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("model".to_owned(), model.into());
+        fields.insert("sessionId".to_owned(), session.as_str().into());
+    }
+    let body = serde_json::to_vec(&body).map_err(|error| internal("body", &error))?;
+    container::of(env, &session)?
+        .agent(
+            Method::Post,
+            &format!("/?request_id={request_id}"),
+            Some(body),
+        )
+        .await
+}
+
+/// The sandbox of `?sessionId=`, as it sees itself.
+pub async fn debug(url: &Url, env: &Env) -> Answer {
+    let given = url.query_pairs().find(|(name, _)| name == "sessionId");
+    let Some((_, session)) = given else {
+        return Err(
+            Problem::bad_request("say whose sandbox: /claude-code/debug?sessionId=…")
+                .at("sessionId"),
+        );
+    };
+    container::of(env, &SessionId::parse(&session)?)?
+        .agent(Method::Get, "/debug", None)
+        .await
+}

@@ -1,0 +1,75 @@
+//! The UI and its socket.
+
+use protocol::{Problem, ProblemKind, SessionId};
+use worker::{Env, Headers, Request, Response};
+
+use crate::answer::{self, Answer, internal};
+use crate::session;
+
+/// Scripts and styles of our own alone, nothing inline, no other origin, no framing, and no text
+/// that becomes markup but through the one sanitiser.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; manifest-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+    require-trusted-types-for 'script'; trusted-types dompurify agent-router";
+
+pub async fn health(env: &Env) -> Answer {
+    let provider = crate::container::provider_name(env);
+    answer::json(
+        200,
+        &serde_json::json!({
+            "status": "healthy",
+            "version": env!("CARGO_PKG_VERSION"),
+            "provider": provider,
+            "timestamp": worker::Date::now().as_millis(),
+        }),
+    )
+}
+
+/// The UI. The session's id is in the address, where the page finds it.
+pub async fn page(env: &Env, _session: &SessionId) -> Answer {
+    let failed = |error: worker::Error| internal("assets", &error);
+    let assets = env.assets("ASSETS").map_err(failed)?;
+    let response = assets
+        .fetch("http://assets.internal/index.html", None)
+        .await
+        .map_err(failed)?;
+    if response.status_code() != 200 {
+        return Err(Problem::new(
+            ProblemKind::NotConfigured,
+            "the UI is not built; build it with: cargo xtask build",
+        ));
+    }
+    let (_, body) = response.into_parts();
+    let headers = Headers::new();
+    let set = |name: &str, value: &str| headers.set(name, value).map_err(failed);
+    set("content-type", "text/html; charset=utf-8")?;
+    set("content-security-policy", CONTENT_SECURITY_POLICY)?;
+    set("referrer-policy", "no-referrer")?;
+    set("cross-origin-opener-policy", "same-origin")?;
+    // A new deployment names new assets; the page that names them must not be an old one.
+    set("cache-control", "no-cache")?;
+    Ok(Response::builder().with_headers(headers).body(body))
+}
+
+pub async fn socket(request: Request, env: &Env, session: &str) -> Answer {
+    let upgrade = request.headers().get("upgrade").ok().flatten();
+    if !upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
+        return Err(Problem::new(
+            ProblemKind::UpgradeRequired,
+            "this path is a WebSocket: send Upgrade: websocket",
+        ));
+    }
+    let id = SessionId::parse(session)?;
+    let url = request
+        .url()
+        .map_err(|_| Problem::bad_request("the URL can't be read"))?;
+    let from = match url.query_pairs().find(|(name, _)| name == "from") {
+        None => None,
+        Some((_, from)) => Some(from.parse::<u64>().map_err(|_| {
+            Problem::bad_request("from must be the seq of the last event that you have, such as 12")
+                .at("from")
+        })?),
+    };
+    session::connect(request, env, &id, from).await
+}

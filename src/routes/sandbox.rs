@@ -1,0 +1,25 @@
+//! `/sandbox/{sessionId}/…`: model calls of a sandbox whose provider can't intercept its traffic.
+//! They carry a token that was made for this sandbox and is good for nothing else.
+
+use protocol::{Problem, ProblemKind, SessionId};
+use worker::{Env, Request};
+
+use crate::admission::bearer;
+use crate::answer::Answer;
+use crate::{container, egress};
+
+pub async fn forward(request: Request, env: &Env, session: &SessionId, path: &str) -> Answer {
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    let authorization = header("authorization");
+    let key = header("x-api-key");
+    let token = bearer(authorization.as_deref())
+        .or(key.as_deref())
+        .unwrap_or_default();
+    if !container::of(env, session)?.knows_token(token).await? {
+        return Err(Problem::new(
+            ProblemKind::Unauthenticated,
+            "this is no token of the session's sandbox",
+        ));
+    }
+    egress::model_call(request, env, session, path).await
+}

@@ -1,0 +1,379 @@
+//! The session's tables.
+//!
+//! `log` holds the events: a row is what came together, one event a line, so that the many small
+//! pieces of a streamed text cost few rows. `turn` holds what each message asked for, and is what
+//! makes a message be stored once. `session` holds the machine's state.
+
+use std::collections::BTreeMap;
+
+use ::session::{Position, Session, State};
+use protocol::{Event, EventBody, SessionId, Turn, TurnId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use worker::{Result, SqlStorage, SqlStorageValue};
+
+use super::Said;
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS log (
+        seq INTEGER PRIMARY KEY,      -- of the first event in the row
+        last_seq INTEGER NOT NULL,    -- of the last
+        n INTEGER NOT NULL,           -- the agent's record that the turn has come to
+        timestamp INTEGER NOT NULL,
+        events TEXT NOT NULL          -- one a line
+    );
+    CREATE TABLE IF NOT EXISTS turn (
+        id INTEGER PRIMARY KEY,
+        message_id TEXT NOT NULL UNIQUE,
+        seq INTEGER NOT NULL,         -- of the message's event
+        request TEXT NOT NULL         -- '' when the turn has ended
+    );
+    CREATE TABLE IF NOT EXISTS session (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        id TEXT NOT NULL,
+        state TEXT NOT NULL
+    );
+";
+
+/// Bytes of events in a row; the platform's limit for one is 2 MB.
+const MAX_ROW: usize = 1_800_000;
+
+/// Rows that are read at a time.
+const PAGE: i64 = 50;
+
+pub struct Log {
+    sql: SqlStorage,
+}
+
+/// Some events of the log, in order.
+pub struct Page {
+    /// Each event as its JSON, with its `seq`.
+    pub events: Vec<(u64, String)>,
+}
+
+impl Log {
+    pub fn new(sql: SqlStorage) -> Self {
+        Self { sql }
+    }
+
+    /// The session as it is stored; none where it has never been met.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn load(&self) -> Result<Option<Session>> {
+        #[derive(Deserialize)]
+        struct Stored {
+            id: String,
+            state: String,
+        }
+        #[derive(Deserialize)]
+        struct Last {
+            last_seq: u64,
+            n: u64,
+        }
+        self.sql.exec(SCHEMA, None)?;
+        let stored: Vec<Stored> = self
+            .sql
+            .exec("SELECT id, state FROM session", None)?
+            .to_array()?;
+        let Some(stored) = stored.into_iter().next() else {
+            return Ok(None);
+        };
+        let last: Vec<Last> = self
+            .sql
+            .exec(
+                "SELECT last_seq, n FROM log ORDER BY seq DESC LIMIT 1",
+                None,
+            )?
+            .to_array()?;
+        let last = last.first();
+        let id = SessionId::parse(&stored.id)
+            .map_err(|problem| worker::Error::RustError(problem.detail))?;
+        Ok(Some(Session {
+            id,
+            state: serde_json::from_str(&stored.state)?,
+            position: Position {
+                seq: last.map_or(0, |last| last.last_seq),
+                n: last.map_or(0, |last| last.n),
+            },
+        }))
+    }
+
+    /// # Errors
+    /// Where the storage fails.
+    pub fn create(&self, session: &Session) -> Result<()> {
+        self.sql.exec(
+            "INSERT INTO session (one, id, state) VALUES (1, ?, ?)",
+            vec![
+                session.id.as_str().into(),
+                serde_json::to_string(&session.state)?.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Stores events that came together, and the session's state where it is another than `before`.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn append(&self, events: &[Event], before: &State, session: &Session) -> Result<()> {
+        let mut row = Row::default();
+        for event in events {
+            let line = line_of(event)?;
+            if !row.lines.is_empty() && row.lines.len() + line.len() > MAX_ROW {
+                self.insert(&std::mem::take(&mut row), session.position.n)?;
+            }
+            row.add(event, &line);
+        }
+        if !row.lines.is_empty() {
+            self.insert(&row, session.position.n)?;
+        }
+        if session.state != *before {
+            self.sql.exec(
+                "UPDATE session SET state = ?",
+                vec![serde_json::to_string(&session.state)?.into()],
+            )?;
+            if before.current != session.state.current
+                && let Some(ended) = &before.current
+                && session
+                    .state
+                    .current
+                    .as_ref()
+                    .is_none_or(|current| current.id != ended.id)
+            {
+                self.sql.exec(
+                    "UPDATE turn SET request = '' WHERE id = ?",
+                    vec![integer(ended.id.0)?],
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(&self, row: &Row, n: u64) -> Result<()> {
+        self.sql.exec(
+            "INSERT INTO log (seq, last_seq, n, timestamp, events) VALUES (?, ?, ?, ?, ?)",
+            vec![
+                integer(row.seq)?,
+                integer(row.last_seq)?,
+                integer(n)?,
+                integer(row.timestamp)?,
+                row.lines.as_str().into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Keeps what a message asked for.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn keep_turn(&self, message_id: &str, message: &Event, turn: &Turn) -> Result<()> {
+        let id = message.turn_id.map_or(0, |turn| turn.0);
+        self.sql.exec(
+            "INSERT INTO turn (id, message_id, seq, request) VALUES (?, ?, ?, ?)",
+            vec![
+                integer(id)?,
+                message_id.into(),
+                integer(message.seq)?,
+                serde_json::to_string(turn)?.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// What a turn was asked for; none where it has ended.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn turn(&self, turn: TurnId) -> Result<Option<Turn>> {
+        #[derive(Deserialize)]
+        struct Stored {
+            request: String,
+        }
+        let stored: Vec<Stored> = self
+            .sql
+            .exec(
+                "SELECT request FROM turn WHERE id = ?",
+                vec![integer(turn.0)?],
+            )?
+            .to_array()?;
+        match stored.first() {
+            Some(stored) if !stored.request.is_empty() => {
+                Ok(serde_json::from_str(&stored.request)?)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Where a message is, if the session has it.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn message(&self, id: &str) -> Result<Option<Said>> {
+        #[derive(Deserialize)]
+        struct Stored {
+            id: u64,
+            seq: u64,
+        }
+        let stored: Vec<Stored> = self
+            .sql
+            .exec(
+                "SELECT id, seq FROM turn WHERE message_id = ?",
+                vec![id.into()],
+            )?
+            .to_array()?;
+        Ok(stored.first().map(|stored| Said {
+            seq: stored.seq,
+            turn: TurnId(stored.id),
+        }))
+    }
+
+    /// The messages of turns that have not ended, with the ids of their senders.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn waiting(&self) -> Result<BTreeMap<TurnId, (String, String)>> {
+        #[derive(Deserialize)]
+        struct Stored {
+            id: u64,
+            message_id: String,
+            request: String,
+        }
+        let stored: Vec<Stored> = self
+            .sql
+            .exec(
+                "SELECT id, message_id, request FROM turn WHERE request <> ''",
+                None,
+            )?
+            .to_array()?;
+        stored
+            .into_iter()
+            .map(|stored| {
+                let turn: Turn = serde_json::from_str(&stored.request)?;
+                Ok((TurnId(stored.id), (stored.message_id, turn.prompt)))
+            })
+            .collect()
+    }
+
+    /// Events after `from`, as many as are read at a time; none when there are no more.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn after(&self, from: u64) -> Result<Page> {
+        #[derive(Deserialize)]
+        struct Stored {
+            seq: u64,
+            events: String,
+        }
+        let stored: Vec<Stored> = self
+            .sql
+            .exec(
+                "SELECT seq, events FROM log
+                 WHERE seq >= COALESCE((SELECT MAX(seq) FROM log WHERE seq <= ?1), 0) AND last_seq > ?1
+                 ORDER BY seq LIMIT ?2",
+                vec![integer(from)?, PAGE.into()],
+            )?
+            .to_array()?;
+        let mut events = Vec::new();
+        for row in stored {
+            for (place, line) in row.events.split('\n').enumerate() {
+                let seq = row.seq + place as u64;
+                if seq > from {
+                    events.push((seq, line.to_owned()));
+                }
+            }
+        }
+        Ok(Page { events })
+    }
+
+    /// What was said, in the form of the earlier system, and when the last event was.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn messages(&self) -> Result<(Vec<Value>, u64)> {
+        let (mut messages, mut last, mut from) = (Vec::new(), 0, 0);
+        loop {
+            let page = self.after(from)?;
+            let Some((seq, _)) = page.events.last() else {
+                return Ok((messages, last));
+            };
+            from = *seq;
+            for (seq, line) in &page.events {
+                let event: Event = serde_json::from_str(line)?;
+                last = event.timestamp;
+                let (id, role, kind, content) = match event.body {
+                    EventBody::UserMessage { content, id } => (id, "user", "message", content),
+                    EventBody::Result { content, .. } => {
+                        (format!("event-{seq}"), "assistant", "result", content)
+                    }
+                    EventBody::Error { content, .. } => {
+                        (format!("event-{seq}"), "assistant", "error", content)
+                    }
+                    _ => continue,
+                };
+                messages.push(json!({
+                    "id": id, "role": role, "content": content, "type": kind, "timestamp": event.timestamp,
+                }));
+            }
+        }
+    }
+
+    /// # Errors
+    /// Where the storage fails.
+    pub fn last_timestamp(&self) -> Result<u64> {
+        #[derive(Deserialize)]
+        struct Last {
+            timestamp: u64,
+        }
+        let last: Vec<Last> = self
+            .sql
+            .exec("SELECT timestamp FROM log ORDER BY seq DESC LIMIT 1", None)?
+            .to_array()?;
+        Ok(last.first().map_or(0, |last| last.timestamp))
+    }
+}
+
+/// A row of the log while it is put together.
+#[derive(Default)]
+struct Row {
+    seq: u64,
+    last_seq: u64,
+    timestamp: u64,
+    lines: String,
+}
+
+impl Row {
+    fn add(&mut self, event: &Event, line: &str) {
+        if self.lines.is_empty() {
+            self.seq = event.seq;
+        } else {
+            self.lines.push('\n');
+        }
+        self.last_seq = event.seq;
+        self.timestamp = event.timestamp;
+        self.lines.push_str(line);
+    }
+}
+
+/// An event as JSON, which has no line breaks. One that is too large for a row says so instead.
+fn line_of(event: &Event) -> Result<String> {
+    let line = serde_json::to_string(event)?;
+    if line.len() <= protocol::event::MAX_EVENT {
+        return Ok(line);
+    }
+    let told = Event {
+        body: EventBody::Error {
+            content: format!("an event of {} bytes is too large to keep", line.len()),
+            code: protocol::ProblemKind::TooLarge.code().to_owned(),
+        },
+        ..event.clone()
+    };
+    Ok(serde_json::to_string(&told)?)
+}
+
+fn integer(value: u64) -> Result<SqlStorageValue> {
+    let value =
+        i64::try_from(value).map_err(|error| worker::Error::RustError(error.to_string()))?;
+    SqlStorageValue::try_from_i64(value)
+}

@@ -1,0 +1,467 @@
+//! The session object: `ClaudeCodeAgent`, named `session-{sessionId}`.
+//!
+//! It holds the log and carries out what the pure [`Session`](::session::Session) decides:
+//!
+//! ```text
+//! sockets.rs   frames in, events out      streams.rs   the log as NDJSON and SSE
+//! log.rs       the SQLite tables          turn.rs      the turn's stream from the sandbox
+//! ```
+//!
+//! One way in, [`Object::take`]: step the machine, store events and state, then show the events and
+//! carry out the effects. Nothing between the step and the storing waits, so no one sees an event
+//! that is not stored. The object may be evicted at any time; while a turn is under way an alarm
+//! brings it back, and it goes on from what is stored.
+//!
+//! It can be deleted when its owner deletes the session; until then it keeps its log.
+
+mod log;
+mod sockets;
+mod streams;
+mod turn;
+
+use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ::session::{Effect, Input, Session, Step};
+use protocol::{Event, Problem, ProblemKind, SessionId, Turn, TurnId, TurnState};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use worker::{
+    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, WebSocket,
+    WebSocketIncomingMessage, durable_object, wasm_bindgen,
+};
+
+use crate::answer::{self, Answer, internal};
+use log::Log;
+
+/// How often a session that has a turn under way is woken, should it have been evicted.
+const WATCH: Duration = Duration::from_secs(20);
+
+/// A message for a session, as the Worker's routes hand it over.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Say {
+    pub session_id: SessionId,
+    /// The sender's id for the message.
+    pub id: Option<String>,
+    pub turn: Turn,
+    pub form: Form,
+}
+
+/// How the turn is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Form {
+    /// One document when the turn has ended.
+    Json,
+    /// The turn's events as they happen.
+    Ndjson,
+    Sse,
+}
+
+/// Gives a message to its session and answers with its turn.
+///
+/// # Errors
+/// What is wrong with the message, or with the turn.
+pub async fn say(env: &Env, say: &Say) -> Answer {
+    let body = serde_json::to_string(say).map_err(|error| internal("say", &error))?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(body.into()));
+    let request = Request::new_with_init("http://session.internal/say", &init);
+    ask(env, &say.session_id, request).await
+}
+
+/// Connects a WebSocket to a session. `from`: the `seq` after which events are wanted; none: new
+/// ones alone.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn connect(request: Request, env: &Env, id: &SessionId, from: Option<u64>) -> Answer {
+    let mut init = RequestInit::new();
+    init.with_headers(request.headers().clone());
+    let url = match from {
+        Some(from) => format!("http://session.internal/socket?from={from}"),
+        None => "http://session.internal/socket".to_owned(),
+    };
+    ask(env, id, Request::new_with_init(&url, &init)).await
+}
+
+/// The session's state, in the form of the earlier system.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn state(env: &Env, id: &SessionId) -> Answer {
+    ask(
+        env,
+        id,
+        Request::new("http://session.internal/state", Method::Get),
+    )
+    .await
+}
+
+async fn ask(env: &Env, id: &SessionId, request: Result<Request>) -> Answer {
+    let failed = |error: worker::Error| internal("session", &error);
+    let mut request = request.map_err(failed)?;
+    request
+        .headers_mut()
+        .and_then(|headers| headers.set(SESSION_ID, id.as_str()))
+        .map_err(failed)?;
+    env.durable_object("CLAUDE_CODE_AGENT")
+        .and_then(|namespace| namespace.get_by_name(&id.session_object()))
+        .map_err(failed)?
+        .fetch_with_request(request)
+        .await
+        .map_err(failed)
+}
+
+/// Who the session is, on every request to its object: an object does not know its own name.
+const SESSION_ID: &str = "x-session-id";
+
+#[durable_object]
+pub struct ClaudeCodeAgent {
+    object: AssertUnwindSafe<Rc<Object>>,
+}
+
+impl DurableObject for ClaudeCodeAgent {
+    fn new(state: State, env: Env) -> Self {
+        Self {
+            object: AssertUnwindSafe(Rc::new(Object::new(state, env))),
+        }
+    }
+
+    async fn fetch(&self, request: Request) -> Result<Response> {
+        match self.object.answer(request).await {
+            Ok(response) => Ok(response),
+            Err(problem) => answer::problem(&problem),
+        }
+    }
+
+    async fn websocket_message(
+        &self,
+        socket: WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> Result<()> {
+        self.object.frame(&socket, message).await;
+        Ok(())
+    }
+
+    async fn websocket_close(
+        &self,
+        socket: WebSocket,
+        code: usize,
+        _reason: String,
+        _clean: bool,
+    ) -> Result<()> {
+        self.object.closed(&socket, code);
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
+        self.object.closed(&socket, 1011);
+        Ok(())
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.object.watch().await;
+        Response::empty()
+    }
+}
+
+/// The object behind the class, shared with the tasks that it starts.
+struct Object {
+    platform: State,
+    env: Env,
+    log: Log,
+    /// None until the session's name is known: its first request tells it.
+    session: RefCell<Option<Session>>,
+    /// Which of the tasks that read a turn's stream is the one that counts.
+    reader: Cell<u64>,
+    /// Whether that task is alive.
+    reading: Cell<bool>,
+    /// Those who wait for the log to grow.
+    followers: streams::Followers,
+    floods: sockets::Floods,
+    default_model: RefCell<Option<String>>,
+}
+
+impl Object {
+    fn new(platform: State, env: Env) -> Self {
+        let log = Log::new(platform.storage().sql());
+        // Answered by the platform, so that a beating heart wakes nobody.
+        match worker::worker_sys::WebSocketRequestResponsePair::new(
+            r#"{"type":"ping"}"#,
+            r#"{"type":"pong"}"#,
+        ) {
+            Ok(pair) => platform.set_websocket_auto_response(&pair),
+            Err(error) => drop(internal("pong", &worker::Error::from(error))),
+        }
+        let session = log.load().unwrap_or_else(|error| {
+            internal("log", &error);
+            None
+        });
+        Self {
+            platform,
+            env,
+            log,
+            session: RefCell::new(session),
+            reader: Cell::new(0),
+            reading: Cell::new(false),
+            followers: streams::Followers::default(),
+            floods: sockets::Floods::default(),
+            default_model: RefCell::new(None),
+        }
+    }
+
+    async fn answer(self: &Rc<Self>, mut request: Request) -> Answer {
+        let id = request
+            .headers()
+            .get(SESSION_ID)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        self.meet(&SessionId::parse(&id)?)?;
+        match request.path().as_str() {
+            "/socket" => {
+                let from = request.url().ok().and_then(|url| {
+                    url.query()
+                        .and_then(|query| query.strip_prefix("from=")?.parse().ok())
+                });
+                self.accept_socket(from)
+            }
+            "/say" => {
+                let say: Say = request
+                    .json()
+                    .await
+                    .map_err(|error| internal("say", &error))?;
+                let said = self.say(say.id, say.turn).await?;
+                self.answer_with_turn(say.form, said).await
+            }
+            "/state" => answer::json(200, &self.describe(true)?),
+            _ => Err(Problem::new(
+                ProblemKind::NotFound,
+                "no such path in a session",
+            )),
+        }
+    }
+
+    /// Makes sure that the session exists and knows its name.
+    fn meet(&self, id: &SessionId) -> std::result::Result<(), Problem> {
+        let mut session = self.session.borrow_mut();
+        if session.is_none() {
+            let fresh = Session::new(id.clone());
+            self.log
+                .create(&fresh)
+                .map_err(|error| internal("log", &error))?;
+            *session = Some(fresh);
+        }
+        Ok(())
+    }
+
+    /// Takes one message: stores it and its turn, once for each `id`. Returns where it is in the log.
+    async fn say(
+        self: &Rc<Self>,
+        id: Option<String>,
+        turn: Turn,
+    ) -> std::result::Result<Said, Problem> {
+        if let Some(model) = &turn.model
+            && self.with_session(|session| session.state.model.as_ref() != Some(model))?
+        {
+            crate::models::check(&self.env, model).await?;
+        }
+        let id = match id {
+            Some(id) => id,
+            None => crate::random::hex::<16>().map_err(|error| internal("random", &error))?,
+        };
+        if let Some(said) = self
+            .log
+            .message(&id)
+            .map_err(|error| internal("log", &error))?
+        {
+            return Ok(said);
+        }
+        let (content, model) = (turn.prompt.clone(), turn.model.clone());
+        let step = self.take_with(
+            vec![Input::Message {
+                id: id.clone(),
+                content,
+                model,
+            }],
+            |log, step| {
+                let Some(first) = step.events.first() else {
+                    return Ok(());
+                };
+                log.keep_turn(&id, first, &turn)
+            },
+        )?;
+        let first = step
+            .events
+            .first()
+            .ok_or_else(|| internal("say", &"no event"))?;
+        Ok(Said {
+            seq: first.seq,
+            turn: first.turn_id.ok_or_else(|| internal("say", &"no turn"))?,
+        })
+    }
+
+    fn with_session<T>(&self, read: impl FnOnce(&Session) -> T) -> std::result::Result<T, Problem> {
+        self.session
+            .borrow()
+            .as_ref()
+            .map(read)
+            .ok_or_else(|| internal("session", &"unnamed"))
+    }
+
+    fn take(self: &Rc<Self>, inputs: Vec<Input>) -> std::result::Result<Step, Problem> {
+        self.take_with(inputs, |_, _| Ok(()))
+    }
+
+    /// Steps the session, stores what came of it (and what `store` adds), shows it, and carries out
+    /// what is to be done. All of the inputs' events become one entry of the log.
+    fn take_with(
+        self: &Rc<Self>,
+        inputs: Vec<Input>,
+        store: impl FnOnce(&Log, &Step) -> Result<()>,
+    ) -> std::result::Result<Step, Problem> {
+        let now = worker::Date::now().as_millis();
+        let step = {
+            let mut session = self.session.borrow_mut();
+            let session = session
+                .as_mut()
+                .ok_or_else(|| internal("session", &"unnamed"))?;
+            let before = session.clone();
+            let mut all = Step::default();
+            for input in inputs {
+                let step = session.step(input, now)?;
+                all.events.extend(step.events);
+                all.effects.extend(step.effects);
+            }
+            let stored = self
+                .log
+                .append(&all.events, &before.state, session)
+                .and_then(|()| store(&self.log, &all));
+            if let Err(error) = stored {
+                // What is in memory must be what is stored, so it is read again.
+                *session = self.log.load().ok().flatten().unwrap_or(before);
+                return Err(internal("log", &error));
+            }
+            all
+        };
+        self.show(&step.events);
+        for effect in &step.effects {
+            self.carry_out(effect.clone());
+        }
+        Ok(step)
+    }
+
+    /// Shows events to everybody who is connected.
+    fn show(&self, events: &[Event]) {
+        if events.is_empty() {
+            return;
+        }
+        self.send_to_all(events);
+        self.followers.wake();
+    }
+
+    fn carry_out(self: &Rc<Self>, effect: Effect) {
+        let object = Rc::clone(self);
+        match effect {
+            Effect::Start { .. } | Effect::Attach { .. } => {
+                self.reader.set(self.reader.get() + 1);
+                let reader = self.reader.get();
+                self.reading.set(true);
+                self.platform.wait_until(AssertUnwindSafe(async move {
+                    object.set_watch().await;
+                    object.read_turn(reader).await;
+                    if object.reader.get() == reader {
+                        object.reading.set(false);
+                    }
+                }));
+            }
+            Effect::Interrupt { turn } => self.platform.wait_until(AssertUnwindSafe(async move {
+                object.tell_interrupt(turn).await;
+            })),
+            Effect::Acknowledge { turn, n } => {
+                self.platform.wait_until(AssertUnwindSafe(async move {
+                    object.tell_acknowledge(turn, n).await;
+                }))
+            }
+        }
+    }
+
+    async fn set_watch(&self) {
+        if let Err(error) = self.platform.storage().set_alarm(WATCH).await {
+            internal("alarm", &error);
+        }
+    }
+
+    /// The alarm: takes up a turn that nobody reads any more.
+    async fn watch(self: &Rc<Self>) {
+        let reattach = self.with_session(Session::reattach).ok().flatten();
+        let Some(effect) = reattach else { return };
+        if self.reading.get() {
+            self.set_watch().await;
+        } else {
+            self.carry_out(effect);
+        }
+    }
+
+    /// The model that answers a turn which names none.
+    async fn model(&self) -> std::result::Result<String, Problem> {
+        if let Some(model) = self.with_session(|session| session.state.model.clone())? {
+            return Ok(model);
+        }
+        if let Some(model) = self.default_model.borrow().clone() {
+            return Ok(model);
+        }
+        let model = crate::models::default_model(&self.env).await?;
+        *self.default_model.borrow_mut() = Some(model.clone());
+        Ok(model)
+    }
+
+    /// The session's state in the form of the earlier system.
+    fn describe(&self, with_messages: bool) -> std::result::Result<Value, Problem> {
+        let failed = |error: worker::Error| internal("log", &error);
+        let (messages, last) = if with_messages {
+            self.log.messages().map_err(failed)?
+        } else {
+            (Vec::new(), self.log.last_timestamp().map_err(failed)?)
+        };
+        let queue = self.log.waiting().map_err(failed)?;
+        self.with_session(|session| {
+            let running = session.turn_state() != TurnState::Idle;
+            let queue: Vec<Value> = session
+                .state
+                .queue
+                .iter()
+                .filter_map(|turn| {
+                    queue.get(turn).map(
+                        |(id, content)| json!({ "turn_id": turn, "id": id, "content": content }),
+                    )
+                })
+                .collect();
+            let mut description = json!({
+                "sessionId": session.id,
+                "isRunning": running,
+                "lastActivity": last,
+                "claudeSession": {
+                    "id": session.state.claude_session_id,
+                    "workspacePath": protocol::options::WORKSPACE,
+                    "preferredModel": session.state.model,
+                },
+                "containerState": { "isActive": running, "lastHeartbeat": last },
+                "queue": queue,
+            });
+            if with_messages && let Some(fields) = description.as_object_mut() {
+                fields.insert("messages".to_owned(), messages.into());
+            }
+            description
+        })
+    }
+}
+
+/// Where a message is in the log.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    seq: u64,
+    turn: TurnId,
+}

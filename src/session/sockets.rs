@@ -1,0 +1,280 @@
+//! The session's WebSockets: frames in, events out. They hibernate: the platform keeps them while
+//! this object sleeps, so nothing about one may be known in memory alone that matters.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ::session::Input;
+use protocol::{ClientMessage, Event, Problem, ProblemKind};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use worker::{Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
+
+use super::Object;
+use crate::answer::{Answer, internal};
+
+/// Frames that a socket may send at once, and how many more each second.
+const BURST: f64 = 40.0;
+const PER_SECOND: f64 = 10.0;
+/// Frames over that before the socket is closed.
+const PATIENCE: u32 = 200;
+
+/// Sockets of one session.
+const MAX_SOCKETS: usize = 64;
+
+/// What the platform keeps of a socket while the object sleeps.
+#[derive(Serialize, Deserialize)]
+struct Attachment {
+    id: String,
+}
+
+/// How fast each socket sends. Forgotten when the object sleeps: a socket that lets it sleep does
+/// not flood.
+#[derive(Default)]
+pub struct Floods {
+    sockets: RefCell<HashMap<String, Bucket>>,
+}
+
+struct Bucket {
+    left: f64,
+    /// Milliseconds since the epoch.
+    at: u64,
+    refused: u32,
+}
+
+enum Flow {
+    Fine,
+    /// Refused; true for the first of a row, which is answered.
+    Refused(bool),
+    TooMuch,
+}
+
+impl Floods {
+    fn take(&self, socket: &str, now: u64) -> Flow {
+        let mut sockets = self.sockets.borrow_mut();
+        let bucket = sockets.entry(socket.to_owned()).or_insert(Bucket {
+            left: BURST,
+            at: now,
+            refused: 0,
+        });
+        let passed = now.saturating_sub(bucket.at) as f64 / 1000.0;
+        bucket.left = (bucket.left + passed * PER_SECOND).min(BURST);
+        bucket.at = now;
+        if bucket.left >= 1.0 {
+            bucket.left -= 1.0;
+            bucket.refused = 0;
+            return Flow::Fine;
+        }
+        bucket.refused += 1;
+        if bucket.refused > PATIENCE {
+            Flow::TooMuch
+        } else {
+            Flow::Refused(bucket.refused == 1)
+        }
+    }
+}
+
+impl Object {
+    /// Connects a socket: first the session's state, then the events after `from`, then what comes.
+    pub(super) fn accept_socket(self: &Rc<Self>, from: Option<u64>) -> Answer {
+        let failed = |error: worker::Error| internal("socket", &error);
+        if self.platform.get_websockets().len() >= MAX_SOCKETS {
+            return Err(Problem::new(
+                ProblemKind::TooManyRequests,
+                format!("{MAX_SOCKETS} clients are connected to this session already"),
+            ));
+        }
+        let pair = WebSocketPair::new().map_err(failed)?;
+        self.platform.accept_web_socket(&pair.server);
+        pair.server
+            .serialize_attachment(Attachment {
+                id: crate::random::hex::<8>().map_err(failed)?,
+            })
+            .map_err(failed)?;
+        // From here to the answer nothing waits, so no event can come between the ones of the log
+        // and the ones that are sent as they happen.
+        let snapshot = self.snapshot()?;
+        pair.server.send_with_str(snapshot).map_err(failed)?;
+        if let Some(from) = from {
+            self.replay(&pair.server, from)?;
+        }
+        self.warm_up();
+        Response::from_websocket(pair.client).map_err(failed)
+    }
+
+    /// The session's state as a frame of its own, which is no event of the log.
+    fn snapshot(&self) -> Result<String, Problem> {
+        let description = self.describe(false)?;
+        self.with_session(|session| {
+            let state = session.turn_state();
+            json!({
+                "type": "status",
+                "snapshot": true,
+                "seq": session.position.seq,
+                "session_id": session.id,
+                "turn_id": session.state.current.as_ref().map(|current| current.id),
+                "timestamp": worker::Date::now().as_millis(),
+                "state": state,
+                "content": "Connected",
+                "session": description,
+            })
+            .to_string()
+        })
+    }
+
+    fn replay(&self, socket: &WebSocket, mut from: u64) -> Result<(), Problem> {
+        loop {
+            let page = self
+                .log
+                .after(from)
+                .map_err(|error| internal("log", &error))?;
+            let Some((last, _)) = page.events.last() else {
+                return Ok(());
+            };
+            from = *last;
+            for (_, line) in &page.events {
+                socket
+                    .send_with_str(line)
+                    .map_err(|error| internal("socket", &error))?;
+            }
+        }
+    }
+
+    pub(super) fn send_to_all(&self, events: &[Event]) {
+        let sockets = self.platform.get_websockets();
+        if sockets.is_empty() {
+            return;
+        }
+        for event in events {
+            let Ok(line) = serde_json::to_string(event) else {
+                continue;
+            };
+            for socket in &sockets {
+                // One that is gone hears of it by its own close.
+                let _ = socket.send_with_str(&line);
+            }
+        }
+    }
+
+    /// A frame from a client. What is wrong with it is told to that client alone.
+    pub(super) async fn frame(
+        self: &Rc<Self>,
+        socket: &WebSocket,
+        message: WebSocketIncomingMessage,
+    ) {
+        let id = match socket.deserialize_attachment::<Attachment>() {
+            Ok(Some(attachment)) => attachment.id,
+            _ => String::new(),
+        };
+        match self.floods.take(&id, worker::Date::now().as_millis()) {
+            Flow::Fine => {}
+            Flow::Refused(tell) => {
+                if tell {
+                    let problem = Problem::new(
+                        ProblemKind::TooManyRequests,
+                        "too many messages at once on this connection; wait a second",
+                    );
+                    self.tell(socket, &problem, None);
+                }
+                return;
+            }
+            Flow::TooMuch => {
+                let _ = socket.close(Some(1008), Some("too many messages"));
+                return;
+            }
+        }
+        let text = match message {
+            WebSocketIncomingMessage::String(text) => text,
+            WebSocketIncomingMessage::Binary(_) => {
+                let problem =
+                    Problem::bad_request("binary frames are not understood; send JSON as text");
+                self.tell(socket, &problem, None);
+                return;
+            }
+        };
+        match ClientMessage::parse(&text) {
+            Ok(message) => {
+                let id = match &message {
+                    ClientMessage::UserMessage { id, .. } => id.clone(),
+                    _ => None,
+                };
+                if let Err(problem) = self.take_message(socket, message).await {
+                    self.tell(socket, &problem, id.as_deref());
+                }
+            }
+            Err(problem) => self.tell(socket, &problem, message_id(&text).as_deref()),
+        }
+    }
+
+    async fn take_message(
+        self: &Rc<Self>,
+        socket: &WebSocket,
+        message: ClientMessage,
+    ) -> Result<(), Problem> {
+        match message {
+            ClientMessage::UserMessage { id, turn } => {
+                let last = self.with_session(|session| session.position.seq)?;
+                let said = self.say(id, *turn).await?;
+                if said.seq <= last {
+                    // It was said before; its sender may have missed that.
+                    let page = self
+                        .log
+                        .after(said.seq.saturating_sub(1))
+                        .map_err(|error| internal("log", &error))?;
+                    if let Some((_, line)) = page.events.first() {
+                        let _ = socket.send_with_str(line);
+                    }
+                }
+                Ok(())
+            }
+            ClientMessage::Interrupt { turn_id } => self
+                .take(vec![Input::Interrupt { turn: turn_id }])
+                .map(drop),
+            ClientMessage::SetModel { model } => {
+                crate::models::check(&self.env, &model).await?;
+                self.take(vec![Input::SetModel { model }]).map(drop)
+            }
+            ClientMessage::Resume { from } => self.replay(socket, from),
+            ClientMessage::Ping => {
+                let _ = socket.send_with_str(r#"{"type":"pong"}"#);
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells one client what is wrong. It is no event of the log: it has no `seq`.
+    fn tell(&self, socket: &WebSocket, problem: &Problem, message_id: Option<&str>) {
+        let frame = json!({
+            "type": "error",
+            "content": problem.detail,
+            "code": problem.kind.code(),
+            "field": problem.field,
+            "id": message_id,
+            "session_id": self.with_session(|session| session.id.clone()).ok(),
+            "turn_id": null,
+            "timestamp": worker::Date::now().as_millis(),
+        });
+        let _ = socket.send_with_str(frame.to_string());
+    }
+
+    pub(super) fn closed(&self, socket: &WebSocket, code: usize) {
+        if let Ok(Some(attachment)) = socket.deserialize_attachment::<Attachment>() {
+            self.floods.sockets.borrow_mut().remove(&attachment.id);
+        }
+        // 1005 and 1006 say that there was no code; they can't be sent.
+        let code = u16::try_from(code)
+            .ok()
+            .filter(|code| !matches!(code, 1005 | 1006 | 1015));
+        let _ = socket.close(Some(code.unwrap_or(1000)), None::<&str>);
+    }
+}
+
+/// The id in a frame that is not understood, so that its sender knows which it was.
+fn message_id(frame: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    serde_json::from_str::<Id>(frame).ok().map(|frame| frame.id)
+}

@@ -1,0 +1,164 @@
+//! The log as a stream over HTTP: read from an offset, page by page, then as it grows. A slow reader
+//! costs no memory here: what it has not read is in the log.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures_util::stream;
+use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnState};
+use serde_json::json;
+use worker::Result;
+
+use super::{Form, Object, Said};
+use crate::answer::{self, Answer, NDJSON, SSE, internal};
+
+/// Those who wait for the log to grow.
+#[derive(Default)]
+pub struct Followers {
+    waiting: RefCell<Vec<futures_channel::oneshot::Sender<()>>>,
+}
+
+impl Followers {
+    /// Wakes everybody who waits.
+    pub fn wake(&self) {
+        for follower in self.waiting.take() {
+            let _ = follower.send(());
+        }
+    }
+
+    /// Waits until the log has grown.
+    async fn grown(&self) {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.waiting.borrow_mut().push(sender);
+        let _ = receiver.await;
+    }
+}
+
+/// Reads the events of one turn, in order, to its end.
+struct TurnReader {
+    object: Rc<Object>,
+    said: Said,
+    /// `seq` of the last event that was looked at.
+    from: u64,
+    ended: bool,
+}
+
+impl TurnReader {
+    fn new(object: Rc<Object>, said: Said) -> Self {
+        let from = said.seq.saturating_sub(1);
+        Self {
+            object,
+            said,
+            from,
+            ended: false,
+        }
+    }
+
+    /// The turn's next events, with each one's JSON; none when it has ended.
+    async fn next(&mut self) -> Result<Option<Vec<(Event, String)>>> {
+        loop {
+            if self.ended {
+                return Ok(None);
+            }
+            let page = self.object.log.after(self.from)?;
+            if page.events.is_empty() {
+                self.object.followers.grown().await;
+                continue;
+            }
+            let mut events = Vec::new();
+            for (seq, line) in page.events {
+                self.from = seq;
+                let event: Event = serde_json::from_str(&line)?;
+                if event.turn_id != Some(self.said.turn) {
+                    continue;
+                }
+                self.ended = matches!(&event.body, EventBody::Status(status) if status.state == TurnState::Ended);
+                events.push((event, line));
+                if self.ended {
+                    break;
+                }
+            }
+            if !events.is_empty() {
+                return Ok(Some(events));
+            }
+        }
+    }
+}
+
+impl Object {
+    /// Answers a message with its turn.
+    pub(super) async fn answer_with_turn(self: &Rc<Self>, form: Form, said: Said) -> Answer {
+        let reader = TurnReader::new(Rc::clone(self), said);
+        match form {
+            Form::Json => self.answer_at_the_end(reader).await,
+            Form::Ndjson => stream_out(reader, NDJSON, |_, line| format!("{line}\n")),
+            Form::Sse => stream_out(reader, SSE, |event, line| {
+                format!("id: {}\ndata: {line}\n\n", event.seq)
+            }),
+        }
+    }
+
+    async fn answer_at_the_end(&self, mut reader: TurnReader) -> Answer {
+        let mut result = String::new();
+        let mut failure = None;
+        let mut end = None;
+        while let Some(events) = reader
+            .next()
+            .await
+            .map_err(|error| internal("log", &error))?
+        {
+            for (event, _) in events {
+                match event.body {
+                    // The last whole block is what the agent says in the end.
+                    EventBody::Result { content, place } if place.parent_tool_use_id.is_none() => {
+                        result = content
+                    }
+                    EventBody::Error { content, code } => failure = Some((content, code)),
+                    EventBody::Status(status) if status.state == TurnState::Ended => {
+                        end = Some((event.timestamp, status))
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let (timestamp, status) = end.ok_or_else(|| internal("turn", &"no end"))?;
+        match status.outcome {
+            Some(Outcome::Failed) => {
+                let (content, code) = failure.unwrap_or((status.content, String::new()));
+                let kind = serde_json::from_value(code.into()).unwrap_or(ProblemKind::ModelFailed);
+                Err(Problem::new(kind, content))
+            }
+            outcome => {
+                let session_id = self.with_session(|session| session.id.clone())?;
+                answer::json(
+                    200,
+                    &json!({
+                        "status": "Message processed",
+                        "timestamp": timestamp,
+                        "sessionId": session_id,
+                        "turnId": reader.said.turn,
+                        "outcome": outcome,
+                        "result": result,
+                        "usage": status.usage,
+                    }),
+                )
+            }
+        }
+    }
+}
+
+fn stream_out(reader: TurnReader, content_type: &str, write: fn(&Event, &str) -> String) -> Answer {
+    let chunks = stream::try_unfold(reader, move |mut reader| async move {
+        let events = reader.next().await?;
+        Ok::<_, worker::Error>(events.map(|events| {
+            let chunk: String = events
+                .iter()
+                .map(|(event, line)| write(event, line))
+                .collect();
+            (chunk.into_bytes(), reader)
+        }))
+    });
+    answer::stream_of(content_type)
+        .and_then(|builder| builder.from_stream(Box::pin(chunks)))
+        .map_err(|error| internal("stream", &error))
+}
