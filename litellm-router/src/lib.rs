@@ -1,1 +1,32 @@
+//! A gateway between clients that speak Anthropic's Messages API and the providers that answer them.
+//!
+//! A call comes in as Anthropic Messages. What the configuration says about its model decides where
+//! it goes: to Anthropic, where its bytes pass through; to a provider that speaks OpenAI's chat
+//! completions, where request and answer are translated; or to a model that this router plays itself.
+//!
+//! Everything but the shell is free of I/O: [`serve::Router::serve`] takes a request and returns an
+//! answer, or the request that is to be sent upstream together with what has to become of its
+//! response. Randomness and the values of secrets come in as arguments. So the same code runs in a
+//! Cloudflare Worker and in a test.
+//!
+//! Reading order: [`serve`] is the map; [`config`], [`route`] and [`providers`] find the deployment;
+//! [`translate`] holds both directions between the two dialects; [`reply`] is the only place that
+//! writes Anthropic's events, whoever has produced the content.
 
+pub mod answer;
+pub mod auth;
+pub mod config;
+pub mod count;
+pub mod demo;
+pub mod error;
+pub mod messages;
+pub mod mock;
+pub mod models;
+pub mod providers;
+pub mod reply;
+pub mod route;
+pub mod serve;
+pub mod upstream;
+
+#[cfg(target_arch = "wasm32")]
+mod worker_shell;

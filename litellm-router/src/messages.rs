@@ -1,0 +1,293 @@
+//! The request of Anthropic's Messages API, as far as this router reads it
+//! (<https://docs.anthropic.com/en/api/messages>).
+//!
+//! The lists are open: a block of an unknown type, an unknown key, a role that is new are all parsed,
+//! and whoever uses them decides. Strings are borrowed from the body where they hold no escapes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::error::Refusal;
+
+/// A request for a message or for a count of tokens.
+#[derive(Debug, Deserialize)]
+pub struct MessagesRequest<'a> {
+    #[serde(borrow)]
+    pub model: Cow<'a, str>,
+    pub max_tokens: Option<u64>,
+    #[serde(borrow, default, deserialize_with = "blocks")]
+    pub system: Vec<Block<'a>>,
+    #[serde(borrow)]
+    pub messages: Vec<Turn<'a>>,
+    #[serde(borrow, default, deserialize_with = "list_or_null")]
+    pub tools: Vec<Tool<'a>>,
+    #[serde(borrow)]
+    pub tool_choice: Option<ToolChoice<'a>>,
+    pub stream: Option<bool>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    #[serde(default, deserialize_with = "list_or_null")]
+    pub stop_sequences: Vec<String>,
+    #[serde(borrow)]
+    pub thinking: Option<Kind<'a>>,
+    #[serde(borrow)]
+    pub output_config: Option<OutputConfig<'a>>,
+}
+
+/// One message: who speaks, and the blocks that were said. A plain string counts as one text block.
+#[derive(Debug, Deserialize)]
+pub struct Turn<'a> {
+    #[serde(borrow)]
+    pub role: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "blocks")]
+    pub content: Vec<Block<'a>>,
+}
+
+/// One block of any type. A field that its type does not have is empty.
+#[derive(Debug, Default, Deserialize)]
+pub struct Block<'a> {
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub text: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub input: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub tool_use_id: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "blocks")]
+    pub content: Vec<Block<'a>>,
+    pub is_error: Option<bool>,
+    #[serde(borrow)]
+    pub source: Option<Source<'a>>,
+}
+
+impl<'a> Block<'a> {
+    fn text(text: Cow<'a, str>) -> Self {
+        Self {
+            kind: Cow::Borrowed("text"),
+            text,
+            ..Self::default()
+        }
+    }
+}
+
+/// Where an image or a document comes from.
+#[derive(Debug, Default, Deserialize)]
+pub struct Source<'a> {
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub media_type: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub data: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub url: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "blocks")]
+    pub content: Vec<Block<'a>>,
+}
+
+/// A tool on offer. One without `input_schema` runs at Anthropic's side and exists nowhere else.
+#[derive(Debug, Deserialize)]
+pub struct Tool<'a> {
+    #[serde(borrow, default)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow, default, rename = "type")]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub description: Cow<'a, str>,
+    #[serde(borrow)]
+    pub input_schema: Option<&'a RawValue>,
+}
+
+/// What the model must do about tools.
+#[derive(Debug, Deserialize)]
+pub struct ToolChoice<'a> {
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow, default)]
+    pub name: Cow<'a, str>,
+    #[serde(default)]
+    pub disable_parallel_tool_use: bool,
+}
+
+/// An object of which only the type matters here.
+#[derive(Debug, Deserialize)]
+pub struct Kind<'a> {
+    #[serde(borrow, default, rename = "type")]
+    pub kind: Cow<'a, str>,
+}
+
+/// How the answer is to look.
+#[derive(Debug, Deserialize)]
+pub struct OutputConfig<'a> {
+    #[serde(borrow)]
+    pub format: Option<OutputFormat<'a>>,
+}
+
+/// A JSON schema that the answer has to fit.
+#[derive(Debug, Deserialize)]
+pub struct OutputFormat<'a> {
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub schema: Option<&'a RawValue>,
+}
+
+impl<'a> MessagesRequest<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// 400 with the place and the reason, where it is not JSON or not such a request.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(body).map_err(|_| {
+            // Finding the path costs time, so only a request that is wrong pays for it.
+            let mut reader = serde_json::Deserializer::from_slice(body);
+            let reason = match serde_path_to_error::deserialize::<_, MessagesRequest>(&mut reader) {
+                Err(error) if !matches!(error.path().to_string().as_str(), "." | "?") => {
+                    format!("{}: {}", error.path(), error.inner())
+                }
+                Err(error) => format!("the body is not a Messages request: {}", error.inner()),
+                Ok(_) => "the body goes on after its end".to_owned(),
+            };
+            Refusal::new(400, reason)
+        })
+    }
+
+    /// Whether the answer is to come as events.
+    pub fn streams(&self) -> bool {
+        self.stream.unwrap_or(false)
+    }
+
+    /// Whether the caller wants to see the model think.
+    pub fn wants_thinking(&self) -> bool {
+        self.thinking
+            .as_ref()
+            .is_some_and(|thinking| thinking.kind != "disabled")
+    }
+}
+
+/// Replaces the value of the top-level key `model` and leaves every other byte as it is.
+///
+/// # Errors
+/// 400 where the body is not a JSON object with one `model`.
+pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, Refusal> {
+    #[derive(Deserialize)]
+    struct ModelOnly<'a> {
+        #[serde(borrow)]
+        model: &'a RawValue,
+    }
+    let invalid = |reason: String| Refusal::new(400, reason);
+    let text = std::str::from_utf8(body).map_err(|error| invalid(error.to_string()))?;
+    let found: ModelOnly =
+        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    let old = found.model.get();
+    // The raw value is a part of the body, so its place in the body is the distance of the two.
+    let start = (old.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+    let (head, tail) = text
+        .split_at_checked(start)
+        .and_then(|(head, rest)| Some((head, rest.get(old.len()..)?)))
+        .ok_or_else(|| invalid("`model` was not found".into()))?;
+    let quoted = serde_json::to_string(model).map_err(|error| invalid(error.to_string()))?;
+    Ok([head, &quoted, tail].concat().into_bytes())
+}
+
+fn list_or_null<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Content: a string, a list of blocks, one block, or nothing at all.
+fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Block<'de>>, D::Error> {
+    struct Content;
+    impl<'de> Visitor<'de> for Content {
+        type Value = Vec<Block<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a string or a list of content blocks")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+            Ok(vec![Block::text(Cow::Borrowed(text))])
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![Block::text(Cow::Owned(text.to_owned()))])
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut blocks = Vec::new();
+            while let Some(block) = list.next_element()? {
+                blocks.push(block);
+            }
+            Ok(blocks)
+        }
+        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            // Some blocks hold one object in `content` where others hold a list.
+            let value = serde::de::value::MapAccessDeserializer::new(map);
+            Ok(vec![Loose::deserialize(value).map(|_| Block::default())?])
+        }
+    }
+    deserializer.deserialize_any(Content)
+}
+
+/// Any object, of which nothing is kept.
+#[derive(Deserialize)]
+struct Loose {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_one_text_block() {
+        let body =
+            br#"{"model":"m","system":"s","messages":[{"role":"user","content":"hi \"you\""}]}"#;
+        let request = MessagesRequest::parse(body).unwrap();
+        assert_eq!(request.system[0].text, "s");
+        assert_eq!(request.messages[0].content[0].text, "hi \"you\"");
+        assert!(!request.streams());
+    }
+
+    #[test]
+    fn what_is_unknown_does_not_disturb() {
+        let body = br#"{"model":"m","speed":"fast","tools":null,"messages":[
+            {"role":"oracle","content":[{"type":"hologram","content":{"type":"x"}},
+             {"type":"tool_result","tool_use_id":"t","content":null}]}]}"#;
+        let request = MessagesRequest::parse(body).unwrap();
+        assert_eq!(request.messages[0].content.len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_body_is_told_where_and_why() {
+        let refused = |body: &str| MessagesRequest::parse(body.as_bytes()).unwrap_err().message;
+        insta::assert_snapshot!(refused(r#"{"model":"m","messages":[{"role":"user","content":7}]}"#),
+            @"messages[0].content: invalid type: integer `7`, expected a string or a list of content blocks at line 1 column 51");
+        insta::assert_snapshot!(refused(r#"{"messages":[]}"#),
+            @"the body is not a Messages request: missing field `model` at line 1 column 15");
+        insta::assert_snapshot!(refused("{"),
+            @"the body is not a Messages request: EOF while parsing an object at line 1 column 1");
+    }
+
+    #[test]
+    fn only_the_model_is_replaced() {
+        let body = br#"{ "messages":[{"model":"inner"}],  "model" : "claude-x" ,"n":1.50}"#;
+        let edited = with_model(body, "a\"b").unwrap();
+        assert_eq!(
+            String::from_utf8(edited).unwrap(),
+            r#"{ "messages":[{"model":"inner"}],  "model" : "a\"b" ,"n":1.50}"#
+        );
+        assert!(with_model(b"[]", "m").is_err());
+        assert!(with_model(br#"{"model":"a","model":"b"}"#, "m").is_err());
+    }
+}

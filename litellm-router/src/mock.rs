@@ -1,0 +1,87 @@
+//! `mock_response`: a deployment that answers without asking anybody, or fails on purpose.
+//!
+//! The names of the errors are LiteLLM's, so that its test configurations work here.
+
+use crate::error::Refusal;
+use crate::reply::{Sink, StopReason, Usage};
+
+/// Plays `response` into `sink`.
+///
+/// # Errors
+/// The error that `response` names.
+pub fn play(response: &str, input_tokens: u64, sink: &mut dyn Sink) -> Result<(), Refusal> {
+    if let Some(name) = response.strip_prefix("litellm.") {
+        let (status, message) = match name.trim() {
+            "RateLimitError" => (429, "this mocked model is over its rate limit"),
+            "InternalServerError" => (500, "this mocked model has failed"),
+            "ContextWindowExceededError" => (
+                400,
+                "prompt is too long: 200001 tokens > 200000 maximum (mocked)",
+            ),
+            "AuthenticationError" => (401, "this mocked model refuses the key"),
+            "ServiceUnavailableError" => (503, "this mocked model is not there"),
+            "Timeout" => (504, "this mocked model takes too long"),
+            _ => (
+                500,
+                "this mocked model fails with an error of an unknown name",
+            ),
+        };
+        return Err(Refusal::new(status, message));
+    }
+    for words in split_words(response) {
+        sink.text(words);
+    }
+    let usage = Usage {
+        input_tokens,
+        output_tokens: crate::count::of_text(response),
+        ..Usage::default()
+    };
+    sink.finish(StopReason::EndTurn, usage);
+    Ok(())
+}
+
+/// Cuts a text into deltas of a few words, with their spaces, so that nothing is lost.
+pub fn split_words(text: &str) -> impl Iterator<Item = &str> {
+    const WORDS: usize = 3;
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut seen = 0;
+        let mut inside = false;
+        let end = rest
+            .char_indices()
+            .find_map(|(at, c)| {
+                let word = !c.is_whitespace();
+                if word && !inside {
+                    seen += 1;
+                    if seen > WORDS {
+                        return Some(at);
+                    }
+                }
+                inside = word;
+                None
+            })
+            .unwrap_or(rest.len());
+        let (delta, after) = rest.split_at_checked(end)?;
+        rest = after;
+        Some(delta)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deltas_together_are_the_text() {
+        for text in ["", " a", "one two three four  five\nsix ", "ä ö ü ß é"] {
+            assert_eq!(split_words(text).collect::<String>(), text);
+        }
+        assert_eq!(
+            split_words("one two three four").collect::<Vec<_>>(),
+            ["one two three ", "four"]
+        );
+    }
+}

@@ -1,0 +1,255 @@
+//! From the model that a caller names to the deployments that answer for it.
+
+use std::collections::HashMap;
+
+use crate::config::Config;
+use crate::providers::{self, Provider};
+
+/// No model has a longer name; a longer one is not looked for.
+const LONGEST_NAME: usize = 512;
+
+/// One place that answers for a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deployment {
+    /// Its place in the model list.
+    pub entry: usize,
+    pub provider: &'static Provider,
+    /// The model's name at the provider.
+    pub model: String,
+}
+
+/// All deployments that answer for a name. Never empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// The `model_name` that matched, a pattern maybe.
+    pub name: String,
+    pub deployments: Vec<Deployment>,
+}
+
+/// The model list, ready to be asked.
+#[derive(Debug)]
+pub struct Routes {
+    /// The entries of each name.
+    exact: HashMap<String, Vec<usize>>,
+    /// The names in the order of the file.
+    names: Vec<String>,
+    /// Longer patterns first, as LiteLLM sorts them.
+    patterns: Vec<(String, Vec<usize>)>,
+    aliases: HashMap<String, String>,
+    /// The target of each entry, `provider/model`.
+    targets: Vec<String>,
+}
+
+impl Routes {
+    /// Sorts a model list.
+    pub fn new(config: &Config) -> Self {
+        let mut routes = Self {
+            exact: HashMap::new(),
+            names: Vec::new(),
+            patterns: Vec::new(),
+            aliases: config.aliases.clone().into_iter().collect(),
+            targets: Vec::new(),
+        };
+        for (index, entry) in config.models.iter().enumerate() {
+            routes.targets.push(entry.litellm_params.model.clone());
+            let name = &entry.model_name;
+            if name.contains('*') {
+                match routes.patterns.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, entries)) => entries.push(index),
+                    None => routes.patterns.push((name.clone(), vec![index])),
+                }
+            } else {
+                let entries = routes.exact.entry(name.clone()).or_default();
+                if entries.is_empty() {
+                    routes.names.push(name.clone());
+                }
+                entries.push(index);
+            }
+        }
+        let rank = |pattern: &str| (pattern.len(), pattern.matches('*').count());
+        routes
+            .patterns
+            .sort_by(|(a, _), (b, _)| rank(b).0.cmp(&rank(a).0).then(rank(a).1.cmp(&rank(b).1)));
+        routes
+    }
+
+    /// The deployments for `model`: an exact name before a pattern, a longer pattern before a shorter
+    /// one. A suffix in brackets, by which Claude Code asks for a large context (`[1m]`), is not part
+    /// of a name unless the configuration has it.
+    pub fn find(&self, model: &str) -> Option<Group> {
+        if model.len() > LONGEST_NAME {
+            return None;
+        }
+        self.lookup(model).or_else(|| {
+            let (base, _) = model.strip_suffix(']')?.rsplit_once('[')?;
+            self.lookup(base)
+        })
+    }
+
+    fn lookup(&self, model: &str) -> Option<Group> {
+        let model = self.aliases.get(model).map_or(model, String::as_str);
+        if let Some(entries) = self.exact.get(model) {
+            return self.group(model, entries, model, &[]);
+        }
+        self.patterns.iter().find_map(|(pattern, entries)| {
+            let captured = captures(pattern, model)?;
+            self.group(pattern, entries, model, &captured)
+        })
+    }
+
+    fn group(
+        &self,
+        name: &str,
+        entries: &[usize],
+        asked: &str,
+        captured: &[&str],
+    ) -> Option<Group> {
+        let deployments: Vec<_> = entries
+            .iter()
+            .filter_map(|&entry| {
+                let target = substitute(self.targets.get(entry)?, asked, captured);
+                let (provider, model) = providers::split(&target);
+                Some(Deployment {
+                    entry,
+                    provider,
+                    model: model.to_owned(),
+                })
+            })
+            .collect();
+        (!deployments.is_empty()).then(|| Group {
+            name: name.to_owned(),
+            deployments,
+        })
+    }
+
+    /// The names that can be listed, in the order of the file: patterns are not names.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Up to three known names that look most like `model`, then the patterns.
+    pub fn nearest(&self, model: &str) -> Vec<&str> {
+        let model: String = model.chars().take(LONGEST_NAME).collect();
+        let mut scored: Vec<(f64, &str)> = self
+            .names
+            .iter()
+            .map(|name| (strsim::normalized_levenshtein(&model, name), name.as_str()))
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        scored.into_iter().take(3).map(|(_, name)| name).collect()
+    }
+
+    /// The patterns of the model list, longest first.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.patterns.iter().map(|(pattern, _)| pattern.as_str())
+    }
+}
+
+/// What each `*` of `pattern` stands for in `name`; earlier ones take as much as they can, as in
+/// LiteLLM, which makes a regular expression of it.
+fn captures<'n>(pattern: &str, name: &'n str) -> Option<Vec<&'n str>> {
+    let (head, rest) = pattern.split_once('*')?;
+    let mut left = name.strip_prefix(head)?;
+    let mut parts = rest.rsplit('*');
+    left = left.strip_suffix(parts.next()?)?;
+    let mut captured = Vec::new();
+    for part in parts {
+        let (before, after) = left.rsplit_once(part)?;
+        captured.push(after);
+        left = before;
+    }
+    captured.push(left);
+    captured.reverse();
+    Some(captured)
+}
+
+/// Puts what was captured into the stars of `target`. Where there are more captures than stars, what
+/// the caller asked for takes the place of the whole, as in LiteLLM.
+fn substitute(target: &str, asked: &str, captured: &[&str]) -> String {
+    let stars = target.matches('*').count();
+    if stars == 0 {
+        return target.to_owned();
+    }
+    if captured.len() > stars {
+        return asked.to_owned();
+    }
+    let mut captured = captured.iter();
+    let mut filled = String::new();
+    for (index, part) in target.split('*').enumerate() {
+        if index > 0 {
+            filled.push_str(captured.next().copied().unwrap_or_default());
+        }
+        filled.push_str(part);
+    }
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(pairs: &[(&str, &str)]) -> Routes {
+        let list: String = pairs
+            .iter()
+            .map(|(name, model)| {
+                format!("- {{model_name: '{name}', litellm_params: {{model: '{model}'}}}}\n")
+            })
+            .collect();
+        let yaml = format!(
+            "router_settings: {{model_group_alias: {{short: groq/fast}}}}\nmodel_list:\n{list}"
+        );
+        Routes::new(&Config::parse(&yaml).unwrap())
+    }
+
+    fn target(routes: &Routes, model: &str) -> Option<(&'static str, String)> {
+        let group = routes.find(model)?;
+        let first = group.deployments.first()?;
+        Some((first.provider.name, first.model.clone()))
+    }
+
+    #[test]
+    fn r28_exact_beats_pattern_and_longer_patterns_come_first() {
+        let routes = routes(&[
+            ("*", "openrouter/*"),
+            ("groq/*", "groq/*"),
+            ("groq/openai/*", "openai/*"),
+            ("groq/fast", "groq/llama"),
+        ]);
+        let found = |model| target(&routes, model).unwrap();
+        assert_eq!(found("groq/fast"), ("groq", "llama".into()));
+        assert_eq!(found("groq/openai/x"), ("openai", "x".into()));
+        assert_eq!(found("groq/y/z"), ("groq", "y/z".into()));
+        assert_eq!(found("short"), ("groq", "llama".into()));
+        assert_eq!(found("z-ai/glm"), ("openrouter", "z-ai/glm".into()));
+    }
+
+    #[test]
+    fn r28_a_context_suffix_is_no_part_of_the_name() {
+        let routes = routes(&[("claude-*", "anthropic/claude-*"), ("mine", "groq/a")]);
+        assert_eq!(target(&routes, "mine[1m]"), Some(("groq", "a".into())));
+        assert_eq!(target(&routes, "other"), None);
+        assert_eq!(target(&routes, &"m".repeat(5_000)), None);
+    }
+
+    #[test]
+    fn two_entries_of_one_name_are_one_group() {
+        let routes = routes(&[("a", "groq/one"), ("a", "openrouter/two")]);
+        assert_eq!(routes.find("a").unwrap().deployments.len(), 2);
+        assert_eq!(routes.names(), ["a"]);
+    }
+
+    #[test]
+    fn stars_are_filled_in_order() {
+        assert_eq!(captures("a/*-*", "a/x-y-z"), Some(vec!["x-y", "z"]));
+        assert_eq!(captures("*", ""), Some(vec![""]));
+        assert_eq!(captures("ab*ba", "aba"), None);
+        assert_eq!(substitute("p/*", "whole", &["a", "b"]), "whole");
+        assert_eq!(substitute("p/*/q/*", "whole", &["a"]), "p/a/q/");
+    }
+
+    #[test]
+    fn the_nearest_names_come_first() {
+        let routes = routes(&[("groq/kimi-k2", "groq/a"), ("local/demo", "demo/scripted")]);
+        assert_eq!(routes.nearest("groq/kimi-k3")[0], "groq/kimi-k2");
+    }
+}

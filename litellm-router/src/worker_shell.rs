@@ -1,0 +1,189 @@
+//! The router as a Cloudflare Worker: carries out what [`crate::serve`] decides.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::{
+    Context, Date, Delay, Env, Headers, Request, Response, ResponseBuilder, Result, console_log,
+    console_warn, event, js_sys, wasm_bindgen_futures::JsFuture, web_sys,
+};
+
+use crate::answer::{Answer, Body, Piece};
+use crate::error::Refusal;
+use crate::serve::{self, Call, LARGEST_BODY, Outcome, Router, Trail};
+
+/// The configuration that is part of the Worker, unless the variable `LITELLM_CONFIG` has another.
+const BUNDLED: &str = include_str!("../litellm_config.yaml");
+
+thread_local! {
+    /// Read once an isolate; the environment of an isolate never changes.
+    static ROUTER: OnceCell<Rc<std::result::Result<Router, String>>> = const { OnceCell::new() };
+}
+
+fn router(env: &Env) -> Rc<std::result::Result<Router, String>> {
+    ROUTER.with(|cell| {
+        Rc::clone(cell.get_or_init(|| {
+            let own = variable(env, "LITELLM_CONFIG");
+            let router = Router::new(own.as_deref().unwrap_or(BUNDLED));
+            match &router {
+                Ok(router) => router
+                    .warnings()
+                    .iter()
+                    .for_each(|warning| console_warn!("configuration: {warning}")),
+                Err(error) => console_warn!("configuration: {error}"),
+            }
+            Rc::new(router)
+        }))
+    })
+}
+
+fn variable(env: &Env, name: &str) -> Option<String> {
+    // A variable and a secret are read the same way; what is neither a string nor there is nothing.
+    env.secret(name)
+        .ok()
+        .map(|value| value.to_string())
+        .filter(|value| !value.is_empty())
+}
+
+#[event(fetch)]
+async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
+    let began = Date::now().as_millis();
+    let mut bits = [0_u8; 16];
+    // Without randomness the ids repeat, which harms nobody's security.
+    let _ = getrandom::fill(&mut bits);
+    let entropy = u128::from_le_bytes(bits);
+    let id = serve::request_id(entropy);
+
+    let body = match read_body(&mut request).await {
+        Ok(body) => body,
+        Err(refusal) => return respond(refusal.answer(), &id, &context),
+    };
+    let router = router(&env);
+    let router = match router.as_ref() {
+        Ok(router) => router,
+        Err(error) => {
+            let refusal = Refusal::new(500, format!("the router's configuration: {error}"));
+            return respond(refusal.answer(), &id, &context);
+        }
+    };
+    let url = request.url()?;
+    let path = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let headers = request.headers();
+    let outcome = router.serve(&Call {
+        method: request.method().as_ref(),
+        path: &path,
+        header: &|name| headers.get(name).ok().flatten(),
+        body: &body,
+        secret: &|name| variable(&env, name),
+        entropy,
+    });
+    match outcome {
+        Outcome::Answer(answer, trail) => {
+            log(&id, &trail, answer.status, began);
+            respond(answer, &id, &context)
+        }
+        Outcome::Fetch(..) => Response::error("not yet", 500),
+    }
+}
+
+/// Reads the body as far as it may go.
+async fn read_body(request: &mut Request) -> std::result::Result<Vec<u8>, Refusal> {
+    let cut = |_| Refusal::new(400, "the body could not be read to its end");
+    if request.inner().body().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut stream = request.stream().map_err(cut)?;
+    let mut body = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(cut)?;
+        if body.len() + chunk.len() > LARGEST_BODY {
+            return Err(serve::too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// One line a call: no content, no key.
+fn log(id: &str, trail: &Trail, status: u16, began: u64) {
+    let line = serde_json::json!({
+        "request_id": id,
+        "model": trail.model,
+        "deployment": trail.deployment,
+        "stream": trail.streams,
+        "status": status,
+        "ms_to_first_byte": Date::now().as_millis().saturating_sub(began),
+    });
+    console_log!("{line}");
+}
+
+fn head(status: u16, headers: &[(String, String)], id: &str) -> Result<ResponseBuilder> {
+    let all = Headers::new();
+    for (name, value) in headers {
+        // A provider's header that the runtime refuses is not worth the answer.
+        let _ = all.set(name, value);
+    }
+    all.set("x-request-id", id)?;
+    Ok(ResponseBuilder::new().with_status(status).with_headers(all))
+}
+
+fn respond(answer: Answer, id: &str, context: &Context) -> Result<Response> {
+    let head = head(answer.status, &answer.headers, id)?;
+    match answer.body {
+        Body::Whole(bytes) => Ok(head.fixed(bytes)),
+        Body::Paced(pieces) => {
+            let (pipe, readable) = Pipe::new()?;
+            context.wait_until(play(pieces, pipe));
+            Ok(head.stream(readable))
+        }
+    }
+}
+
+async fn play(pieces: Box<dyn Iterator<Item = Piece>>, pipe: Pipe) {
+    for piece in pieces {
+        if piece.wait_ms > 0 {
+            Delay::from(Duration::from_millis(piece.wait_ms.into())).await;
+        }
+        if pipe.write(&piece.bytes).await.is_err() {
+            return;
+        }
+    }
+    pipe.close().await;
+}
+
+/// The way from this code to the client: the runtime's own stream, whose write waits until the
+/// client has taken what was written before, and fails when the client has left.
+struct Pipe {
+    writer: web_sys::WritableStreamDefaultWriter,
+}
+
+impl Pipe {
+    fn new() -> Result<(Self, web_sys::ReadableStream)> {
+        let class = js_sys::Reflect::get(&js_sys::global(), &"IdentityTransformStream".into())?;
+        let class: js_sys::Function = class.dyn_into()?;
+        let made = js_sys::Reflect::construct(&class, &js_sys::Array::new())?;
+        let stream: web_sys::TransformStream = made.unchecked_into();
+        let writer = stream.writable().get_writer()?;
+        Ok((Self { writer }, stream.readable()))
+    }
+
+    async fn write(&self, bytes: &[u8]) -> std::result::Result<(), JsValue> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let chunk = js_sys::Uint8Array::from(bytes);
+        JsFuture::from(self.writer.write_with_chunk(&chunk)).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        // Fails when the client has left, and then there is nothing to close.
+        let _ = JsFuture::from(self.writer.close()).await;
+    }
+}
