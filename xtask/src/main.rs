@@ -1,1 +1,155 @@
-fn main() {}
+//! `cargo xtask`: see `cargo xtask --help`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+use xtask::stack::{Provider, Stack, StackOptions};
+use xtask::{build, say, test};
+
+/// Every chore of Agent Router.
+///
+/// A newcomer needs two: `cargo xtask dev` runs the whole system on this machine, and
+/// `cargo xtask test` runs every test. Both install what is missing into the project's folder or
+/// cargo's own.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Build and run both Workers with everything they need, on this machine
+    ///
+    /// Prints the address to open. No key is needed: without one, the scripted model local/demo
+    /// answers. To use a real model, set its provider's key before, such as GROQ_API_KEY,
+    /// OPENROUTER_API_KEY or ANTHROPIC_API_KEY: it reaches the model router alone.
+    Dev {
+        /// The port of the UI and the API
+        #[arg(long, default_value_t = 8787)]
+        port: u16,
+        /// The port of the model router
+        #[arg(long, default_value_t = 8788)]
+        router_port: u16,
+        /// Where sessions and local workspaces are kept
+        #[arg(long, default_value = ".data", value_name = "DIR")]
+        data: PathBuf,
+        /// Where sandboxes run; the default is cloudflare (on Docker) where a Docker engine answers
+        #[arg(long)]
+        provider: Option<Provider>,
+        /// The address to listen on; others than loopback need authentication, which this build
+        /// does not offer for development
+        #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+        host: IpAddr,
+        /// Start what was built last, without building
+        #[arg(long)]
+        no_build: bool,
+    },
+    /// Run every test: unit, property, end to end on real workerd, Claude Code and a browser
+    ///
+    /// What can't run here, for want of Docker or Chromium, is named at the end.
+    Test {
+        /// Only end-to-end tests whose name holds this
+        filter: Option<String>,
+    },
+    /// Build what is deployed, or one part of it
+    Build {
+        #[arg(value_enum, default_value_t = Part::All)]
+        part: Part,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Part {
+    All,
+    /// The session Worker
+    Worker,
+    /// The model router
+    Router,
+    /// The browser UI
+    Ui,
+    /// What the sandbox's image is made of
+    Image,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse().chore).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\x1b[1;31merror:\x1b[0m {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(chore: Chore) -> Result<()> {
+    match chore {
+        Chore::Build { part } => match part {
+            Part::All => build::all().await,
+            Part::Worker => build::worker().await,
+            Part::Router => build::router().await,
+            Part::Ui => build::ui().await,
+            Part::Image => build::image().await,
+        },
+        Chore::Test { filter } => test::run_all(filter.as_deref()).await,
+        Chore::Dev {
+            port,
+            router_port,
+            data,
+            provider,
+            host,
+            no_build,
+        } => {
+            if !host.is_loopback() {
+                bail!(
+                    "--host {host} would let others run programs on this machine, and there is no \
+                     authentication yet; use the default, and reach it from elsewhere through ssh -L"
+                );
+            }
+            if !no_build {
+                build::all().await?;
+            }
+            let options = StackOptions {
+                host,
+                port,
+                router_port,
+                provider,
+                ..StackOptions::new(data)
+            };
+            let stack = Stack::start(options).await?;
+            say(&format!("sandboxes: {}", stack.provider_reason));
+            say(&format!("the model router listens on {}", stack.router_url));
+            eprintln!(
+                "\n  Open \x1b[1;4m{}/demo\x1b[0m   (Ctrl-C ends everything)\n",
+                stack.url
+            );
+            let ended = tokio::select! {
+                () = interrupted() => Ok(()),
+                what = stack.ended() => Err(anyhow::anyhow!("{what} ended by itself; its last lines are above")),
+            };
+            say("ending");
+            stack.stop().await;
+            ended
+        }
+    }
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        let _ = tokio::signal::ctrl_c().await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

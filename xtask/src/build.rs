@@ -1,0 +1,166 @@
+//! Building what runs and what is deployed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tokio::process::Command;
+
+use crate::process::run;
+use crate::tools::Tools;
+use crate::{root, say};
+
+/// The target of the agent-server in the sandbox's image: static, so that it runs in any image.
+const IMAGE_TARGET: &str = "x86_64-unknown-linux-musl";
+
+/// # Errors
+/// What could not be built.
+pub async fn all() -> Result<()> {
+    let tools = Tools::install().await?;
+    ui_with(&tools).await?;
+    worker_with(&tools, &root(), "the session Worker").await?;
+    worker_with(&tools, &root().join("litellm-router"), "the model router").await?;
+    image().await?;
+    agent_server().await.map(drop)
+}
+
+/// # Errors
+/// What could not be built.
+pub async fn worker() -> Result<()> {
+    worker_with(&Tools::install().await?, &root(), "the session Worker").await
+}
+
+/// # Errors
+/// What could not be built.
+pub async fn router() -> Result<()> {
+    let folder = root().join("litellm-router");
+    worker_with(&Tools::install().await?, &folder, "the model router").await
+}
+
+/// # Errors
+/// What could not be built.
+pub async fn ui() -> Result<()> {
+    ui_with(&Tools::install().await?).await
+}
+
+async fn worker_with(tools: &Tools, folder: &Path, name: &str) -> Result<()> {
+    say(&format!("building {name}"));
+    run(Command::new(&tools.worker_build)
+        .args(["--release", "--panic-unwind"])
+        .current_dir(folder)
+        .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
+        .env("WASM_OPT_BIN", root().join("node_modules/.bin/wasm-opt"))
+        .env("ESBUILD_BIN", root().join("node_modules/.bin/esbuild")))
+    .await
+    .with_context(|| format!("building {name}"))
+}
+
+async fn ui_with(tools: &Tools) -> Result<()> {
+    say("building the UI");
+    let mut build = Command::new("npm");
+    build
+        .args(["run", "--silent", "build", "--workspace", "ui"])
+        .current_dir(root());
+    run(tools.with_node(&mut build))
+        .await
+        .context("building the UI")
+}
+
+/// Puts together what the sandbox's image is made of: `container/Dockerfile` copies it from
+/// `container/image/`.
+///
+/// # Errors
+/// What could not be built.
+pub async fn image() -> Result<()> {
+    let folder = root().join("container/image");
+    tokio::fs::create_dir_all(&folder).await?;
+    say("building the agent-server for the sandbox's image");
+    let server = cargo_agent_server(Some(IMAGE_TARGET)).await?;
+    copy_if_other(&server, &folder.join("agent-server")).await?;
+    copy_if_other(&image_claude().await?, &folder.join("claude")).await
+}
+
+/// The agent-server for this machine.
+///
+/// # Errors
+/// What could not be built.
+pub async fn agent_server() -> Result<PathBuf> {
+    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
+        // The image's runs here as well.
+        return cargo_agent_server(Some(IMAGE_TARGET)).await;
+    }
+    say("building the agent-server");
+    cargo_agent_server(None).await
+}
+
+async fn cargo_agent_server(target: Option<&str>) -> Result<PathBuf> {
+    let mut build = Command::new("cargo");
+    build
+        .args([
+            "build",
+            "--quiet",
+            "--profile",
+            "native",
+            "--package",
+            "agent-server",
+        ])
+        .current_dir(root());
+    let mut built = target_folder();
+    if let Some(target) = target {
+        build.args(["--target", target]);
+        // No C compiler for the target is needed: nothing in it is C.
+        build.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
+        built.push(target);
+    }
+    run(&mut build).await.context("building the agent-server")?;
+    Ok(built.join("native/agent-server"))
+}
+
+/// Claude Code for the image, which is Linux on x86-64, whatever this machine is.
+async fn image_claude() -> Result<PathBuf> {
+    let package = "@anthropic-ai/claude-code-linux-x64";
+    let installed = root().join("node_modules").join(package).join("claude");
+    if installed.exists() {
+        return Ok(installed);
+    }
+    let manifest = tokio::fs::read_to_string(root().join("package.json")).await?;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest)?;
+    let version = manifest
+        .pointer("/devDependencies/@anthropic-ai~1claude-code")
+        .and_then(serde_json::Value::as_str)
+        .context("package.json pins no @anthropic-ai/claude-code")?;
+    say("fetching Claude Code for the sandbox's image");
+    let folder = root().join("target/image-claude");
+    tokio::fs::create_dir_all(&folder).await?;
+    run(Command::new("npm")
+        .args([
+            "install",
+            "--no-save",
+            "--ignore-scripts",
+            "--force",
+            "--prefix",
+        ])
+        .arg(&folder)
+        .arg(format!("{package}@{version}")))
+    .await?;
+    Ok(folder.join("node_modules").join(package).join("claude"))
+}
+
+/// Copies a file unless the same is there: an untouched one keeps Docker's layer.
+async fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
+    let same = |a: std::fs::Metadata, b: std::fs::Metadata| a.len() == b.len();
+    if let (Ok(a), Ok(b)) = (from.metadata(), to.metadata())
+        && same(a, b)
+        && tokio::fs::read(from).await? == tokio::fs::read(to).await?
+    {
+        return Ok(());
+    }
+    tokio::fs::copy(from, to)
+        .await
+        .with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// Where cargo puts what it builds.
+pub fn target_folder() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

@@ -1,0 +1,446 @@
+//! Both Workers and what they need, running on this machine.
+//!
+//! ```text
+//! wrangler dev (session Worker) ──service binding──► wrangler dev (litellm-router)
+//!        │
+//!        └── containers on Docker, or the host of local sandboxes
+//! ```
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use crate::process::{Service, output};
+use crate::tools::{self, Tools};
+use crate::{build, root, say};
+
+/// How long the stack may take until it answers: building the sandbox's image is part of it.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Where sandboxes run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Provider {
+    /// Cloudflare Containers, on this machine's Docker engine
+    Cloudflare,
+    /// Processes on this machine, not walled off from it
+    Local,
+}
+
+impl Provider {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cloudflare => "cloudflare",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// How to start the stack.
+#[derive(Debug, Clone)]
+pub struct StackOptions {
+    pub host: IpAddr,
+    /// 0 for any that is free.
+    pub port: u16,
+    pub router_port: u16,
+    /// Where everything is kept that outlives the stack.
+    pub data: PathBuf,
+    /// None: Docker where there is one.
+    pub provider: Option<Provider>,
+    /// Variables of the session Worker.
+    pub worker_vars: Vec<(String, String)>,
+    /// Variables of the model router.
+    pub router_vars: Vec<(String, String)>,
+    /// Keep the logs for [`Stack::log`] instead of printing them.
+    pub quiet: bool,
+}
+
+impl StackOptions {
+    pub fn new(data: PathBuf) -> Self {
+        Self {
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 0,
+            router_port: 0,
+            data,
+            provider: None,
+            worker_vars: Vec::new(),
+            router_vars: Vec::new(),
+            quiet: false,
+        }
+    }
+}
+
+/// The running stack. Everything ends with it.
+pub struct Stack {
+    pub url: String,
+    pub router_url: String,
+    pub provider: Provider,
+    /// Which provider, and why that one.
+    pub provider_reason: String,
+    services: Vec<Service>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stack {
+    /// Starts everything and waits until it answers.
+    ///
+    /// # Errors
+    /// What did not start, with its last lines.
+    pub async fn start(options: StackOptions) -> Result<Self> {
+        let tools = Tools::install().await?;
+        let (provider, provider_reason) = choose(options.provider).await?;
+        let data = std::path::absolute(&options.data)?;
+        tokio::fs::create_dir_all(&data).await?;
+        let port = free_port(options.host, options.port)?;
+        let router_port = free_port(options.host, options.router_port)?;
+        let url = format!("http://{}:{port}", options.host);
+        let router_url = format!("http://{}:{router_port}", options.host);
+
+        let mut stack = Self {
+            url: url.clone(),
+            router_url: router_url.clone(),
+            provider,
+            provider_reason,
+            services: Vec::new(),
+            log: Arc::default(),
+        };
+        let lines = |name: &'static str| {
+            let (log, quiet) = (Arc::clone(&stack.log), options.quiet);
+            move |line: &str| note(name, line, &log, quiet)
+        };
+
+        let mut worker_vars = options.worker_vars.clone();
+        worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
+        if provider == Provider::Local {
+            let (host, token) = local_host(&options, &data, lines("sandboxes")).await?;
+            worker_vars.push(("LOCAL_SANDBOX_URL".to_owned(), host.1));
+            worker_vars.push(("LOCAL_SANDBOX_TOKEN".to_owned(), token));
+            worker_vars.push(("OWN_URL".to_owned(), url.clone()));
+            stack.services.push(host.0);
+        }
+        let router_vars = options
+            .router_vars
+            .iter()
+            .cloned()
+            .chain(provider_keys())
+            .collect::<Vec<_>>();
+
+        let router = Wrangler {
+            config: root().join("litellm-router/wrangler.jsonc"),
+            port: router_port,
+            vars: router_vars,
+            containers: false,
+        };
+        stack.services.push(
+            router
+                .start("router", &tools, &options, &data, lines("router"))
+                .await?,
+        );
+        if !options.quiet && provider == Provider::Cloudflare {
+            say("building the sandbox's image with Docker; the first time takes some minutes");
+        }
+        let worker = Wrangler {
+            config: root().join("wrangler.jsonc"),
+            port,
+            vars: worker_vars,
+            containers: provider == Provider::Cloudflare,
+        };
+        stack.services.push(
+            worker
+                .start("worker", &tools, &options, &data, lines("worker"))
+                .await?,
+        );
+
+        stack
+            .answers(&format!("{router_url}/worker-health"))
+            .await?;
+        // Answers only where the Worker runs and has found the router.
+        stack.answers(&format!("{url}/demo/models")).await?;
+        Ok(stack)
+    }
+
+    async fn answers(&self, url: &str) -> Result<()> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()?;
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            if client
+                .get(url)
+                .send()
+                .await
+                .is_ok_and(|response| response.status().is_success())
+            {
+                return Ok(());
+            }
+            if let Some(service) = self.services.iter().find(|service| service.has_ended()) {
+                bail!(
+                    "{} ended while it was starting:\n{}",
+                    service.name(),
+                    self.last_lines()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!(
+            "{url} did not answer within {} seconds:\n{}",
+            PATIENCE.as_secs(),
+            self.last_lines()
+        )
+    }
+
+    /// Waits until a part has ended by itself, and gives its name.
+    pub async fn ended(&self) -> String {
+        let mut waiting: Vec<_> = self
+            .services
+            .iter()
+            .map(|service| {
+                Box::pin(async move {
+                    service.ended().await;
+                    service.name().to_owned()
+                })
+            })
+            .collect();
+        std::future::poll_fn(|context| {
+            use std::future::Future;
+            for service in &mut waiting {
+                if let std::task::Poll::Ready(name) = service.as_mut().poll(context) {
+                    return std::task::Poll::Ready(name);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+
+    /// All that the parts have printed.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .map(|lines| lines.join("\n"))
+            .unwrap_or_default()
+    }
+
+    fn last_lines(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines
+            .get(lines.len().saturating_sub(30)..)
+            .unwrap_or_default()
+            .join("\n")
+    }
+
+    /// Ends everything, containers included.
+    pub async fn stop(self) {
+        for service in self.services.iter().rev() {
+            service.stop().await;
+        }
+        self.remove_containers().await;
+    }
+
+    /// Ends the Workers as a crash would, and leaves the sandboxes alone.
+    pub async fn crash_workers(&mut self) {
+        for service in std::mem::take(&mut self.services) {
+            if service.name() == "sandboxes" {
+                self.services.push(service);
+            } else {
+                service.kill().await;
+            }
+        }
+    }
+
+    /// Removes the containers that workerd has left: those made from the image of this stack's build.
+    async fn remove_containers(&self) {
+        if self.provider != Provider::Cloudflare {
+            return;
+        }
+        let Some(image) = self.image() else { return };
+        let Ok(ids) = output(
+            docker()
+                .args(["ps", "--all", "--quiet", "--filter"])
+                .arg(format!("ancestor={image}")),
+        )
+        .await
+        else {
+            return;
+        };
+        for id in ids.lines() {
+            // The sidecar beside it has its name with -proxy.
+            if let Ok(name) = output(docker().args(["inspect", "--format", "{{.Name}}", id])).await
+            {
+                let name = name.trim_start_matches('/').to_owned();
+                let _ =
+                    output(docker().args(["rm", "--force", id, &format!("{name}-proxy")])).await;
+            }
+        }
+        let _ = output(docker().args(["rmi", &image])).await;
+    }
+
+    /// The image that wrangler has built for this stack.
+    fn image(&self) -> Option<String> {
+        let log = self.log();
+        let place = log.rfind("cloudflare-dev/")?;
+        let rest = log.get(place..)?;
+        let end = rest
+            .find(|c: char| c.is_whitespace() || c == '\'' || c == '"')
+            .unwrap_or(rest.len());
+        rest.get(..end).map(str::to_owned)
+    }
+}
+
+/// One `wrangler dev`.
+struct Wrangler {
+    config: PathBuf,
+    port: u16,
+    vars: Vec<(String, String)>,
+    containers: bool,
+}
+
+impl Wrangler {
+    async fn start(
+        &self,
+        name: &'static str,
+        tools: &Tools,
+        options: &StackOptions,
+        data: &Path,
+        lines: impl Fn(&str) + Send + Sync + Clone + 'static,
+    ) -> Result<Service> {
+        // In a file that only its owner reads: arguments and logs are seen by others.
+        let variables = data.join(format!("{name}.env"));
+        write_private(&variables, &env_file(&self.vars)).await?;
+        let mut command = tools.npm_command("wrangler", "bin/wrangler.js");
+        command
+            .arg("dev")
+            .arg("--config")
+            .arg(&self.config)
+            .args([
+                "--ip",
+                &options.host.to_string(),
+                "--port",
+                &self.port.to_string(),
+            ])
+            .args(["--inspector-port", &free_port(options.host, 0)?.to_string()])
+            .arg("--persist-to")
+            .arg(data.join("workers"))
+            .arg("--env-file")
+            .arg(&variables)
+            .arg("--show-interactive-dev-session=false")
+            .env("WRANGLER_SEND_METRICS", "false")
+            // Stacks beside each other find their own parts alone.
+            .env("WRANGLER_REGISTRY_PATH", data.join("registry"))
+            .current_dir(root());
+        if !self.containers {
+            command.arg("--enable-containers=false");
+        }
+        Service::start(name, &mut command, lines)
+    }
+}
+
+/// Starts the host of local sandboxes. Gives it with its address, and its token.
+async fn local_host(
+    options: &StackOptions,
+    data: &Path,
+    lines: impl Fn(&str) + Send + Sync + Clone + 'static,
+) -> Result<((Service, String), String)> {
+    let server = build::agent_server().await?;
+    let mut token = [0; 24];
+    getrandom::fill(&mut token).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    let port = free_port(options.host, 0)?;
+    let mut command = Command::new(&server);
+    command
+        .args(["host", "--listen", &format!("{}:{port}", options.host)])
+        .arg("--data")
+        .arg(data.join("sandboxes"))
+        .arg("--claude")
+        .arg(tools::claude()?)
+        .env("AGENT_HOST_TOKEN", &token);
+    let service = Service::start("sandboxes", &mut command, lines)?;
+    Ok(((service, format!("http://{}:{port}", options.host)), token))
+}
+
+async fn choose(wanted: Option<Provider>) -> Result<(Provider, String)> {
+    let docker = tools::docker_answers().await;
+    Ok(match (wanted, docker) {
+        (Some(Provider::Cloudflare), false) => bail!(
+            "--provider cloudflare needs a Docker engine, and none answers; start one (DOCKER_HOST says \
+             where), or use --provider local"
+        ),
+        (Some(Provider::Cloudflare), true) | (None, true) => (
+            Provider::Cloudflare,
+            "Cloudflare Containers on this machine's Docker engine".to_owned(),
+        ),
+        (Some(Provider::Local), _) => (
+            Provider::Local,
+            "local processes, as asked; the agent works with your rights on this machine".to_owned(),
+        ),
+        (None, false) => (
+            Provider::Local,
+            "local processes, because no Docker engine answers; the agent works with your rights on this machine"
+                .to_owned(),
+        ),
+    })
+}
+
+/// The providers' keys that are set, for the router alone.
+fn provider_keys() -> impl Iterator<Item = (String, String)> {
+    std::env::vars().filter(|(name, value)| name.ends_with("_API_KEY") && !value.is_empty())
+}
+
+fn docker() -> Command {
+    Command::new(std::env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned()))
+}
+
+fn env_file(vars: &[(String, String)]) -> String {
+    vars.iter()
+        .map(|(name, value)| {
+            let quote = if value.contains('\'') { '`' } else { '\'' };
+            format!("{name}={quote}{value}{quote}\n")
+        })
+        .collect()
+}
+
+async fn write_private(path: &Path, text: &str) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    tokio::fs::write(path, text)
+        .await
+        .with_context(|| format!("writing {}", path.display()))?;
+    tokio::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).await?;
+    Ok(())
+}
+
+fn free_port(host: IpAddr, wanted: u16) -> Result<u16> {
+    let listener = TcpListener::bind((host, wanted)).with_context(|| {
+        format!("port {wanted} is taken; choose another with --port or --router-port")
+    })?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Lines that wrangler prints for machines with the whole internet, or that say nothing new.
+const NOISE: [&str; 6] = [
+    "Request.cf",
+    "workers.cloudflare.com",
+    "GetAddrInfoReqWrap",
+    "Unable to fetch",
+    "─────",
+    "⛅️",
+];
+
+fn note(name: &str, line: &str, log: &Mutex<Vec<String>>, quiet: bool) {
+    if let Ok(mut log) = log.lock() {
+        log.push(format!("{name}: {line}"));
+    }
+    if quiet || line.trim().is_empty() || NOISE.iter().any(|noise| line.contains(noise)) {
+        return;
+    }
+    let colour = match name {
+        "worker" => 34,
+        "router" => 35,
+        _ => 32,
+    };
+    eprintln!("\x1b[{colour}m{name:>9}\x1b[0m {line}");
+}
