@@ -182,6 +182,8 @@ struct Object {
     followers: streams::Followers,
     floods: sockets::Floods,
     default_model: RefCell<Option<String>>,
+    /// Held while a message is taken, which may wait for the router: messages keep their order.
+    taking: futures_util::lock::Mutex<()>,
 }
 
 impl Object {
@@ -209,6 +211,7 @@ impl Object {
             followers: streams::Followers::default(),
             floods: sockets::Floods::default(),
             default_model: RefCell::new(None),
+            taking: futures_util::lock::Mutex::new(()),
         }
     }
 
@@ -263,6 +266,7 @@ impl Object {
         id: Option<String>,
         turn: Turn,
     ) -> std::result::Result<Said, Problem> {
+        let _in_order = self.taking.lock().await;
         if let Some(model) = &turn.model
             && self.with_session(|session| session.state.model.as_ref() != Some(model))?
         {

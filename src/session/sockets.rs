@@ -232,6 +232,7 @@ impl Object {
                 .take(vec![Input::Interrupt { turn: turn_id }])
                 .map(drop),
             ClientMessage::SetModel { model } => {
+                let _in_order = self.taking.lock().await;
                 crate::models::check(&self.env, &model).await?;
                 self.take(vec![Input::SetModel { model }]).map(drop)
             }

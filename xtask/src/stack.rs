@@ -82,6 +82,10 @@ pub struct Stack {
     pub provider_reason: String,
     services: Vec<Service>,
     log: Arc<Mutex<Vec<String>>>,
+    options: StackOptions,
+    tools: Tools,
+    /// The router first: the session Worker looks for it.
+    wranglers: [Wrangler; 2],
 }
 
 impl Stack {
@@ -99,67 +103,75 @@ impl Stack {
         let url = format!("http://{}:{port}", options.host);
         let router_url = format!("http://{}:{router_port}", options.host);
 
-        let mut stack = Self {
-            url: url.clone(),
-            router_url: router_url.clone(),
-            provider,
-            provider_reason,
-            services: Vec::new(),
-            log: Arc::default(),
-        };
-        let lines = |name: &'static str| {
-            let (log, quiet) = (Arc::clone(&stack.log), options.quiet);
-            move |line: &str| note(name, line, &log, quiet)
-        };
-
+        let log = Arc::default();
         let mut worker_vars = options.worker_vars.clone();
         worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
+        let mut services = Vec::new();
         if provider == Provider::Local {
-            let (host, token) = local_host(&options, &data, lines("sandboxes")).await?;
-            worker_vars.push(("LOCAL_SANDBOX_URL".to_owned(), host.1));
+            let lines = lines("sandboxes", &log, options.quiet);
+            let (host, address, token) = local_host(&options, &data, lines).await?;
+            worker_vars.push(("LOCAL_SANDBOX_URL".to_owned(), address));
             worker_vars.push(("LOCAL_SANDBOX_TOKEN".to_owned(), token));
             worker_vars.push(("OWN_URL".to_owned(), url.clone()));
-            stack.services.push(host.0);
+            services.push(host);
         }
-        let router_vars = options
-            .router_vars
-            .iter()
-            .cloned()
-            .chain(provider_keys())
-            .collect::<Vec<_>>();
-
         let router = Wrangler {
+            name: "router",
             config: root().join("litellm-router/wrangler.jsonc"),
             port: router_port,
-            vars: router_vars,
+            data: data.clone(),
+            vars: options
+                .router_vars
+                .iter()
+                .cloned()
+                .chain(provider_keys())
+                .collect(),
             containers: false,
         };
-        stack.services.push(
-            router
-                .start("router", &tools, &options, &data, lines("router"))
-                .await?,
-        );
-        if !options.quiet && provider == Provider::Cloudflare {
-            say("building the sandbox's image with Docker; the first time takes some minutes");
-        }
         let worker = Wrangler {
+            name: "worker",
             config: root().join("wrangler.jsonc"),
             port,
+            data,
             vars: worker_vars,
             containers: provider == Provider::Cloudflare,
         };
-        stack.services.push(
-            worker
-                .start("worker", &tools, &options, &data, lines("worker"))
-                .await?,
-        );
-
-        stack
-            .answers(&format!("{router_url}/worker-health"))
-            .await?;
-        // Answers only where the Worker runs and has found the router.
-        stack.answers(&format!("{url}/demo/models")).await?;
+        let mut stack = Self {
+            url,
+            router_url,
+            provider,
+            provider_reason,
+            services,
+            log,
+            options,
+            tools,
+            wranglers: [router, worker],
+        };
+        if !stack.options.quiet && provider == Provider::Cloudflare {
+            say("building the sandbox's image with Docker; the first time takes some minutes");
+        }
+        stack.start_workers().await?;
         Ok(stack)
+    }
+
+    /// Starts both Workers, again where they were ended.
+    ///
+    /// # Errors
+    /// What did not start, with its last lines.
+    pub async fn start_workers(&mut self) -> Result<()> {
+        let answer_at = [
+            format!("{}/worker-health", self.router_url),
+            // Answers only where the Worker runs and has found the router.
+            format!("{}/demo/models", self.url),
+        ];
+        for (wrangler, url) in self.wranglers.iter().zip(&answer_at) {
+            let lines = lines(wrangler.name, &self.log, self.options.quiet);
+            self.services
+                .push(wrangler.start(&self.tools, &self.options, lines).await?);
+            // One after the other: two that start at once may want the same port for themselves.
+            self.answers(url).await?;
+        }
+        Ok(())
     }
 
     async fn answers(&self, url: &str) -> Result<()> {
@@ -294,8 +306,10 @@ impl Stack {
 
 /// One `wrangler dev`.
 struct Wrangler {
+    name: &'static str,
     config: PathBuf,
     port: u16,
+    data: PathBuf,
     vars: Vec<(String, String)>,
     containers: bool,
 }
@@ -303,14 +317,12 @@ struct Wrangler {
 impl Wrangler {
     async fn start(
         &self,
-        name: &'static str,
         tools: &Tools,
         options: &StackOptions,
-        data: &Path,
         lines: impl Fn(&str) + Send + Sync + Clone + 'static,
     ) -> Result<Service> {
         // In a file that only its owner reads: arguments and logs are seen by others.
-        let variables = data.join(format!("{name}.env"));
+        let variables = self.data.join(format!("{}.env", self.name));
         write_private(&variables, &env_file(&self.vars)).await?;
         let mut command = tools.npm_command("wrangler", "bin/wrangler.js");
         command
@@ -325,27 +337,27 @@ impl Wrangler {
             ])
             .args(["--inspector-port", &free_port(options.host, 0)?.to_string()])
             .arg("--persist-to")
-            .arg(data.join("workers"))
+            .arg(self.data.join("workers"))
             .arg("--env-file")
             .arg(&variables)
             .arg("--show-interactive-dev-session=false")
             .env("WRANGLER_SEND_METRICS", "false")
             // Stacks beside each other find their own parts alone.
-            .env("WRANGLER_REGISTRY_PATH", data.join("registry"))
+            .env("WRANGLER_REGISTRY_PATH", self.data.join("registry"))
             .current_dir(root());
         if !self.containers {
             command.arg("--enable-containers=false");
         }
-        Service::start(name, &mut command, lines)
+        Service::start(self.name, &mut command, lines)
     }
 }
 
-/// Starts the host of local sandboxes. Gives it with its address, and its token.
+/// Starts the host of local sandboxes. Gives it, its address, and its token.
 async fn local_host(
     options: &StackOptions,
     data: &Path,
     lines: impl Fn(&str) + Send + Sync + Clone + 'static,
-) -> Result<((Service, String), String)> {
+) -> Result<(Service, String, String)> {
     let server = build::agent_server().await?;
     let mut token = [0; 24];
     getrandom::fill(&mut token).map_err(|error| anyhow::anyhow!("{error}"))?;
@@ -360,7 +372,7 @@ async fn local_host(
         .arg(tools::claude()?)
         .env("AGENT_HOST_TOKEN", &token);
     let service = Service::start("sandboxes", &mut command, lines)?;
-    Ok(((service, format!("http://{}:{port}", options.host)), token))
+    Ok((service, format!("http://{}:{port}", options.host), token))
 }
 
 async fn choose(wanted: Option<Provider>) -> Result<(Provider, String)> {
@@ -429,6 +441,16 @@ const NOISE: [&str; 6] = [
     "─────",
     "⛅️",
 ];
+
+/// What is done with each line of a part.
+fn lines(
+    name: &'static str,
+    log: &Arc<Mutex<Vec<String>>>,
+    quiet: bool,
+) -> impl Fn(&str) + Send + Sync + Clone + 'static {
+    let log = Arc::clone(log);
+    move |line: &str| note(name, line, &log, quiet)
+}
 
 fn note(name: &str, line: &str, log: &Mutex<Vec<String>>, quiet: bool) {
     if let Ok(mut log) = log.lock() {

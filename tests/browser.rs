@@ -1,0 +1,32 @@
+//! The UI in a real Chromium, driven by Playwright.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::Trial;
+use world::{Running, World, fresh_session, test};
+
+pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
+    vec![test(world, "browser::a_conversation", |world| {
+        playwright(world, "conversation.mjs")
+    })]
+}
+
+/// Runs a script of `tests/browser/` against the stack.
+async fn playwright(world: Arc<World>, script: &str) -> Result<()> {
+    let tools = xtask::tools::Tools::install().await?;
+    let output = tokio::process::Command::new(&tools.node)
+        .arg(xtask::root().join("tests/browser").join(script))
+        .env("BASE_URL", &world.stack.url)
+        .env("SESSION", fresh_session("browser"))
+        .output()
+        .await
+        .context("starting node")?;
+    ensure!(
+        output.status.success(),
+        "{script}:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! The same through a real container.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::json;
+use world::{Running, World, fresh_session, test};
+
+use crate::{hello_world, interrupt};
+
+pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
+    vec![
+        test(world, "docker::hello_world", |world| async move {
+            hello_world::hello_world(&world, &fresh_session("docker"))
+                .await
+                .map(drop)
+        }),
+        test(world, "docker::interrupt", |world| async move {
+            interrupt::running_command(&world, &fresh_session("docker")).await
+        }),
+        test(world, "docker::no_key_and_no_internet", walled_off),
+    ]
+}
+
+async fn walled_off(world: Arc<World>) -> Result<()> {
+    let mut tab = world.tab(&fresh_session("docker"), Some(0)).await?;
+    tab.send(json!({
+        "type": "user_message", "model": "local/demo",
+        "content": "run `id -un; env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'` and \
+                    run `curl -sS -m 3 http://1.1.1.1/ 2>&1 || echo unreachable` and \
+                    run `curl -s -m 3 -o /dev/null -w '%{http_code}' http://router.internal/say -X POST -H 'host: session.internal' -H 'x-session-id: other' || echo refused`",
+    }))
+    .await?;
+    tab.completed().await?;
+    let outputs = tab.contents("tool_result");
+    ensure!(outputs.len() == 3, "{}", tab.seen());
+    ensure!(
+        outputs[0].starts_with("agent"),
+        "not as root: {}",
+        outputs[0]
+    );
+    for name in ["API_KEY", "SECRET", "LITELLM"] {
+        ensure!(!outputs[0].contains(name), "{}", outputs[0]);
+    }
+    ensure!(outputs[1].contains("unreachable"), "{}", outputs[1]);
+    ensure!(
+        outputs[2].contains("404") || outputs[2].contains("refused"),
+        "{}",
+        outputs[2]
+    );
+    Ok(())
+}

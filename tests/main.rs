@@ -1,0 +1,56 @@
+//! End to end: real workerd, real sandboxes, the real Claude Code, a real browser. Only the language
+//! model is scripted. `cargo xtask test` builds what they need and runs them; one alone, by a part of
+//! its name: `cargo xtask test queue`.
+
+mod bad_input;
+mod browser;
+mod direct;
+mod docker;
+mod hello_world;
+mod http_message;
+mod interrupt;
+mod model_choice;
+mod provider_failures;
+mod queue;
+mod reconnect;
+
+use xtask::stack::Provider;
+
+fn main() {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let local = world::Running::new(Provider::Local).expect("a runtime");
+    let docker = world::Running::new(Provider::Cloudflare).expect("a runtime");
+    let tests = [
+        bad_input::tests(&local),
+        browser::tests(&local),
+        direct::tests(&local),
+        hello_world::tests(&local),
+        http_message::tests(&local),
+        interrupt::tests(&local),
+        model_choice::tests(&local),
+        provider_failures::tests(&local),
+        queue::tests(&local),
+        reconnect::tests(&local),
+        docker::tests(&docker),
+    ]
+    .concat_tests();
+    let conclusion = libtest_mimic::run(&arguments, tests);
+    for world in [local, docker] {
+        if let Some(log) = world.stop()
+            && conclusion.has_failed()
+        {
+            eprintln!("\n── what the parts printed ──\n{log}");
+        }
+    }
+    conclusion.exit();
+}
+
+trait ConcatTests {
+    fn concat_tests(self) -> Vec<libtest_mimic::Trial>;
+}
+
+impl<const N: usize> ConcatTests for [Vec<libtest_mimic::Trial>; N] {
+    fn concat_tests(self) -> Vec<libtest_mimic::Trial> {
+        self.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,95 @@
+//! A client that comes back gets exactly what it missed; a turn goes on without any client.
+
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use libtest_mimic::Trial;
+use serde_json::json;
+use world::{Running, World, fresh_session, test};
+
+pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
+    vec![
+        test(world, "reconnect::exactly_what_was_missed", missed),
+        test(world, "reconnect::without_from_only_what_is_new", only_new),
+        test(world, "reconnect::resume_on_an_open_socket", resume),
+    ]
+}
+
+async fn missed(world: Arc<World>) -> Result<()> {
+    let session = fresh_session("reconnect");
+    let mut whole = world.tab(&session, Some(0)).await?;
+    let mut cut = world.tab(&session, Some(0)).await?;
+    whole.say("stream 80 words every 20 ms").await?;
+    let mut seen = Vec::new();
+    // Leaves in the middle of the text again and again, and comes back each time.
+    for _ in 0..5 {
+        for _ in 0..6 {
+            cut.until(|_| true).await?;
+        }
+        seen.append(&mut cut.events);
+        drop(cut);
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+        cut = world
+            .tab(
+                &session,
+                seen.last().and_then(|event| event["seq"].as_u64()),
+            )
+            .await?;
+    }
+    cut.completed().await?;
+    seen.append(&mut cut.events);
+    whole.completed().await?;
+    ensure!(
+        seen == whole.events,
+        "{} events instead of {}",
+        seen.len(),
+        whole.events.len()
+    );
+    Ok(())
+}
+
+async fn only_new(world: Arc<World>) -> Result<()> {
+    let session = fresh_session("reconnect");
+    let mut first = world.tab(&session, None).await?;
+    first.say("run `echo one`").await?;
+    first.completed().await?;
+    let mut second = world.tab(&session, None).await?;
+    let snapshot = second.next().await?;
+    ensure!(
+        snapshot["snapshot"] == true && snapshot["state"] == "idle",
+        "{snapshot}"
+    );
+    ensure!(
+        snapshot["seq"].as_u64() == Some(first.events.len() as u64),
+        "{snapshot}"
+    );
+    ensure!(
+        snapshot["session"]["claudeSession"]["preferredModel"] == "local/demo",
+        "{snapshot}"
+    );
+    second.say("run `echo two`").await?;
+    second.completed().await?;
+    ensure!(
+        second
+            .events
+            .first()
+            .is_some_and(|event| event["turn_id"] == "turn-2"),
+        "{}",
+        second.seen()
+    );
+    Ok(())
+}
+
+async fn resume(world: Arc<World>) -> Result<()> {
+    let mut tab = world.tab(&fresh_session("reconnect"), None).await?;
+    tab.say("run `echo one`").await?;
+    tab.completed().await?;
+    let live = std::mem::take(&mut tab.events);
+    tab.send(json!({ "type": "resume", "from": 2 })).await?;
+    let mut again = Vec::new();
+    while again.len() < live.len() - 2 {
+        again.push(tab.next().await?);
+    }
+    ensure!(again == live[2..], "{again:?}");
+    Ok(())
+}

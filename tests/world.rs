@@ -1,0 +1,337 @@
+//! What the end-to-end tests share: a running stack, the clients that speak to it, and the one part
+//! that is scripted, the language model behind the router.
+
+pub mod provider;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::{SinkExt, StreamExt};
+use libtest_mimic::{Failed, Trial};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_tungstenite::tungstenite::Message;
+use xtask::stack::{Provider, Stack, StackOptions};
+
+/// How long a test waits for anything before it says what it has seen instead.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running stack and the scripted provider behind its router.
+pub struct World {
+    pub stack: Stack,
+    pub provider: provider::ScriptedProvider,
+    data: TempDir,
+    pub http: reqwest::Client,
+}
+
+impl World {
+    /// Starts everything, with sandboxes as local processes or in containers.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub async fn start(sandboxes: Provider) -> Result<Self> {
+        let provider = provider::ScriptedProvider::start().await?;
+        let data = TempDir::new()?;
+        let stack = Stack::start(Self::options(&data, &provider, sandboxes)).await?;
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(PATIENCE * 2)
+            .build()?;
+        Ok(Self {
+            stack,
+            provider,
+            data,
+            http,
+        })
+    }
+
+    fn options(
+        data: &TempDir,
+        provider: &provider::ScriptedProvider,
+        sandboxes: Provider,
+    ) -> StackOptions {
+        StackOptions {
+            provider: Some(sandboxes),
+            router_vars: vec![("LITELLM_CONFIG".to_owned(), provider.litellm_config())],
+            quiet: std::env::var_os("E2E_LOGS").is_none(),
+            ..StackOptions::new(data.path().to_owned())
+        }
+    }
+
+    /// Kills both Workers as a crash would, and starts them again on the same data and ports.
+    ///
+    /// # Errors
+    /// What did not start again.
+    pub async fn crash_and_restart_workers(&mut self) -> Result<()> {
+        self.stack.crash_workers().await;
+        self.stack.start_workers().await
+    }
+
+    /// The folder in which a session's sandbox keeps its workspace, where sandboxes are processes.
+    pub fn workspace(&self, session: &str) -> std::path::PathBuf {
+        let name = format!("claude-session-{session}");
+        self.data
+            .path()
+            .join("sandboxes")
+            .join(name)
+            .join("workspace")
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.stack.url)
+    }
+
+    /// # Errors
+    /// Where nothing answers.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<reqwest::Response> {
+        Ok(self.http.post(self.url(path)).json(body).send().await?)
+    }
+
+    /// Opens a WebSocket to a session, as a browser's tab does.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn tab(&self, session: &str, from: Option<u64>) -> Result<Tab> {
+        let address = self.stack.url.replacen("http", "ws", 1);
+        let query = from.map(|from| format!("?from={from}")).unwrap_or_default();
+        let url = format!("{address}/demo/ws/{session}{query}");
+        let (socket, _) = tokio_tungstenite::connect_async(url).await?;
+        Ok(Tab {
+            socket,
+            events: Vec::new(),
+            told: Vec::new(),
+            read: 0,
+        })
+    }
+}
+
+/// A name for a session that no other test has.
+pub fn fresh_session(test: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{test}-{}-{count}", std::process::id())
+}
+
+/// A WebSocket with what came through it.
+pub struct Tab {
+    socket: tokio_tungstenite::WebSocketStream<
+        tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>,
+    >,
+    /// Events of the log, in the order in which they came.
+    pub events: Vec<Value>,
+    /// Frames that are no events: the state at first, and errors for this tab alone.
+    pub told: Vec<Value>,
+    /// How many events [`Tab::until`] has looked at.
+    read: usize,
+}
+
+impl Tab {
+    /// # Errors
+    /// Where the socket is closed.
+    pub async fn send(&mut self, frame: Value) -> Result<()> {
+        self.send_text(&frame.to_string()).await
+    }
+
+    /// # Errors
+    /// Where the socket is closed.
+    pub async fn send_text(&mut self, frame: &str) -> Result<()> {
+        Ok(self.socket.send(Message::text(frame)).await?)
+    }
+
+    /// # Errors
+    /// Where the socket is closed.
+    pub async fn send_bytes(&mut self, frame: Vec<u8>) -> Result<()> {
+        Ok(self.socket.send(Message::binary(frame)).await?)
+    }
+
+    /// Says something with the scripted demo model.
+    ///
+    /// # Errors
+    /// Where the socket is closed.
+    pub async fn say(&mut self, content: &str) -> Result<()> {
+        self.send(json!({ "type": "user_message", "content": content, "model": "local/demo" }))
+            .await
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// Where none comes.
+    pub async fn next(&mut self) -> Result<Value> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next())
+                .await
+                .with_context(|| format!("no frame came; there were {}", self.seen()))?
+                .context("the socket was closed")??;
+            if let Message::Text(text) = message {
+                let frame: Value = serde_json::from_str(&text)?;
+                if frame.get("seq").is_some() && frame.get("snapshot").is_none() {
+                    self.events.push(frame.clone());
+                } else {
+                    self.told.push(frame.clone());
+                }
+                return Ok(frame);
+            }
+        }
+    }
+
+    /// Waits for an event, and gives it. Each event is looked at once.
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        loop {
+            while let Some(event) = self.events.get(self.read) {
+                self.read += 1;
+                if wanted(event) {
+                    return Ok(event.clone());
+                }
+            }
+            self.next().await?;
+        }
+    }
+
+    /// Waits for a frame that is for this tab alone.
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub async fn until_told(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        loop {
+            if let Some(place) = self.told.iter().position(&wanted) {
+                return Ok(self.told.remove(place));
+            }
+            self.next().await?;
+        }
+    }
+
+    /// Waits for the end of a turn, the next one, and gives its event.
+    ///
+    /// # Errors
+    /// Where it does not come.
+    pub async fn end(&mut self) -> Result<Value> {
+        self.until(|event| event["state"] == "ended").await
+    }
+
+    /// Waits for the end of a turn that must be completed.
+    ///
+    /// # Errors
+    /// Where it ends otherwise.
+    pub async fn completed(&mut self) -> Result<Value> {
+        let end = self.end().await?;
+        if end["outcome"] != "completed" {
+            bail!("the turn ended otherwise: {}", self.seen());
+        }
+        Ok(end)
+    }
+
+    /// The contents of all events of a type.
+    pub fn contents(&self, kind: &str) -> Vec<String> {
+        self.events
+            .iter()
+            .filter(|event| event["type"] == kind)
+            .map(|event| event["content"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
+    /// The events for a person who wonders what went wrong.
+    pub fn seen(&self) -> String {
+        let mut seen = String::new();
+        for event in self.told.iter().chain(&self.events) {
+            let content: String = event["content"]
+                .as_str()
+                .unwrap_or_default()
+                .chars()
+                .take(200)
+                .collect();
+            seen += &format!(
+                "\n  {} {} {} {} {content:?}",
+                event["seq"], event["turn_id"], event["type"], event["state"]
+            );
+        }
+        seen
+    }
+}
+
+/// The lines of an NDJSON body.
+///
+/// # Errors
+/// Where a line is not JSON.
+pub fn lines(body: &str) -> Result<Vec<Value>> {
+    body.lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}")))
+        .collect()
+}
+
+/// A test with its world.
+pub fn test<F>(
+    world: &Arc<Running>,
+    name: &str,
+    body: impl FnOnce(Arc<World>) -> F + Send + 'static,
+) -> Trial
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let world = Arc::clone(world);
+    Trial::test(name, move || {
+        let shared = world
+            .shared()
+            .map_err(|error| Failed::from(format!("the stack did not start: {error:#}")))?;
+        world
+            .runtime
+            .block_on(async {
+                tokio::spawn(body(shared))
+                    .await
+                    .map_err(|panic| anyhow::anyhow!("{panic}"))
+                    .and_then(|result| result)
+            })
+            .map_err(|error| Failed::from(format!("{error:#}")))
+    })
+}
+
+/// The runtime, and the world that the tests share, which is started for the first that needs it.
+pub struct Running {
+    pub runtime: tokio::runtime::Runtime,
+    sandboxes: Provider,
+    world: std::sync::Mutex<Option<std::result::Result<Arc<World>, String>>>,
+}
+
+impl Running {
+    /// # Errors
+    /// Where there can be no runtime.
+    pub fn new(sandboxes: Provider) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            runtime: tokio::runtime::Runtime::new()?,
+            sandboxes,
+            world: std::sync::Mutex::default(),
+        }))
+    }
+
+    fn shared(&self) -> Result<Arc<World>> {
+        let mut world = self
+            .world
+            .lock()
+            .map_err(|_| anyhow::anyhow!("an earlier test broke the lock"))?;
+        world
+            .get_or_insert_with(|| {
+                self.runtime
+                    .block_on(World::start(self.sandboxes))
+                    .map(Arc::new)
+                    .map_err(|error| format!("{error:#}"))
+            })
+            .clone()
+            .map_err(anyhow::Error::msg)
+    }
+
+    /// Ends the stack, if it was started, and gives its log.
+    pub fn stop(&self) -> Option<String> {
+        let world = self.world.lock().ok()?.take()?.ok()?;
+        let world = Arc::into_inner(world)?;
+        let log = world.stack.log();
+        self.runtime.block_on(world.stack.stop());
+        Some(log)
+    }
+}
