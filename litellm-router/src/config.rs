@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+/// The configuration that is part of the program.
+pub const BUNDLED: &str = include_str!("../litellm_config.yaml");
+
 /// A configuration that has been read.
 #[derive(Debug)]
 pub struct Config {
@@ -66,6 +69,9 @@ pub struct ModelInfo {
     /// The most tokens that one answer may have; a request that asks for more is cut to it.
     #[serde(default)]
     pub max_output_tokens: Option<u64>,
+    /// `false`: images are replaced by a note, because the provider would refuse them.
+    #[serde(default)]
+    pub supports_vision: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -213,6 +219,18 @@ mod tests {
         router_settings.routing_strategy has no effect in this router
         callbacks has no effect in this router
         ");
+    }
+
+    #[test]
+    fn the_bundled_configuration_has_no_key_without_effect() {
+        let config = Config::parse(BUNDLED).unwrap();
+        assert_eq!(config.warnings, [] as [String; 0]);
+        assert!(
+            config
+                .models
+                .iter()
+                .any(|entry| entry.model_name == "local/demo")
+        );
     }
 
     #[test]

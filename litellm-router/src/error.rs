@@ -150,6 +150,11 @@ fn classify(
     if matches!(status, 400 | 413 | 422) && is_context_overflow(code, &message) {
         return (400, "invalid_request_error", too_long(&message));
     }
+    if status < 400 {
+        // A redirect is not followed, because it would take the key elsewhere.
+        let message = format!("{provider} answered with status {status}");
+        return (502, "api_error", message);
+    }
     match status {
         401..=403 if owner == KeyOwner::Router => (
             502,
@@ -182,10 +187,10 @@ fn code_in(body: &[u8]) -> Option<String> {
 pub fn status_in(error: &Value) -> u16 {
     ["code", "status_code", "status"]
         .iter()
-        .find_map(|key| error.get(key))
-        .and_then(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()))
-        .and_then(|code| u16::try_from(code).ok())
-        .filter(|code| (400..=599).contains(code))
+        .filter_map(|key| error.get(key))
+        .filter_map(|code| code.as_u64().or_else(|| code.as_str()?.parse().ok()))
+        .filter_map(|code| u16::try_from(code).ok())
+        .find(|code| (400..=599).contains(code))
         .unwrap_or(502)
 }
 

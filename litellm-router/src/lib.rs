@@ -26,6 +26,8 @@ pub mod providers;
 pub mod reply;
 pub mod route;
 pub mod serve;
+pub mod sse;
+pub mod translate;
 pub mod upstream;
 
 #[cfg(target_arch = "wasm32")]

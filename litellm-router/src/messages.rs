@@ -67,6 +67,9 @@ pub struct Block<'a> {
     pub is_error: Option<bool>,
     #[serde(borrow)]
     pub source: Option<Source<'a>>,
+    /// The tool that a search has found.
+    #[serde(borrow, default)]
+    pub tool_name: Cow<'a, str>,
 }
 
 impl<'a> Block<'a> {
@@ -105,6 +108,9 @@ pub struct Tool<'a> {
     pub description: Cow<'a, str>,
     #[serde(borrow)]
     pub input_schema: Option<&'a RawValue>,
+    /// The model is to know of this tool only after a search has found it.
+    #[serde(default)]
+    pub defer_loading: Option<bool>,
 }
 
 /// What the model must do about tools.

@@ -196,7 +196,7 @@ impl Sink for EventStream {
         if self.open != Open::Text {
             self.open(Open::Text, &json!({"type": "text", "text": ""}));
         }
-        self.delta(Delta::TextDelta { text: delta });
+        self.delta(Delta::Text { text: delta });
     }
 
     fn thinking(&mut self, delta: &str) {
@@ -207,12 +207,12 @@ impl Sink for EventStream {
             let block = json!({"type": "thinking", "thinking": "", "signature": ""});
             self.open(Open::Thinking, &block);
         }
-        self.delta(Delta::ThinkingDelta { thinking: delta });
+        self.delta(Delta::Thinking { thinking: delta });
     }
 
     fn signature(&mut self, signature: &str) {
         if !self.ended && self.open == Open::Thinking {
-            self.delta(Delta::SignatureDelta { signature });
+            self.delta(Delta::Signature { signature });
             self.close();
         }
     }
@@ -227,7 +227,7 @@ impl Sink for EventStream {
 
     fn tool_input(&mut self, json: &str) {
         if !self.ended && self.open == Open::Tool && !json.is_empty() {
-            self.delta(Delta::InputJsonDelta { partial_json: json });
+            self.delta(Delta::InputJson { partial_json: json });
         }
     }
 
@@ -293,12 +293,16 @@ struct BlockDelta<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    InputJsonDelta { partial_json: &'a str },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
 }
 
 #[derive(Debug, PartialEq)]

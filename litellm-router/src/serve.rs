@@ -168,8 +168,9 @@ impl Router {
             }));
         }
         let credential = self.credential(&caller, &deployment, call)?;
+        let query = query_of(call.path);
         let target = self.target(&deployment, credential, call)?;
-        let exchange = Exchange::message(target, request, call.body, call.header, identity)?;
+        let exchange = Exchange::message(target, request, call.body, query, call.header, identity)?;
         Ok(Outcome::Fetch(Box::new(exchange), Trail::default()))
     }
 
@@ -186,12 +187,14 @@ impl Router {
         let mocked = self
             .params(&deployment)
             .is_some_and(|params| params.mock_response.is_some());
-        if deployment.provider.dialect == Dialect::Anthropic && !mocked {
-            if let Ok(credential) = self.credential(&caller, &deployment, call) {
-                let target = self.target(&deployment, credential, call)?;
-                let exchange = Exchange::count(target, call.body, call.header)?;
-                return Ok(Outcome::Fetch(Box::new(exchange), Trail::default()));
-            }
+        if deployment.provider.dialect == Dialect::Anthropic
+            && !mocked
+            && let Ok(credential) = self.credential(&caller, &deployment, call)
+        {
+            let target = self.target(&deployment, credential, call)?;
+            let query = query_of(call.path);
+            let exchange = Exchange::count(target, &request, call.body, query, call.header)?;
+            return Ok(Outcome::Fetch(Box::new(exchange), Trail::default()));
         }
         let count = json!({"input_tokens": count::of_request(&request), "estimate": true});
         Ok(plain(Answer::json(200, &count)))
@@ -262,6 +265,7 @@ impl Router {
     ) -> Result<Target, Refusal> {
         let entry = self.config.models.get(deployment.entry);
         let params = entry.map(|entry| &entry.litellm_params);
+        let info = entry.and_then(|entry| entry.model_info.as_ref());
         let resolve = |setting: &String| self.config.resolve(setting, call.secret);
         let api_base = params
             .and_then(|params| params.api_base.as_ref())
@@ -294,9 +298,8 @@ impl Router {
             stream_timeout_s: params
                 .and_then(|params| params.stream_timeout)
                 .or(self.config.stream_timeout),
-            max_output_tokens: entry
-                .and_then(|entry| entry.model_info.as_ref())
-                .and_then(|info| info.max_output_tokens),
+            max_output_tokens: info.and_then(|info| info.max_output_tokens),
+            vision: info.and_then(|info| info.supports_vision) != Some(false),
         })
     }
 
@@ -374,6 +377,10 @@ pub fn too_large() -> Refusal {
             LARGEST_BODY / (1024 * 1024)
         ),
     )
+}
+
+fn query_of(path: &str) -> &str {
+    path.split_once('?').map_or("", |(_, query)| query)
 }
 
 fn plain(answer: Answer) -> Outcome {

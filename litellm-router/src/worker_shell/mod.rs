@@ -1,25 +1,26 @@
 //! The router as a Cloudflare Worker: carries out what [`crate::serve`] decides.
 
+mod pipe;
+mod upstream;
+
 use std::cell::OnceCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{
     Context, Date, Delay, Env, Headers, Request, Response, ResponseBuilder, Result, console_log,
-    console_warn, event, js_sys, wasm_bindgen_futures::JsFuture, web_sys,
+    console_warn, event,
 };
 
 use crate::answer::{Answer, Body, Piece};
+use crate::config;
 use crate::error::Refusal;
 use crate::serve::{self, Call, LARGEST_BODY, Outcome, Router, Trail};
-
-/// The configuration that is part of the Worker, unless the variable `LITELLM_CONFIG` has another.
-const BUNDLED: &str = include_str!("../litellm_config.yaml");
+use pipe::Pipe;
 
 thread_local! {
-    /// Read once an isolate; the environment of an isolate never changes.
+    /// The bundled configuration or that of the variable `LITELLM_CONFIG`. Read once an isolate; the environment of an isolate never changes.
     static ROUTER: OnceCell<Rc<std::result::Result<Router, String>>> = const { OnceCell::new() };
 }
 
@@ -27,7 +28,7 @@ fn router(env: &Env) -> Rc<std::result::Result<Router, String>> {
     ROUTER.with(|cell| {
         Rc::clone(cell.get_or_init(|| {
             let own = variable(env, "LITELLM_CONFIG");
-            let router = Router::new(own.as_deref().unwrap_or(BUNDLED));
+            let router = Router::new(own.as_deref().unwrap_or(config::BUNDLED));
             match &router {
                 Ok(router) => router
                     .warnings()
@@ -88,7 +89,12 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
             log(&id, &trail, answer.status, began);
             respond(answer, &id, &context)
         }
-        Outcome::Fetch(..) => Response::error("not yet", 500),
+        Outcome::Fetch(exchange, trail) => {
+            let client = request.inner().signal();
+            let response = upstream::carry_out(*exchange, client, &id, &context).await?;
+            log(&id, &trail, response.status_code(), began);
+            Ok(response)
+        }
     }
 }
 
@@ -155,35 +161,4 @@ async fn play(pieces: Box<dyn Iterator<Item = Piece>>, pipe: Pipe) {
         }
     }
     pipe.close().await;
-}
-
-/// The way from this code to the client: the runtime's own stream, whose write waits until the
-/// client has taken what was written before, and fails when the client has left.
-struct Pipe {
-    writer: web_sys::WritableStreamDefaultWriter,
-}
-
-impl Pipe {
-    fn new() -> Result<(Self, web_sys::ReadableStream)> {
-        let class = js_sys::Reflect::get(&js_sys::global(), &"IdentityTransformStream".into())?;
-        let class: js_sys::Function = class.dyn_into()?;
-        let made = js_sys::Reflect::construct(&class, &js_sys::Array::new())?;
-        let stream: web_sys::TransformStream = made.unchecked_into();
-        let writer = stream.writable().get_writer()?;
-        Ok((Self { writer }, stream.readable()))
-    }
-
-    async fn write(&self, bytes: &[u8]) -> std::result::Result<(), JsValue> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let chunk = js_sys::Uint8Array::from(bytes);
-        JsFuture::from(self.writer.write_with_chunk(&chunk)).await?;
-        Ok(())
-    }
-
-    async fn close(&self) {
-        // Fails when the client has left, and then there is nothing to close.
-        let _ = JsFuture::from(self.writer.close()).await;
-    }
 }

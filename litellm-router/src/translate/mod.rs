@@ -1,0 +1,16 @@
+//! Anthropic Messages to OpenAI chat completions and back.
+//!
+//! [`request`] turns a request; [`stream`] turns a provider's events while they come and
+//! [`response`] a whole answer, both through [`completion`], which knows what a provider may say.
+//! [`names`] holds what has to be undone on the way back.
+
+pub mod completion;
+pub mod names;
+pub mod request;
+pub mod response;
+pub mod schema;
+pub mod stream;
+mod tool_calls;
+
+#[cfg(test)]
+mod tests;

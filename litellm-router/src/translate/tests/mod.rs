@@ -1,0 +1,26 @@
+//! The cases of the translation, each named after its number: R for requests, N for whole answers,
+//! S for streams.
+
+mod request;
+mod response;
+mod stream;
+
+use super::completion::Terms;
+use super::names::ToolNames;
+use crate::error::KeyOwner;
+use crate::reply::Identity;
+
+fn terms(streams: bool) -> Terms {
+    Terms {
+        identity: Identity {
+            id: "msg_1".into(),
+            model: "asked/model".into(),
+        },
+        streams,
+        names: ToolNames::default(),
+        provider: "groq",
+        key_owner: KeyOwner::Router,
+        wants_thinking: true,
+        input_estimate: 7,
+    }
+}

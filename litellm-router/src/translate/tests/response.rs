@@ -1,0 +1,154 @@
+use serde_json::{Value, json};
+
+use super::terms;
+use crate::translate::response::translate;
+
+fn answered(body: &Value) -> (u16, Value) {
+    let answer = translate(body.to_string().as_bytes(), terms(false));
+    (
+        answer.status,
+        serde_json::from_slice(answer.whole().unwrap()).unwrap(),
+    )
+}
+
+fn message(message: Value, finish: &str) -> Value {
+    let (status, body) = answered(&json!({
+        "id": "chatcmpl-1",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5}}));
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+fn call(arguments: Value) -> Value {
+    json!({"id": "call_1", "type": "function", "function": {"name": "Bash", "arguments": arguments}})
+}
+
+#[test]
+fn n01_the_message_carries_the_name_that_was_asked_for() {
+    assert_eq!(
+        message(json!({"role": "assistant", "content": "Hi"}), "stop"),
+        json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "asked/model",
+            "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "stop_sequence": null,
+            "usage": {"input_tokens": 10, "cache_creation_input_tokens": 0,
+                "cache_read_input_tokens": 0, "output_tokens": 5}})
+    );
+}
+
+#[test]
+fn n02_thinking_text_and_calls_come_in_this_order_and_empty_text_does_not() {
+    let body = message(
+        json!({"tool_calls": [call(json!("{}"))], "content": "Hi", "reasoning": "hm"}),
+        "tool_calls",
+    );
+    let kinds: Vec<&str> = body["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| block["type"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["thinking", "text", "tool_use"]);
+    assert_eq!(
+        message(json!({"content": ""}), "stop")["content"],
+        json!([])
+    );
+    assert_eq!(
+        message(json!({"content": null}), "stop")["content"],
+        json!([])
+    );
+}
+
+#[test]
+fn n03_arguments_of_every_kind_become_an_object() {
+    for arguments in [
+        json!(""),
+        json!(null),
+        json!("null"),
+        json!("{}"),
+        json!({}),
+    ] {
+        let body = message(
+            json!({"tool_calls": [call(arguments.clone())]}),
+            "tool_calls",
+        );
+        assert_eq!(body["content"][0]["input"], json!({}), "{arguments}");
+    }
+    let body = message(json!({"tool_calls": [call(json!({"a": 1}))]}), "tool_calls");
+    assert_eq!(body["content"][0]["input"], json!({"a": 1}));
+    let (status, body) = answered(
+        &json!({"choices": [{"message": {"tool_calls": [call(json!("{\"a\":"))]}, "finish_reason": "tool_calls"}]}),
+    );
+    assert_eq!(status, 502);
+    assert!(
+        body["error"]["message"].as_str().unwrap().contains("Bash"),
+        "{body}"
+    );
+}
+
+#[test]
+fn n04_a_tool_call_always_stops_for_the_tool() {
+    let with_tool = json!({"tool_calls": [call(json!("{}"))]});
+    assert_eq!(
+        message(with_tool.clone(), "stop")["stop_reason"],
+        "tool_use"
+    );
+    assert_eq!(message(with_tool, "length")["stop_reason"], "max_tokens");
+    for (finish, reason) in [
+        ("stop", "end_turn"),
+        ("length", "max_tokens"),
+        ("content_filter", "refusal"),
+        ("tool_calls", "end_turn"),
+        ("eos", "end_turn"),
+    ] {
+        assert_eq!(
+            message(json!({"content": "x"}), finish)["stop_reason"],
+            reason,
+            "{finish}"
+        );
+    }
+}
+
+#[test]
+fn n05_cached_tokens_are_not_input_and_numbers_may_look_odd() {
+    let usage = |usage: Value| {
+        let body = json!({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": usage});
+        answered(&body).1["usage"].clone()
+    };
+    assert_eq!(
+        usage(json!({"prompt_tokens": 100.0, "completion_tokens": 5,
+            "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 10}})),
+        json!({"input_tokens": 30, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 60, "output_tokens": 5})
+    );
+    assert_eq!(
+        usage(
+            json!({"prompt_tokens": 3, "prompt_tokens_details": {"cached_tokens": 9}, "completion_tokens": null})
+        )["input_tokens"],
+        0
+    );
+    // Without any, the estimate stands in.
+    assert_eq!(usage(json!(null))["input_tokens"], 7);
+}
+
+#[test]
+fn n07_an_error_with_status_200_gets_its_own_status() {
+    let (status, body) = answered(&json!({"error": {"code": 429, "message": "slow down"}}));
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (429, &json!("rate_limit_error"))
+    );
+    let (status, _) = answered(&json!({"object": "error", "message": "no"}));
+    assert_eq!(status, 502);
+    let (status, _) = answered(&json!({"choices": []}));
+    assert_eq!(status, 502);
+    let answer = translate(b"<html>", terms(true));
+    assert_eq!(answer.status, 502);
+}
+
+#[test]
+fn s18_a_whole_answer_can_become_events() {
+    let body = json!({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]});
+    let answer = translate(body.to_string().as_bytes(), terms(true));
+    let text = String::from_utf8(answer.whole().unwrap().to_vec()).unwrap();
+    assert!(text.starts_with("event: message_start\n"));
+    assert!(text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+}
