@@ -160,6 +160,33 @@ async fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Deploys the router first: the session Worker is bound to it.
+///
+/// # Errors
+/// What could not be built or deployed.
+pub async fn deploy(dry_run: bool) -> Result<()> {
+    all().await?;
+    let tools = Tools::install().await?;
+    for config in ["litellm-router/wrangler.jsonc", "wrangler.jsonc"] {
+        say(&format!(
+            "deploying {config}{}",
+            if dry_run { ", without the upload" } else { "" }
+        ));
+        let mut deploy = tools.npm_command("wrangler", "bin/wrangler.js");
+        deploy
+            .args(["deploy", "--config", config])
+            .current_dir(root())
+            .env("WRANGLER_SEND_METRICS", "false");
+        if dry_run {
+            deploy.arg("--dry-run");
+        }
+        run(&mut deploy)
+            .await
+            .with_context(|| format!("deploying {config}"))?;
+    }
+    Ok(())
+}
+
 /// Where cargo puts what it builds.
 pub fn target_folder() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)

@@ -56,6 +56,12 @@ enum Chore {
         /// Only end-to-end tests whose name holds this
         filter: Option<String>,
     },
+    /// Build and deploy both Workers and the sandbox's image to Cloudflare
+    Deploy {
+        /// Do everything but the upload
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Build what is deployed, or one part of it
     Build {
         #[arg(value_enum, default_value_t = Part::All)]
@@ -96,6 +102,7 @@ async fn run(chore: Chore) -> Result<()> {
             Part::Ui => build::ui().await,
             Part::Image => build::image().await,
         },
+        Chore::Deploy { dry_run } => build::deploy(dry_run).await,
         Chore::Test { filter } => test::run_all(filter.as_deref()).await,
         Chore::Dev {
             port,

@@ -1,0 +1,62 @@
+// A person types a message, sees the tool cards and the final text, reloads, and sees the same.
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+
+const { BASE_URL, SESSION, CHROMIUM_PATH } = process.env;
+const browser = await chromium.launch({
+  executablePath: CHROMIUM_PATH,
+  args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"],
+});
+
+try {
+  const page = await (await browser.newContext({ viewport: { width: 1280, height: 800 } })).newPage();
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(String(error)));
+  page.on("console", (message) => {
+    if (message.type() === "error") problems.push(message.text());
+  });
+  const elsewhere = [];
+  page.on("request", (request) => {
+    if (!request.url().startsWith(BASE_URL) && !request.url().startsWith("data:")) elsewhere.push(request.url());
+  });
+
+  await page.goto(`${BASE_URL}/demo/${SESSION}`);
+  await page.getByTestId("connection").filter({ hasText: /live/i }).waitFor();
+  assert.equal(await page.getByTestId("model-menu").inputValue(), "local/demo", "without a key, the demo is the default");
+
+  await page.getByTestId("composer").fill("create a hello world app");
+  await page.getByTestId("send").click();
+  await page.locator('[data-testid="tool-card"][data-tool="Write"][data-state="done"]').waitFor({ timeout: 60_000 });
+  await page.locator('[data-testid="tool-card"][data-tool="Bash"][data-state="done"]').waitFor({ timeout: 60_000 });
+  await page.locator('[data-testid="turn-end"][data-outcome="completed"]').waitFor({ timeout: 60_000 });
+
+  const seen = async () => ({
+    said: await page.getByTestId("message-user").allInnerTexts(),
+    answered: await page.getByTestId("message-assistant").allInnerTexts(),
+    tools: await page.getByTestId("tool-card").evaluateAll((cards) => cards.map((card) => [card.dataset.tool, card.dataset.state])),
+  });
+  const before = await seen();
+  assert.match(before.said.join(), /create a hello world app/);
+  assert.match(before.answered.join("\n"), /hello/i);
+  assert.deepEqual(before.tools, [["Write", "done"], ["Bash", "done"]]);
+
+  await page.reload();
+  await page.locator('[data-testid="turn-end"][data-outcome="completed"]').waitFor();
+  assert.deepEqual(await seen(), before, "a reload shows the same");
+
+  // Stopping, from the keyboard and on a phone.
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.getByTestId("composer").fill("stream 500 words every 50 ms");
+  await page.getByTestId("composer").press("Enter");
+  await page.getByTestId("stop").waitFor();
+  await page.getByTestId("message-assistant").filter({ hasText: /\b5\b|five/i }).last().waitFor();
+  await page.getByTestId("stop").click();
+  await page.locator('[data-testid="turn-end"][data-outcome="interrupted"]').waitFor({ timeout: 10_000 });
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(width <= 390, `nothing is wider than the phone: ${width}`);
+
+  assert.deepEqual(problems, [], "nothing went wrong in the page");
+  assert.deepEqual(elsewhere, [], "nothing was asked of another origin");
+} finally {
+  await browser.close();
+}
