@@ -79,6 +79,20 @@ pub async fn problem_of(response: &mut Response) -> Option<Problem> {
     )
 }
 
+/// The body of a response as JSON. Not by the crate's own `json`, which brings a second deserializer.
+///
+/// # Errors
+/// Where it is not what is expected.
+pub async fn read_json<T: serde::de::DeserializeOwned>(
+    response: &mut Response,
+) -> std::result::Result<T, Problem> {
+    let body = response
+        .bytes()
+        .await
+        .map_err(|error| internal("answer of a part", &error))?;
+    serde_json::from_slice(&body).map_err(|error| internal("answer of a part", &error))
+}
+
 /// The same response with its headers open to change. Those of a fetched response are not.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use worker::{Env, Fetcher, Method, RequestInit};
 
-use crate::answer::internal;
+use crate::answer::{internal, read_json};
 
 /// The model of a deployment that has a provider's key, where nobody chose another.
 const PREFERRED: &str = "groq/openai/gpt-oss-120b";
@@ -67,7 +67,7 @@ pub async fn check(env: &Env, model: &str) -> Result<(), Problem> {
     match response.status_code() {
         200..=299 => Ok(()),
         404 => {
-            let told = response.json::<Value>().await.ok();
+            let told = read_json::<Value>(&mut response).await.ok();
             let told = told
                 .as_ref()
                 .and_then(|body| body.pointer("/error/message"))
@@ -94,10 +94,7 @@ async fn list(env: &Env) -> Result<Vec<Model>, Problem> {
     if response.status_code() != 200 {
         return Err(unavailable(response.status_code()));
     }
-    let list: List = response
-        .json()
-        .await
-        .map_err(|error| internal("models", &error))?;
+    let list: List = read_json(&mut response).await?;
     Ok(list.data)
 }
 

@@ -9,7 +9,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Env, Fetch, Headers, Method, Request, RequestInit, Response};
 
 use super::{Endpoint, Provider, Start};
-use crate::answer::internal;
+use crate::answer::{internal, read_json};
 
 pub struct Local {
     /// Where the host process listens.
@@ -85,10 +85,7 @@ impl Provider for Local {
         if let Some(problem) = crate::answer::problem_of(&mut response).await {
             return Err(problem);
         }
-        let told: Told = response
-            .json()
-            .await
-            .map_err(|error| internal("local host", &error))?;
+        let told: Told = read_json(&mut response).await?;
         told.url.map(Endpoint::Url).ok_or_else(|| {
             Problem::new(
                 ProblemKind::SandboxFailed,
@@ -102,15 +99,12 @@ impl Provider for Local {
         if response.status_code() != 200 {
             return Ok(None);
         }
-        let told: Told = response
-            .json()
-            .await
-            .map_err(|error| internal("local host", &error))?;
+        let told: Told = read_json(&mut response).await?;
         Ok(told.url.map(Endpoint::Url))
     }
 
     async fn last_end(&self) -> Option<String> {
         let mut response = self.ask(Method::Get, None).await.ok()?;
-        response.json::<Told>().await.ok()?.end
+        read_json::<Told>(&mut response).await.ok()?.end
     }
 }

@@ -18,7 +18,6 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use protocol::{Problem, ProblemKind, SessionId};
-use serde::{Deserialize, Serialize};
 use worker::wasm_bindgen::{self, JsValue};
 use worker::{
     DurableObject, Env, Fetch, Fetcher, Headers, Method, Request, RequestInit, Response, Result,
@@ -217,12 +216,6 @@ struct Object {
     starting: RefCell<Option<Starting>>,
 }
 
-/// What the object stores.
-#[derive(Default, Serialize, Deserialize)]
-struct Stored {
-    model_token: String,
-}
-
 impl DurableObject for ClaudeCodeContainer {
     fn new(state: State, env: Env) -> Self {
         Self {
@@ -383,18 +376,11 @@ impl Object {
     async fn model_token(&self) -> std::result::Result<String, Problem> {
         let failed = |error: worker::Error| internal("container storage", &error);
         let storage = self.platform.storage();
-        let stored: Stored = storage
-            .get("container")
-            .await
-            .map_err(failed)?
-            .unwrap_or_default();
-        if !stored.model_token.is_empty() {
-            return Ok(stored.model_token);
+        if let Some(token) = storage.get::<String>("model_token").await.map_err(failed)? {
+            return Ok(token);
         }
-        let stored = Stored {
-            model_token: crate::random::hex::<32>().map_err(failed)?,
-        };
-        storage.put("container", &stored).await.map_err(failed)?;
-        Ok(stored.model_token)
+        let token = crate::random::hex::<32>().map_err(failed)?;
+        storage.put("model_token", &token).await.map_err(failed)?;
+        Ok(token)
     }
 }

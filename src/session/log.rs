@@ -4,10 +4,10 @@
 //! pieces of a streamed text cost few rows. `turn` holds what each message asked for, and is what
 //! makes a message be stored once. `session` holds the machine's state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ::session::{Position, Session, State};
-use protocol::{Event, EventBody, SessionId, Turn, TurnId};
+use protocol::{Event, EventBody, SessionId, Turn, TurnId, TurnState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use worker::{Result, SqlStorage, SqlStorageValue};
@@ -112,18 +112,24 @@ impl Log {
         Ok(())
     }
 
-    /// Stores events that came together, and the session's state where it is another than `before`.
+    /// Stores events that came together, as their `lines`, and the session's state where it is another
+    /// than `before`.
     ///
     /// # Errors
     /// Where the storage fails.
-    pub fn append(&self, events: &[Event], before: &State, session: &Session) -> Result<()> {
+    pub fn append(
+        &self,
+        events: &[Event],
+        lines: &[String],
+        before: &State,
+        session: &Session,
+    ) -> Result<()> {
         let mut row = Row::default();
-        for event in events {
-            let line = line_of(event)?;
+        for (event, line) in events.iter().zip(lines) {
             if !row.lines.is_empty() && row.lines.len() + line.len() > MAX_ROW {
                 self.insert(&std::mem::take(&mut row), session.position.n)?;
             }
-            row.add(event, &line);
+            row.add(event, line);
         }
         if !row.lines.is_empty() {
             self.insert(&row, session.position.n)?;
@@ -287,34 +293,20 @@ impl Log {
         Ok(Page { events })
     }
 
-    /// What was said, in the form of the earlier system, and when the last event was.
+    /// What the log tells of the session as a whole.
     ///
     /// # Errors
     /// Where the storage fails.
-    pub fn messages(&self) -> Result<(Vec<Value>, u64)> {
-        let (mut messages, mut last, mut from) = (Vec::new(), 0, 0);
+    pub fn history(&self) -> Result<History> {
+        let (mut history, mut from) = (History::default(), 0);
         loop {
             let page = self.after(from)?;
             let Some((seq, _)) = page.events.last() else {
-                return Ok((messages, last));
+                return Ok(history);
             };
             from = *seq;
-            for (seq, line) in &page.events {
-                let event: Event = serde_json::from_str(line)?;
-                last = event.timestamp;
-                let (id, role, kind, content) = match event.body {
-                    EventBody::UserMessage { content, id } => (id, "user", "message", content),
-                    EventBody::Result { content, .. } => {
-                        (format!("event-{seq}"), "assistant", "result", content)
-                    }
-                    EventBody::Error { content, .. } => {
-                        (format!("event-{seq}"), "assistant", "error", content)
-                    }
-                    _ => continue,
-                };
-                messages.push(json!({
-                    "id": id, "role": role, "content": content, "type": kind, "timestamp": event.timestamp,
-                }));
+            for (_, line) in &page.events {
+                history.add(serde_json::from_str(line)?);
             }
         }
     }
@@ -331,6 +323,56 @@ impl Log {
             .exec("SELECT timestamp FROM log ORDER BY seq DESC LIMIT 1", None)?
             .to_array()?;
         Ok(last.first().map_or(0, |last| last.timestamp))
+    }
+}
+
+/// What the log tells of the session as a whole, in the form of the earlier system.
+#[derive(Default)]
+pub struct History {
+    pub messages: Vec<Value>,
+    pub last_command: Option<String>,
+    pub files: BTreeSet<String>,
+    /// The tools that have not answered yet, by the ids of their calls.
+    pub active_tools: BTreeMap<String, String>,
+    /// When the last event was.
+    pub last: u64,
+}
+
+impl History {
+    fn add(&mut self, event: Event) {
+        self.last = event.timestamp;
+        let (id, role, kind, content) = match event.body {
+            EventBody::UserMessage { content, id } => {
+                self.last_command = Some(content.clone());
+                (id, "user", "message", content)
+            }
+            EventBody::Result { content, .. } => (
+                format!("event-{}", event.seq),
+                "assistant",
+                "result",
+                content,
+            ),
+            EventBody::Error { content, .. } => (
+                format!("event-{}", event.seq),
+                "assistant",
+                "error",
+                content,
+            ),
+            EventBody::FileChange { path, .. } => return drop(self.files.insert(path)),
+            EventBody::ToolUse {
+                tool, tool_use_id, ..
+            } => return drop(self.active_tools.insert(tool_use_id, tool)),
+            EventBody::ToolResult { tool_use_id, .. } => {
+                return drop(self.active_tools.remove(&tool_use_id));
+            }
+            EventBody::Status(status) if status.state == TurnState::Ended => {
+                return self.active_tools.clear();
+            }
+            _ => return,
+        };
+        self.messages.push(json!({
+            "id": id, "role": role, "content": content, "type": kind, "timestamp": event.timestamp,
+        }));
     }
 }
 
@@ -356,7 +398,15 @@ impl Row {
     }
 }
 
-/// An event as JSON, which has no line breaks. One that is too large for a row says so instead.
+/// Each event as JSON, which has no line breaks.
+///
+/// # Errors
+/// Where one can't be written as JSON.
+pub fn lines_of(events: &[Event]) -> Result<Vec<String>> {
+    events.iter().map(line_of).collect()
+}
+
+/// One that is too large for a row says so instead.
 fn line_of(event: &Event) -> Result<String> {
     let line = serde_json::to_string(event)?;
     if line.len() <= protocol::event::MAX_EVENT {

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ::session::{Effect, Input, Session, Step};
-use protocol::{Event, Problem, ProblemKind, SessionId, Turn, TurnId, TurnState};
+use protocol::{Problem, ProblemKind, SessionId, Turn, TurnId, TurnState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker::{
@@ -223,6 +223,7 @@ impl Object {
             .flatten()
             .unwrap_or_default();
         self.meet(&SessionId::parse(&id)?)?;
+        self.take_up();
         match request.path().as_str() {
             "/socket" => {
                 let from = request.url().ok().and_then(|url| {
@@ -232,14 +233,16 @@ impl Object {
                 self.accept_socket(from)
             }
             "/say" => {
-                let say: Say = request
-                    .json()
+                let body = request
+                    .bytes()
                     .await
                     .map_err(|error| internal("say", &error))?;
+                let say: Say =
+                    serde_json::from_slice(&body).map_err(|error| internal("say", &error))?;
                 let said = self.say(say.id, say.turn).await?;
                 self.answer_with_turn(say.form, said).await
             }
-            "/state" => answer::json(200, &self.describe(true)?),
+            "/state" => self.state().await,
             _ => Err(Problem::new(
                 ProblemKind::NotFound,
                 "no such path in a session",
@@ -327,6 +330,7 @@ impl Object {
         store: impl FnOnce(&Log, &Step) -> Result<()>,
     ) -> std::result::Result<Step, Problem> {
         let now = worker::Date::now().as_millis();
+        let lines;
         let step = {
             let mut session = self.session.borrow_mut();
             let session = session
@@ -339,9 +343,10 @@ impl Object {
                 all.events.extend(step.events);
                 all.effects.extend(step.effects);
             }
+            lines = log::lines_of(&all.events).map_err(|error| internal("log", &error))?;
             let stored = self
                 .log
-                .append(&all.events, &before.state, session)
+                .append(&all.events, &lines, &before.state, session)
                 .and_then(|()| store(&self.log, &all));
             if let Err(error) = stored {
                 // What is in memory must be what is stored, so it is read again.
@@ -350,20 +355,19 @@ impl Object {
             }
             all
         };
-        self.show(&step.events);
+        self.show(&lines);
         for effect in &step.effects {
             self.carry_out(effect.clone());
         }
         Ok(step)
     }
 
-    /// Shows events to everybody who is connected.
-    fn show(&self, events: &[Event]) {
-        if events.is_empty() {
-            return;
+    /// Shows events, as their JSON, to everybody who is connected.
+    fn show(&self, lines: &[String]) {
+        if !lines.is_empty() {
+            self.send_to_all(lines);
+            self.followers.wake();
         }
-        self.send_to_all(events);
-        self.followers.wake();
     }
 
     fn carry_out(self: &Rc<Self>, effect: Effect) {
@@ -398,13 +402,19 @@ impl Object {
         }
     }
 
-    /// The alarm: takes up a turn that nobody reads any more.
+    /// The alarm: takes up a turn that nobody reads any more, and watches one that somebody does.
     async fn watch(self: &Rc<Self>) {
-        let reattach = self.with_session(Session::reattach).ok().flatten();
-        let Some(effect) = reattach else { return };
         if self.reading.get() {
             self.set_watch().await;
         } else {
+            self.take_up();
+        }
+    }
+
+    /// Takes up the turn that was under way when this object was evicted.
+    fn take_up(self: &Rc<Self>) {
+        let lost = self.with_session(Session::reattach).ok().flatten();
+        if let Some(effect) = lost.filter(|_| !self.reading.get()) {
             self.carry_out(effect);
         }
     }
@@ -422,44 +432,65 @@ impl Object {
         Ok(model)
     }
 
-    /// The session's state in the form of the earlier system.
-    fn describe(&self, with_messages: bool) -> std::result::Result<Value, Problem> {
+    /// What a client is told when it connects.
+    fn describe(&self) -> std::result::Result<Value, Problem> {
         let failed = |error: worker::Error| internal("log", &error);
-        let (messages, last) = if with_messages {
-            self.log.messages().map_err(failed)?
-        } else {
-            (Vec::new(), self.log.last_timestamp().map_err(failed)?)
-        };
-        let queue = self.log.waiting().map_err(failed)?;
+        let waiting = self.log.waiting().map_err(failed)?;
+        let last_activity = self.log.last_timestamp().map_err(failed)?;
         self.with_session(|session| {
-            let running = session.turn_state() != TurnState::Idle;
             let queue: Vec<Value> = session
                 .state
                 .queue
                 .iter()
                 .filter_map(|turn| {
-                    queue.get(turn).map(
-                        |(id, content)| json!({ "turn_id": turn, "id": id, "content": content }),
-                    )
+                    let (id, content) = waiting.get(turn)?;
+                    Some(json!({ "turn_id": turn, "id": id, "content": content }))
                 })
                 .collect();
-            let mut description = json!({
+            json!({
                 "sessionId": session.id,
-                "isRunning": running,
-                "lastActivity": last,
+                "isRunning": session.turn_state() != TurnState::Idle,
+                "lastActivity": last_activity,
                 "claudeSession": {
                     "id": session.state.claude_session_id,
                     "workspacePath": protocol::options::WORKSPACE,
                     "preferredModel": session.state.model,
                 },
-                "containerState": { "isActive": running, "lastHeartbeat": last },
                 "queue": queue,
-            });
-            if with_messages && let Some(fields) = description.as_object_mut() {
-                fields.insert("messages".to_owned(), messages.into());
-            }
-            description
+            })
         })
+    }
+
+    /// The whole state, in the form of the earlier system.
+    async fn state(self: &Rc<Self>) -> Answer {
+        let history = self
+            .log
+            .history()
+            .map_err(|error| internal("log", &error))?;
+        let alive = match self.sandbox() {
+            Ok(sandbox) => sandbox.running_agent(Method::Get, "/", None).await.is_ok(),
+            Err(_) => false,
+        };
+        let mut state = self.describe()?;
+        if let Some(fields) = state.as_object_mut() {
+            fields.insert("messages".to_owned(), history.messages.into());
+            fields.insert(
+                "containerState".to_owned(),
+                json!({ "isActive": alive, "lastHeartbeat": if alive { worker::Date::now().as_millis() } else { history.last } }),
+            );
+            if let Some(claude) = fields
+                .get_mut("claudeSession")
+                .and_then(Value::as_object_mut)
+            {
+                claude.insert("lastCommand".to_owned(), history.last_command.into());
+                claude.insert("sessionFiles".to_owned(), json!(history.files));
+                claude.insert(
+                    "activeTools".to_owned(),
+                    json!(history.active_tools.values().collect::<Vec<_>>()),
+                );
+            }
+        }
+        answer::json(200, &state)
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ::session::Input;
-use protocol::{ClientMessage, Event, Problem, ProblemKind};
+use protocol::{ClientMessage, Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use worker::{Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
@@ -105,7 +105,7 @@ impl Object {
 
     /// The session's state as a frame of its own, which is no event of the log.
     fn snapshot(&self) -> Result<String, Problem> {
-        let description = self.describe(false)?;
+        let description = self.describe()?;
         self.with_session(|session| {
             let state = session.turn_state();
             json!({
@@ -141,18 +141,11 @@ impl Object {
         }
     }
 
-    pub(super) fn send_to_all(&self, events: &[Event]) {
-        let sockets = self.platform.get_websockets();
-        if sockets.is_empty() {
-            return;
-        }
-        for event in events {
-            let Ok(line) = serde_json::to_string(event) else {
-                continue;
-            };
-            for socket in &sockets {
+    pub(super) fn send_to_all(&self, lines: &[String]) {
+        for socket in self.platform.get_websockets() {
+            for line in lines {
                 // One that is gone hears of it by its own close.
-                let _ = socket.send_with_str(&line);
+                let _ = socket.send_with_str(line);
             }
         }
     }

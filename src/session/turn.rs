@@ -32,7 +32,7 @@ enum Reading {
 }
 
 impl Object {
-    fn sandbox(&self) -> Result<Sandbox, Problem> {
+    pub(super) fn sandbox(&self) -> Result<Sandbox, Problem> {
         let id = self.with_session(|session| session.id.clone())?;
         container::of(&self.env, &id)
     }
