@@ -341,38 +341,39 @@ pub struct History {
 impl History {
     fn add(&mut self, event: Event) {
         self.last = event.timestamp;
+        let at = format!("event-{}", event.seq);
         let (id, role, kind, content) = match event.body {
             EventBody::UserMessage { content, id } => {
                 self.last_command = Some(content.clone());
                 (id, "user", "message", content)
             }
-            EventBody::Result { content, .. } => (
-                format!("event-{}", event.seq),
-                "assistant",
-                "result",
-                content,
-            ),
-            EventBody::Error { content, .. } => (
-                format!("event-{}", event.seq),
-                "assistant",
-                "error",
-                content,
-            ),
-            EventBody::FileChange { path, .. } => return drop(self.files.insert(path)),
-            EventBody::ToolUse {
-                tool, tool_use_id, ..
-            } => return drop(self.active_tools.insert(tool_use_id, tool)),
-            EventBody::ToolResult { tool_use_id, .. } => {
-                return drop(self.active_tools.remove(&tool_use_id));
-            }
-            EventBody::Status(status) if status.state == TurnState::Ended => {
-                return self.active_tools.clear();
-            }
-            _ => return,
+            EventBody::Result { content, .. } => (at, "assistant", "result", content),
+            EventBody::Error { content, .. } => (at, "assistant", "error", content),
+            other => return self.note(other),
         };
         self.messages.push(json!({
             "id": id, "role": role, "content": content, "type": kind, "timestamp": event.timestamp,
         }));
+    }
+
+    fn note(&mut self, body: EventBody) {
+        match body {
+            EventBody::FileChange { path, .. } => {
+                self.files.insert(path);
+            }
+            EventBody::ToolUse {
+                tool, tool_use_id, ..
+            } => {
+                self.active_tools.insert(tool_use_id, tool);
+            }
+            EventBody::ToolResult { tool_use_id, .. } => {
+                self.active_tools.remove(&tool_use_id);
+            }
+            EventBody::Status(status) if status.state == TurnState::Ended => {
+                self.active_tools.clear()
+            }
+            _ => {}
+        }
     }
 }
 
