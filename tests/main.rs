@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod browser;
+mod dev;
 mod direct;
 mod docker;
 mod hello_world;
@@ -23,6 +24,7 @@ fn main() {
     let tests = [
         bad_input::tests(&local),
         browser::tests(&local),
+        dev::tests(&local),
         direct::tests(&local),
         hello_world::tests(&local),
         http_message::tests(&local),

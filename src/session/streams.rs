@@ -3,14 +3,19 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use futures_util::stream;
 use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnState};
 use serde_json::json;
-use worker::Result;
+use worker::{Delay, Result};
 
 use super::{Form, Object, Said};
 use crate::answer::{self, Answer, NDJSON, SSE, internal};
+
+/// Time without events after which a stream says that it is alive: proxies cut silent ones.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// Those who wait for the log to grow.
 #[derive(Default)]
@@ -26,11 +31,15 @@ impl Followers {
         }
     }
 
-    /// Waits until the log has grown.
-    async fn grown(&self) {
+    /// Waits until the log has grown, or for [`QUIET`]. Whether it has grown.
+    async fn grown(&self) -> bool {
         let (sender, receiver) = futures_channel::oneshot::channel();
-        self.waiting.borrow_mut().push(sender);
-        let _ = receiver.await;
+        let mut waiting = self.waiting.borrow_mut();
+        // Those who have left.
+        waiting.retain(|follower| !follower.is_canceled());
+        waiting.push(sender);
+        drop(waiting);
+        matches!(select(receiver, Delay::from(QUIET)).await, Either::Left(_))
     }
 }
 
@@ -54,7 +63,8 @@ impl TurnReader {
         }
     }
 
-    /// The turn's next events, with each one's JSON; none when it has ended.
+    /// The turn's next events, with each one's JSON; an empty list where there are none for a while,
+    /// and none when it has ended.
     async fn next(&mut self) -> Result<Option<Vec<(Event, String)>>> {
         loop {
             if self.ended {
@@ -62,8 +72,10 @@ impl TurnReader {
             }
             let page = self.object.log.after(self.from)?;
             if page.events.is_empty() {
-                self.object.followers.grown().await;
-                continue;
+                if self.object.followers.grown().await {
+                    continue;
+                }
+                return Ok(Some(Vec::new()));
             }
             let mut events = Vec::new();
             for (seq, line) in page.events {
@@ -91,8 +103,8 @@ impl Object {
         let reader = TurnReader::new(Rc::clone(self), said);
         match form {
             Form::Json => self.answer_at_the_end(reader).await,
-            Form::Ndjson => stream_out(reader, NDJSON, |_, line| format!("{line}\n")),
-            Form::Sse => stream_out(reader, SSE, |event, line| {
+            Form::Ndjson => stream_out(reader, NDJSON, "", |_, line| format!("{line}\n")),
+            Form::Sse => stream_out(reader, SSE, ": ping\n\n", |event, line| {
                 format!("id: {}\ndata: {line}\n\n", event.seq)
             }),
         }
@@ -147,16 +159,29 @@ impl Object {
     }
 }
 
-fn stream_out(reader: TurnReader, content_type: &str, write: fn(&Event, &str) -> String) -> Answer {
+/// The turn as a stream, each event as `write` writes it, and `ping` where nothing happens for a while.
+fn stream_out(
+    reader: TurnReader,
+    content_type: &str,
+    ping: &'static str,
+    write: fn(&Event, &str) -> String,
+) -> Answer {
     let chunks = stream::try_unfold(reader, move |mut reader| async move {
-        let events = reader.next().await?;
-        Ok::<_, worker::Error>(events.map(|events| {
-            let chunk: String = events
-                .iter()
-                .map(|(event, line)| write(event, line))
-                .collect();
-            (chunk.into_bytes(), reader)
-        }))
+        loop {
+            let Some(events) = reader.next().await? else {
+                return Ok::<_, worker::Error>(None);
+            };
+            let chunk = match events.as_slice() {
+                [] => ping.to_owned(),
+                events => events
+                    .iter()
+                    .map(|(event, line)| write(event, line))
+                    .collect(),
+            };
+            if !chunk.is_empty() {
+                return Ok(Some((chunk.into_bytes(), reader)));
+            }
+        }
     });
     answer::stream_of(content_type)
         .and_then(|builder| builder.from_stream(Box::pin(chunks)))
