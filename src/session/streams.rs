@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures_channel::oneshot::{Receiver, Sender, channel};
 use futures_util::future::{Either, select};
 use futures_util::stream;
 use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnState};
@@ -20,7 +21,7 @@ const QUIET: Duration = Duration::from_secs(15);
 /// Those who wait for the log to grow.
 #[derive(Default)]
 pub struct Followers {
-    waiting: RefCell<Vec<futures_channel::oneshot::Sender<()>>>,
+    waiting: RefCell<Vec<Sender<()>>>,
 }
 
 impl Followers {
@@ -31,15 +32,19 @@ impl Followers {
         }
     }
 
-    /// Waits until the log has grown, or for [`QUIET`]. Whether it has grown.
-    async fn grown(&self) -> bool {
-        let (sender, receiver) = futures_channel::oneshot::channel();
+    fn follow(&self) -> Receiver<()> {
+        let (sender, receiver) = channel();
         let mut waiting = self.waiting.borrow_mut();
         // Those who have left.
         waiting.retain(|follower| !follower.is_canceled());
         waiting.push(sender);
-        drop(waiting);
-        matches!(select(receiver, Delay::from(QUIET)).await, Either::Left(_))
+        receiver
+    }
+
+    /// Waits until the log has grown, or for [`QUIET`]. Whether it has grown.
+    async fn grown(&self) -> bool {
+        let grown = select(self.follow(), Delay::from(QUIET)).await;
+        matches!(grown, Either::Left(_))
     }
 }
 
