@@ -64,6 +64,14 @@ pub struct Router {
     routes: Routes,
 }
 
+/// Whether a provider's key is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Here,
+    NotNeeded,
+    Missing,
+}
+
 /// The id of a call, sent as `x-request-id`.
 pub fn request_id(entropy: u128) -> String {
     id_from("req_", entropy)
@@ -241,11 +249,11 @@ impl Router {
         );
         found.map_err(|mut refusal| {
             if *caller != Caller::Unknown {
-                let served = self.served_providers(call);
+                let served = self.providers(&[Key::Here, Key::NotNeeded], call);
                 let served = if served.is_empty() {
                     "this router has no key for any provider".to_owned()
                 } else {
-                    format!("this router has keys for {}", served.join(", "))
+                    format!("this router can serve {}", served.join(", "))
                 };
                 refusal.message = format!(
                     "{}; {served}. Send your own as `Authorization: Bearer` or `x-api-key`, or \
@@ -322,12 +330,8 @@ impl Router {
             .is_ok()
     }
 
-    /// The providers in the model list whose keys are here, each once, in the order of the list.
-    fn served_providers(&self, call: &Call) -> Vec<&'static str> {
-        self.providers(&|has_key| has_key, call)
-    }
-
-    fn providers(&self, wanted: &dyn Fn(bool) -> bool, call: &Call) -> Vec<&'static str> {
+    /// The providers of the model list whose state of keys is wanted, each once, in its order.
+    fn providers(&self, wanted: &[Key], call: &Call) -> Vec<&'static str> {
         let mut names = Vec::new();
         for entry in &self.config.models {
             let params = &entry.litellm_params;
@@ -335,7 +339,7 @@ impl Router {
             if provider.dialect == Dialect::Demo || params.mock_response.is_some() {
                 continue;
             }
-            let has_key = match auth::credential(
+            let key = match auth::credential(
                 &Caller::Trusted,
                 provider,
                 params.api_key.as_deref(),
@@ -343,10 +347,11 @@ impl Router {
                 &self.config,
                 call.secret,
             ) {
-                Ok(found) => found.is_some() || provider.key_variable.is_none(),
-                Err(_) => false,
+                Ok(Some(_)) => Key::Here,
+                Ok(None) => Key::NotNeeded,
+                Err(_) => Key::Missing,
             };
-            if wanted(has_key) && !names.contains(&provider.name) {
+            if wanted.contains(&key) && !names.contains(&provider.name) {
                 names.push(provider.name);
             }
         }
@@ -360,8 +365,8 @@ impl Router {
                 "status": "healthy",
                 "service": "litellm-router",
                 "version": env!("CARGO_PKG_VERSION"),
-                "available_providers": self.providers(&|_| true, call),
-                "internal_keys": self.served_providers(call),
+                "available_providers": self.providers(&[Key::Here, Key::NotNeeded, Key::Missing], call),
+                "internal_keys": self.providers(&[Key::Here], call),
                 "config_warnings": self.config.warnings,
             }),
         )

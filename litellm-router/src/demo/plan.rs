@@ -82,7 +82,7 @@ impl Closing {
                     .collect();
                 shown.join("\n\n")
             }
-            Self::Quote(lead) => format!("{lead}\n\n{}", shorten(last)),
+            Self::Quote(lead) => format!("{lead}\n\n{}", shorten(&report_in(last))),
             Self::Text(text) => text.clone(),
         }
     }
@@ -139,6 +139,37 @@ impl Step {
                 vec![("Agent", here), ("Task", input)]
             }
         }
+    }
+}
+
+impl Plan {
+    /// Claude Code does not write over a file that it has not read. Where that has happened, the
+    /// plan goes on by reading the file and writing it again.
+    pub fn after_refused_write(self, done: &[Done]) -> Self {
+        let Self::Steps { steps, closing } = self else {
+            return self;
+        };
+        let refused = done.iter().position(Done::is_refused_write);
+        let steps = steps
+            .into_iter()
+            .enumerate()
+            .flat_map(|(index, step)| match &step.action {
+                Action::Write { file, content } if refused == Some(index) => {
+                    let read = Action::Read { file: file.clone() };
+                    let again = Action::Write {
+                        file: file.clone(),
+                        content: content.clone(),
+                    };
+                    vec![
+                        step,
+                        Step::new("The file is there already, so I'll read it first.", read),
+                        Step::new("Now I'll write it.", again),
+                    ]
+                }
+                _ => vec![step],
+            })
+            .collect();
+        Self::Steps { steps, closing }
     }
 }
 
@@ -397,6 +428,21 @@ fn introduction() -> String {
      `GROQ_API_KEY`, `OPENROUTER_API_KEY` or `ANTHROPIC_API_KEY`: as a secret of the router, or as \
      your own in this session."
         .into()
+}
+
+/// What a sub-agent itself said: Claude Code puts a notice before its report, indents its lines, and
+/// counts its tokens behind it.
+fn report_in(result: &str) -> String {
+    let (_, report) = result
+        .split_once("The report follows:\n")
+        .unwrap_or(("", result));
+    let own = report
+        .lines()
+        .take_while(|line| !line.starts_with("agentId:") && !line.starts_with("<usage>"));
+    let own: Vec<&str> = own
+        .map(|line| line.strip_prefix("  ").unwrap_or(line))
+        .collect();
+    own.join("\n").trim().to_owned()
 }
 
 /// A code block around `text`, longer than any fence inside it.

@@ -1,0 +1,396 @@
+//! The router from the outside, without a network: calls in, answers or upstream requests out.
+
+use std::collections::BTreeMap;
+
+use litellm_router::answer::{Answer, Body};
+use litellm_router::config;
+use litellm_router::serve::{Call, LARGEST_BODY, Outcome, Router};
+use litellm_router::upstream::{Exchange, Next};
+use serde_json::{Value, json};
+
+const CONFIG: &str = "
+model_list:
+  - {model_name: local/demo, litellm_params: {model: demo/scripted}}
+  - {model_name: 'groq/*', litellm_params: {model: 'groq/*'}}
+  - {model_name: 'openrouter/*', litellm_params: {model: 'openrouter/*'}}
+  - {model_name: 'claude-*', litellm_params: {model: 'anthropic/claude-*'}}
+  - {model_name: opus, litellm_params: {model: anthropic/claude-opus-x, api_key: os.environ/OTHER, timeout: 1.5}}
+  - {model_name: own, litellm_params: {model: hosted_vllm/qwen, api_base: 'http://10.0.0.1/v1/', extra_headers: {X-Team: os.environ/TEAM}}}
+  - {model_name: mocked, litellm_params: {model: groq/x, mock_response: A mocked answer.}}
+  - {model_name: limited, litellm_params: {model: groq/x, mock_response: litellm.RateLimitError}}
+  - {model_name: too-long, litellm_params: {model: groq/x, mock_response: litellm.ContextWindowExceededError}}
+";
+
+struct Client {
+    router: Router,
+    secrets: BTreeMap<&'static str, &'static str>,
+    headers: BTreeMap<&'static str, &'static str>,
+}
+
+fn client(yaml: &str, secrets: &[(&'static str, &'static str)]) -> Client {
+    Client {
+        router: Router::new(yaml).unwrap(),
+        secrets: secrets.iter().copied().collect(),
+        headers: BTreeMap::new(),
+    }
+}
+
+impl Client {
+    fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    fn call(&self, method: &str, path: &str, body: &[u8]) -> Outcome {
+        let get =
+            |map: &BTreeMap<&str, &str>, name: &str| map.get(name).map(|value| (*value).to_owned());
+        self.router.serve(&Call {
+            method,
+            path,
+            header: &|name| get(&self.headers, name),
+            body,
+            secret: &|name| get(&self.secrets, name),
+            entropy: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+        })
+    }
+
+    fn answer(&self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
+        match self.call(method, path, body) {
+            Outcome::Answer(answer, _) => (answer.status, json_of(&answer)),
+            Outcome::Fetch(exchange, _) => panic!("would fetch {}", exchange.url),
+        }
+    }
+
+    fn ask(&self, model: &str) -> (u16, Value) {
+        self.answer("POST", "/v1/messages", &ask(model))
+    }
+
+    fn fetch(&self, path: &str, body: &[u8]) -> Box<Exchange> {
+        match self.call("POST", path, body) {
+            Outcome::Fetch(exchange, _) => exchange,
+            Outcome::Answer(answer, _) => panic!("answered {}", json_of(&answer)),
+        }
+    }
+}
+
+fn json_of(answer: &Answer) -> Value {
+    serde_json::from_slice(answer.whole().unwrap()).unwrap_or(Value::Null)
+}
+
+fn ask(model: &str) -> Vec<u8> {
+    json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})
+        .to_string()
+        .into_bytes()
+}
+
+fn header<'e>(exchange: &'e Exchange, name: &str) -> Option<&'e str> {
+    let mut found = exchange.headers.iter().filter(|(known, _)| known == name);
+    let value = found.next().map(|(_, value)| value.as_str());
+    assert!(found.next().is_none(), "{name} is there twice");
+    value
+}
+
+#[test]
+fn paths_and_methods_have_their_statuses() {
+    let client = client(CONFIG, &[]);
+    for (method, path, status) in [
+        ("HEAD", "/", 200),
+        ("GET", "/health", 200),
+        ("GET", "/health/liveliness", 200),
+        ("GET", "/health/readiness", 200),
+        ("GET", "/worker-health", 200),
+        ("GET", "/v1/models?limit=1000", 200),
+        ("GET", "/v1/models/groq/openai/gpt-oss-120b", 200),
+        ("GET", "/v1/models/groq%2Fany", 200),
+        ("GET", "/v1/models/unknown/model", 404),
+        ("POST", "/v1/models", 405),
+        ("GET", "/v1/messages", 405),
+        ("GET", "/nothing", 404),
+        ("POST", "/v1/chat/completions", 404),
+    ] {
+        assert_eq!(
+            client.answer(method, path, b"").0,
+            status,
+            "{method} {path}"
+        );
+    }
+    let Outcome::Answer(refused, _) = client.call("DELETE", "/v1/messages", b"") else {
+        panic!()
+    };
+    assert!(refused.headers.contains(&("allow".into(), "POST".into())));
+}
+
+#[test]
+fn a_wrong_body_is_told_what_is_wrong() {
+    let client = client(CONFIG, &[]);
+    let (status, body) = client.answer("POST", "/v1/messages?beta=true", b"{\"model\":7}");
+    assert_eq!(status, 400);
+    assert_eq!(body["type"], "error");
+    assert_eq!(body["error"]["type"], "invalid_request_error");
+    assert!(
+        body["error"]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("model: "),
+        "{body}"
+    );
+    let large = vec![b' '; LARGEST_BODY + 1];
+    let (status, body) = client.answer("POST", "/v1/messages", &large);
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (413, &json!("request_too_large"))
+    );
+}
+
+#[test]
+fn an_unknown_model_is_told_its_neighbours() {
+    let (status, body) = client(CONFIG, &[]).ask("local/dem");
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (404, &json!("not_found_error"))
+    );
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("local/dem ") && message.contains("local/demo"),
+        "{message}"
+    );
+}
+
+#[test]
+fn without_any_key_the_answer_names_what_could_be_served() {
+    let client = client(CONFIG, &[("OPENROUTER_API_KEY", "or-key")]);
+    let (status, body) = client.ask("groq/x");
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (401, &json!("authentication_error"))
+    );
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("no key for groq") && message.contains("openrouter"),
+        "{message}"
+    );
+    assert!(!message.contains("or-key"));
+}
+
+#[test]
+fn the_routers_key_or_the_callers_own_goes_upstream() {
+    let secrets = [
+        ("GROQ_API_KEY", "router-groq"),
+        ("ANTHROPIC_API_KEY", "sk-ant-api-r"),
+        ("TEAM", "blue"),
+    ];
+    let own = client(CONFIG, &secrets).with("authorization", "Bearer own-key");
+    let auto = client(CONFIG, &secrets).with("x-api-key", "auto-detect");
+
+    let exchange = auto.fetch("/v1/messages?beta=true", &ask("groq/openai/gpt-oss-120b"));
+    assert_eq!(
+        exchange.url,
+        "https://api.groq.com/openai/v1/chat/completions"
+    );
+    assert_eq!(
+        header(&exchange, "authorization"),
+        Some("Bearer router-groq")
+    );
+    let body: Value = serde_json::from_slice(&exchange.body).unwrap();
+    assert_eq!(body["model"], "openai/gpt-oss-120b");
+
+    let exchange = own.fetch("/v1/messages", &ask("groq/x"));
+    assert_eq!(header(&exchange, "authorization"), Some("Bearer own-key"));
+    let exchange = own.fetch("/v1/messages", &ask("claude-x"));
+    assert_eq!(header(&exchange, "authorization"), Some("Bearer own-key"));
+    assert_eq!(header(&exchange, "x-api-key"), None);
+    let exchange = auto.fetch("/v1/messages", &ask("claude-x"));
+    assert_eq!(header(&exchange, "x-api-key"), Some("sk-ant-api-r"));
+
+    // A server of one's own takes no key and gets the headers of the configuration.
+    let exchange = auto.fetch("/v1/messages", &ask("own"));
+    assert_eq!(exchange.url, "http://10.0.0.1/v1/chat/completions");
+    assert_eq!(header(&exchange, "authorization"), None);
+    assert_eq!(header(&exchange, "x-team"), Some("blue"));
+}
+
+#[test]
+fn with_a_master_key_the_routers_keys_are_for_its_holders() {
+    let yaml = format!("{CONFIG}general_settings: {{master_key: os.environ/MASTER}}\n");
+    let secrets = [("GROQ_API_KEY", "router-groq"), ("MASTER", "sk-master")];
+    let nobody = client(&yaml, &secrets);
+    assert_eq!(nobody.ask("groq/x").0, 401);
+    assert_eq!(nobody.ask("local/demo").0, 401);
+    let holder = client(&yaml, &secrets).with("authorization", "Bearer sk-master");
+    assert_eq!(
+        header(
+            &holder.fetch("/v1/messages", &ask("groq/x")),
+            "authorization"
+        ),
+        Some("Bearer router-groq")
+    );
+    assert_eq!(holder.ask("local/demo").0, 200);
+    let other = client(&yaml, &secrets).with("x-api-key", "gsk-own");
+    assert_eq!(
+        header(
+            &other.fetch("/v1/messages", &ask("groq/x")),
+            "authorization"
+        ),
+        Some("Bearer gsk-own")
+    );
+    // A master key whose variable is missing closes the door.
+    let forgotten = client(&yaml, &[("GROQ_API_KEY", "router-groq")]);
+    assert_eq!(forgotten.ask("groq/x").0, 401);
+}
+
+#[test]
+fn e06_anthropics_bytes_pass_through() {
+    let secrets = [
+        ("ANTHROPIC_API_KEY", "sk-ant-api-r"),
+        ("OTHER", "sk-ant-api-other"),
+    ];
+    let client = client(CONFIG, &secrets)
+        .with("anthropic-version", "2023-06-01")
+        .with("anthropic-beta", "one,two");
+    let body = br#"{ "model" : "claude-x","new":1.50, "messages":[ ]}"#;
+    let exchange = client.fetch("/v1/messages?beta=true", body);
+    assert_eq!(
+        exchange.url,
+        "https://api.anthropic.com/v1/messages?beta=true"
+    );
+    assert_eq!(exchange.body, body);
+    assert_eq!(header(&exchange, "anthropic-beta"), Some("one,two"));
+    assert_eq!(exchange.timeout_ms, 600_000);
+
+    let other = client.fetch(
+        "/v1/messages",
+        br#"{ "model" : "opus","new":1.50, "messages":[ ]}"#,
+    );
+    assert_eq!(
+        other.body,
+        br#"{ "model" : "claude-opus-x","new":1.50, "messages":[ ]}"#
+    );
+    assert_eq!(header(&other, "x-api-key"), Some("sk-ant-api-other"));
+    assert_eq!(other.timeout_ms, 1_500);
+
+    let next = exchange.begin(529, &|name| match name {
+        "content-type" => Some("application/json".into()),
+        "request-id" => Some("req_up".into()),
+        "anthropic-ratelimit-tokens-reset" => Some("soon".into()),
+        "set-cookie" => Some("no".into()),
+        _ => None,
+    });
+    let Next::Relay { status, headers } = next else {
+        panic!("not relayed")
+    };
+    assert_eq!(status, 529);
+    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "content-type",
+            "request-id",
+            "anthropic-ratelimit-tokens-reset"
+        ]
+    );
+}
+
+#[test]
+fn e07_an_error_before_the_stream_keeps_its_status() {
+    let client = client(CONFIG, &[("GROQ_API_KEY", "k")]);
+    let mut body: Value = serde_json::from_slice(&ask("groq/x")).unwrap();
+    body["stream"] = true.into();
+    let exchange = client.fetch("/v1/messages", body.to_string().as_bytes());
+    let next = exchange.begin(429, &|name| (name == "retry-after").then(|| "3".into()));
+    let Next::Collect(collect) = next else {
+        panic!("not collected")
+    };
+    let answer = collect.answer(br#"{"error":{"message":"slow"}}"#);
+    assert_eq!(
+        (answer.status, json_of(&answer)["error"]["type"].clone()),
+        (429, json!("rate_limit_error"))
+    );
+    assert!(answer.headers.contains(&("retry-after".into(), "3".into())));
+}
+
+#[test]
+fn mocks_answer_in_both_forms() {
+    let client = client(CONFIG, &[]);
+    let (status, body) = client.ask("mocked");
+    assert_eq!(
+        (status, &body["content"][0]["text"]),
+        (200, &json!("A mocked answer."))
+    );
+    assert_eq!(body["model"], "mocked");
+    assert_eq!(client.ask("limited").0, 429);
+    let (status, body) = client.ask("too-long");
+    assert_eq!(status, 400);
+    assert!(
+        body["error"]["message"]
+            .as_str()
+            .unwrap()
+            .starts_with("prompt is too long: ")
+    );
+
+    let mut request: Value = serde_json::from_slice(&ask("mocked")).unwrap();
+    request["stream"] = true.into();
+    let outcome = client.call("POST", "/v1/messages", request.to_string().as_bytes());
+    let Outcome::Answer(answer, _) = outcome else {
+        panic!()
+    };
+    let Body::Whole(events) = answer.body else {
+        panic!()
+    };
+    assert!(
+        String::from_utf8(events)
+            .unwrap()
+            .ends_with("data: {\"type\":\"message_stop\"}\n\n")
+    );
+}
+
+#[test]
+fn c01_tokens_are_counted_by_anthropic_or_estimated() {
+    let client = client(CONFIG, &[("ANTHROPIC_API_KEY", "k")]);
+    let path = "/v1/messages/count_tokens?beta=true";
+    let exchange = client.fetch(path, &ask("claude-x"));
+    assert_eq!(
+        exchange.url,
+        "https://api.anthropic.com/v1/messages/count_tokens?beta=true"
+    );
+    let (status, body) = client.answer("POST", path, &ask("groq/x"));
+    assert_eq!((status, &body["estimate"]), (200, &json!(true)));
+    assert!(body["input_tokens"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn c02_the_bundled_models_are_listed_with_what_is_available() {
+    let client = client(config::BUNDLED, &[("GROQ_API_KEY", "k")]);
+    let (_, page) = client.answer("GET", "/v1/models", b"");
+    let models: Vec<(&str, bool)> = page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| {
+            (
+                model["id"].as_str().unwrap(),
+                model["available"].as_bool().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        models,
+        [
+            ("local/demo", true),
+            ("groq/openai/gpt-oss-120b", true),
+            ("groq/openai/gpt-oss-20b", true),
+            ("groq/moonshotai/kimi-k2-instruct", true),
+            ("openrouter/z-ai/glm-4.5-air", false),
+            ("openrouter/z-ai/glm-4.5", false),
+            ("openrouter/qwen/qwen3-coder", false),
+        ]
+    );
+}
+
+#[test]
+fn health_names_keys_and_never_shows_them() {
+    let client = client(CONFIG, &[("GROQ_API_KEY", "gsk-secret")]);
+    let (_, health) = client.answer("GET", "/worker-health", b"");
+    assert_eq!(health["internal_keys"], json!(["groq"]));
+    assert_eq!(health["service"], "litellm-router");
+    assert!(!health.to_string().contains("gsk-secret"));
+}
