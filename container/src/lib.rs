@@ -1,1 +1,32 @@
+//! The server in a session's sandbox: it takes the session's turns, drives Claude Code over
+//! stream-json, and hands on what happens as records that can be asked for again.
+//!
+//! | part | purpose |
+//! | --- | --- |
+//! | [`http`] | the routes, as `protocol::sandbox` describes them |
+//! | [`agent`], [`drive`] | the turns of the session, one at a time, on one kept process |
+//! | [`direct`] | requests beside the session, each with a process of its own |
+//! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
+//! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
+//! | [`translate`] | lines as events; pure |
+//! | [`turn_log`] | a turn's records until they are acknowledged |
+//! | [`processes`] | who descends from whom, and ending what is left behind |
+//! | [`host`] | many such servers on one machine, for a laptop without containers |
+//!
+//! The agent-server knows nothing of Workers, of who may ask what, and of any key.
 
+pub mod agent;
+pub mod claude;
+pub mod conversations;
+pub mod direct;
+pub mod drive;
+pub mod host;
+pub mod http;
+pub mod launch;
+pub mod lines;
+pub mod processes;
+pub mod serve;
+pub mod translate;
+pub mod turn_log;
+pub mod wire;
+pub mod workspace;

@@ -1,0 +1,211 @@
+//! The session's agent: its turns, one at a time, on one kept `claude` process.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::options::Turn;
+use protocol::sandbox::{AgentState, TurnRequest};
+use protocol::{Problem, ProblemKind, SessionId, TurnId};
+use tokio::sync::{mpsc, watch};
+
+use crate::conversations::Conversations;
+use crate::direct::Slots;
+use crate::drive::Driver;
+use crate::launch::Setup;
+use crate::processes::Children;
+use crate::turn_log::TurnLog;
+
+/// A turn that is to run.
+#[derive(Debug)]
+pub struct Job {
+    pub log: Arc<TurnLog>,
+    pub turn: Turn,
+}
+
+/// What the parts of the server share.
+#[derive(Debug)]
+pub struct Shared {
+    pub setup: Setup,
+    pub children: Arc<Children>,
+    conversations: Mutex<Conversations>,
+    process: Mutex<ProcessState>,
+    pub direct: Slots,
+    /// Set once, when the server stops.
+    pub stopping: watch::Sender<bool>,
+}
+
+/// The kept process, as the outside sees it.
+#[derive(Debug, Clone)]
+pub struct ProcessState {
+    pub state: AgentState,
+    pub pid: Option<u32>,
+    /// How many processes have been started.
+    pub starts: u64,
+    pub version: Option<String>,
+    pub conversation: Option<String>,
+}
+
+impl Shared {
+    pub fn new(setup: Setup) -> Self {
+        let conversations = Conversations::load(&setup.home);
+        Self {
+            setup,
+            children: Arc::default(),
+            conversations: Mutex::new(conversations),
+            process: Mutex::new(ProcessState {
+                state: AgentState::Stopped,
+                pid: None,
+                starts: 0,
+                version: None,
+                conversation: None,
+            }),
+            direct: Slots::default(),
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    pub fn conversations(&self) -> MutexGuard<'_, Conversations> {
+        self.conversations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn process(&self) -> MutexGuard<'_, ProcessState> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when the server stops.
+    pub async fn stopped(&self) {
+        let mut stopping = self.stopping.subscribe();
+        // The sender is this one's own, so it can't be gone.
+        let _seen = stopping.wait_for(|stopping| *stopping).await;
+    }
+}
+
+/// The handle that requests come in by.
+#[derive(Debug)]
+pub struct Agent {
+    pub shared: Arc<Shared>,
+    jobs: mpsc::UnboundedSender<Job>,
+    turns: Mutex<Turns>,
+}
+
+/// The turns whose records are kept: the latest, and the one before it.
+#[derive(Debug, Default)]
+struct Turns {
+    session: Option<SessionId>,
+    kept: VecDeque<Arc<TurnLog>>,
+}
+
+impl Agent {
+    /// Starts the agent; its first process comes up in the background.
+    pub fn start(setup: Setup, session: Option<SessionId>) -> Self {
+        let shared = Arc::new(Shared::new(setup));
+        let (jobs, queue) = mpsc::unbounded_channel();
+        tokio::spawn(Driver::new(Arc::clone(&shared)).run(queue));
+        Self {
+            shared,
+            jobs,
+            turns: Mutex::new(Turns {
+                session,
+                kept: VecDeque::new(),
+            }),
+        }
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a turn, or finds it where it was started already.
+    ///
+    /// # Errors
+    /// A 409 problem for another session's turn, and for a turn before the latest.
+    pub fn begin(&self, request: TurnRequest) -> Result<Arc<TurnLog>, Problem> {
+        let mut turns = self.turns();
+        match &turns.session {
+            None => turns.session = Some(request.session_id),
+            Some(session) if *session == request.session_id => {}
+            Some(_) => {
+                return Err(Problem::new(
+                    ProblemKind::Conflict,
+                    "this sandbox belongs to another session",
+                ));
+            }
+        }
+        if let Some(latest) = turns.kept.back() {
+            if latest.id == request.turn_id {
+                return Ok(Arc::clone(latest));
+            }
+            if latest.id > request.turn_id {
+                return Err(Problem::new(
+                    ProblemKind::Conflict,
+                    format!("{} is over: {} came after it", request.turn_id, latest.id),
+                ));
+            }
+            latest.interrupt();
+        }
+        let log = turns.add(request.turn_id);
+        let job = Job {
+            log: Arc::clone(&log),
+            turn: request.turn,
+        };
+        // Where the driver is gone the server stops, and the stream is cut.
+        let _stopping = self.jobs.send(job);
+        Ok(log)
+    }
+
+    /// A turn whose records are kept.
+    pub fn find(&self, id: TurnId) -> Option<Arc<TurnLog>> {
+        self.turns().kept.iter().find(|log| log.id == id).cloned()
+    }
+
+    /// Ends a turn; returns when it has ended. One that has not come yet will not start.
+    pub async fn interrupt(&self, id: TurnId) {
+        let log = {
+            let mut turns = self.turns();
+            match turns.kept.iter().find(|log| log.id == id) {
+                Some(log) => Arc::clone(log),
+                None if turns.kept.back().is_none_or(|latest| latest.id < id) => {
+                    if let Some(latest) = turns.kept.back() {
+                        latest.interrupt();
+                    }
+                    let log = turns.add(id);
+                    log.end_interrupted();
+                    log
+                }
+                None => return,
+            }
+        };
+        log.interrupt();
+        log.ended().await;
+    }
+
+    /// The turn that runs.
+    pub fn running(&self) -> Option<TurnId> {
+        let turns = self.turns();
+        let running = turns.kept.iter().find(|log| !log.has_ended())?;
+        Some(running.id)
+    }
+
+    /// Ends everything, and returns when it has ended or `patience` is over.
+    pub async fn stop(&self, patience: Duration) {
+        self.shared.stopping.send_replace(true);
+        let begin = Instant::now();
+        while begin.elapsed() < patience && self.shared.process().pid.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Turns {
+    fn add(&mut self, id: TurnId) -> Arc<TurnLog> {
+        while self.kept.len() > 1 {
+            self.kept.pop_front();
+        }
+        let log = Arc::new(TurnLog::new(id));
+        self.kept.push_back(Arc::clone(&log));
+        log
+    }
+}

@@ -1,0 +1,382 @@
+//! The routes.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use futures_util::{Stream, stream};
+use protocol::options::MAX_BODY;
+use protocol::sandbox::{
+    Acknowledge, HEARTBEAT_SECONDS, Health, InterruptRequest, PROTOCOL, TurnRequest,
+};
+use protocol::{ClaudeCodeOptions, Problem, ProblemKind, TurnId};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::agent::Agent;
+use crate::direct;
+use crate::turn_log::{Read, TurnLog};
+
+/// What the routes share.
+#[derive(Debug)]
+pub struct Server {
+    pub agent: Agent,
+    begin: Instant,
+    /// Milliseconds from `begin` to the last request that was not a question after its health.
+    last_use: AtomicU64,
+    open_streams: AtomicU64,
+}
+
+impl Server {
+    pub fn new(agent: Agent) -> Self {
+        Self {
+            agent,
+            begin: Instant::now(),
+            last_use: AtomicU64::new(0),
+            open_streams: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.begin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn used(&self) {
+        self.last_use.fetch_max(self.now(), Ordering::Relaxed);
+    }
+
+    /// For how long nobody has used it. A running turn and an open answer are use.
+    pub fn idle(&self) -> Duration {
+        if self.agent.running().is_some() || self.open_streams.load(Ordering::Relaxed) > 0 {
+            self.used();
+        }
+        let last = self.last_use.load(Ordering::Relaxed);
+        Duration::from_millis(self.now().saturating_sub(last))
+    }
+
+    fn health(&self) -> Health {
+        Health {
+            status: "healthy".to_owned(),
+            protocol: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: self.now(),
+            agent: self.agent.shared.process().state,
+            turn_id: self.agent.running(),
+        }
+    }
+}
+
+/// A problem as an answer.
+#[derive(Debug)]
+pub struct Refused(pub Problem);
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let json = HeaderValue::from_static("application/problem+json");
+        (
+            status,
+            [(header::CONTENT_TYPE, json)],
+            self.0.to_json().to_string(),
+        )
+            .into_response()
+    }
+}
+
+type Answer = Result<Response, Refused>;
+
+pub fn routes(server: Arc<Server>) -> Router {
+    Router::new()
+        .route(
+            "/",
+            only(
+                on(MethodFilter::GET, health).on(MethodFilter::POST, direct_request),
+                "GET, HEAD, POST",
+            ),
+        )
+        .route("/debug", only(on(MethodFilter::GET, debug), "GET, HEAD"))
+        .route("/turns", only(on(MethodFilter::POST, begin), "POST"))
+        .route(
+            "/turns/{turn_id}",
+            only(on(MethodFilter::GET, attach), "GET, HEAD"),
+        )
+        .route(
+            "/interrupt",
+            only(on(MethodFilter::POST, interrupt), "POST"),
+        )
+        .route(
+            "/acknowledge",
+            only(on(MethodFilter::POST, acknowledge), "POST"),
+        )
+        .fallback(unknown)
+        .layer(middleware::from_fn(refuse_browsers))
+        .with_state(server)
+}
+
+pub(crate) fn only<S: Clone + Send + Sync + 'static>(
+    methods: MethodRouter<S>,
+    allow: &'static str,
+) -> MethodRouter<S> {
+    methods.fallback(move || async move {
+        let problem = Problem::new(
+            ProblemKind::MethodNotAllowed,
+            format!("this path answers {allow}"),
+        );
+        (
+            [(header::ALLOW, HeaderValue::from_static(allow))],
+            Refused(problem),
+        )
+    })
+}
+
+pub(crate) async fn unknown(method: Method, uri: axum::http::Uri) -> Refused {
+    let path: String = uri.path().chars().take(200).collect();
+    Refused(Problem::new(
+        ProblemKind::NotFound,
+        format!("there is no {method} {path}"),
+    ))
+}
+
+/// A page that somebody has open can send requests to ports of their machine. No part of the system
+/// that speaks to this server is a browser.
+pub(crate) async fn refuse_browsers(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
+        let problem = Problem::new(
+            ProblemKind::Forbidden,
+            "this server does not answer browsers",
+        );
+        return Refused(problem).into_response();
+    }
+    next.run(request).await
+}
+
+/// The body, up to `limit` bytes.
+pub(crate) async fn body(body: Body, limit: usize) -> Result<Bytes, Problem> {
+    to_bytes(body, limit).await.map_err(|error| {
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(inner) = cause {
+            if inner.is::<http_body_util::LengthLimitError>() {
+                return Problem::new(
+                    ProblemKind::TooLarge,
+                    format!("the request is longer than {limit} bytes"),
+                );
+            }
+            cause = inner.source();
+        }
+        Problem::bad_request("the request's body was cut")
+    })
+}
+
+async fn json<T: DeserializeOwned>(request: Body) -> Result<T, Problem> {
+    let bytes = body(request, MAX_BODY).await?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::bad_request(format!("not what is expected here: {error}")))
+}
+
+async fn health(State(server): State<Arc<Server>>) -> Response {
+    axum::Json(server.health()).into_response()
+}
+
+async fn debug(State(server): State<Arc<Server>>) -> Response {
+    let mut answer = serde_json::to_value(server.health()).unwrap_or_default();
+    let process = server.agent.shared.process().clone();
+    let variables: BTreeSet<String> = std::env::vars_os()
+        .map(|(name, _)| name.to_string_lossy().into_owned())
+        .collect();
+    if let Some(members) = answer.as_object_mut() {
+        members.insert(
+            "claude".to_owned(),
+            serde_json::json!({
+                "pid": process.pid,
+                "starts": process.starts,
+                "version": process.version,
+                "conversation": process.conversation,
+            }),
+        );
+        members.insert(
+            "memory".to_owned(),
+            serde_json::json!({
+                "server_bytes": resident(std::process::id()),
+                "claude_bytes": process.pid.and_then(resident),
+            }),
+        );
+        members.insert("environment".to_owned(), serde_json::json!(variables));
+        members.insert(
+            "idle_ms".to_owned(),
+            u64::try_from(server.idle().as_millis())
+                .unwrap_or(u64::MAX)
+                .into(),
+        );
+    }
+    axum::Json(answer).into_response()
+}
+
+/// Bytes of memory that a process holds (`VmRSS`).
+fn resident(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[derive(Deserialize)]
+struct Place {
+    #[serde(default)]
+    after: u64,
+    #[serde(default)]
+    messages: bool,
+}
+
+async fn begin(
+    State(server): State<Arc<Server>>,
+    Query(from): Query<Place>,
+    request: Body,
+) -> Answer {
+    server.used();
+    let request: TurnRequest = json(request).await?;
+    let log = server.agent.begin(request)?;
+    records(&server, log, from)
+}
+
+async fn attach(
+    State(server): State<Arc<Server>>,
+    Path(turn_id): Path<String>,
+    Query(from): Query<Place>,
+) -> Answer {
+    server.used();
+    let turn_id: TurnId = turn_id.parse().map_err(Refused)?;
+    let log = server.agent.find(turn_id).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::NotFound,
+            format!("{turn_id} is not known here, or not any more"),
+        )
+    })?;
+    records(&server, log, from)
+}
+
+/// The records as they come, until the last.
+fn records(server: &Arc<Server>, log: Arc<TurnLog>, from: Place) -> Answer {
+    if let Read::Forgotten(n) = log.read(from.after, from.messages) {
+        let problem = Problem::new(
+            ProblemKind::NotFound,
+            format!(
+                "the records of {} up to {n} have been acknowledged and are not kept",
+                log.id
+            ),
+        );
+        return Err(problem.into());
+    }
+    let open = OpenStream::new(server);
+    let lines = stream::unfold((log, from, open), |(log, mut from, open)| async move {
+        let mut changes = log.changes();
+        loop {
+            match log.read(from.after, from.messages) {
+                Read::Lines(lines, last) => {
+                    from.after = last;
+                    return Some((lines, (log, from, open)));
+                }
+                // Another reader has acknowledged what this one has not read: it asks again.
+                Read::Ended | Read::Forgotten(_) => return None,
+                Read::Nothing => {
+                    let silence = Duration::from_secs(HEARTBEAT_SECONDS);
+                    if tokio::time::timeout(silence, changes.changed())
+                        .await
+                        .is_err()
+                    {
+                        let heartbeat = Bytes::from_static(b"{\"n\":0}\n");
+                        return Some((heartbeat, (log, from, open)));
+                    }
+                }
+            }
+        }
+    });
+    Ok(ndjson(lines))
+}
+
+/// Counts an answer as use, as long as it is open.
+struct OpenStream(Arc<Server>);
+
+impl OpenStream {
+    fn new(server: &Arc<Server>) -> Self {
+        server.open_streams.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(server))
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.open_streams.fetch_sub(1, Ordering::Relaxed);
+        self.0.used();
+    }
+}
+
+/// An answer of lines, sent one by one.
+fn ndjson(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    use futures_util::StreamExt;
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-ndjson"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let body = Body::from_stream(lines.map(Ok::<_, Infallible>));
+    (headers, body).into_response()
+}
+
+async fn interrupt(State(server): State<Arc<Server>>, request: Body) -> Answer {
+    server.used();
+    let request: InterruptRequest = json(request).await?;
+    server.agent.interrupt(request.turn_id).await;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn acknowledge(State(server): State<Arc<Server>>, request: Body) -> Answer {
+    server.used();
+    let request: Acknowledge = json(request).await?;
+    if let Some(log) = server.agent.find(request.turn_id) {
+        log.acknowledge(request.n);
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn direct_request(State(server): State<Arc<Server>>, request: Body) -> Answer {
+    server.used();
+    let bytes = body(request, MAX_BODY).await?;
+    let options = ClaudeCodeOptions::from_slice(&bytes)?;
+    let stream = options.wants_stream();
+    let session = options.session_id.clone();
+    let turn = options.into_turn()?;
+    let answer = direct::begin(&server.agent.shared, turn, session)?;
+    if stream {
+        use futures_util::StreamExt;
+        let open = OpenStream::new(&server);
+        return Ok(ndjson(answer.lines().map(move |line| {
+            let _open = &open;
+            line
+        })));
+    }
+    let open = OpenStream::new(&server);
+    let summary = answer.summary().await?;
+    drop(open);
+    Ok(axum::Json(summary).into_response())
+}

@@ -1,0 +1,368 @@
+//! What a `claude` process is started with: its arguments and its whole environment. Pure.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use protocol::PermissionMode;
+use protocol::options::Launch;
+
+use crate::processes::MARK;
+
+/// What is the same for every process of this server.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The Claude Code binary.
+    pub claude: PathBuf,
+    /// The folder that `/workspace` is, canonical.
+    pub workspace: PathBuf,
+    pub home: PathBuf,
+    /// The Messages API that the agent calls, without a path.
+    pub model_url: String,
+    pub model_token: Secret,
+    /// The model of turns that name none.
+    pub model: String,
+    /// How often a failed call of the model is tried again.
+    pub max_retries: u32,
+    /// Milliseconds that a call of the model may take.
+    pub api_timeout_ms: u64,
+    /// The `PATH` of the agent and its tools.
+    pub path: OsString,
+}
+
+impl Setup {
+    /// The address of the model as messages may hold it: host and port.
+    pub fn model_host(&self) -> &str {
+        let rest = self.model_url.split("://").last().unwrap_or_default();
+        rest.split('/').next().unwrap_or_default()
+    }
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self::new(text))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Which conversation a process takes part in, by Claude Code's name (a UUID).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conversation {
+    New(String),
+    Resume(String),
+}
+
+impl Conversation {
+    pub fn id(&self) -> &str {
+        match self {
+            Self::New(id) | Self::Resume(id) => id,
+        }
+    }
+}
+
+/// One process's start.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub launch: Launch,
+    pub model: String,
+    pub conversation: Conversation,
+    /// The launch's `cwd` as a real folder.
+    pub cwd: PathBuf,
+    /// The launch's `add_dir` as real folders.
+    pub add_dir: Vec<PathBuf>,
+    /// Whether pieces of the model's text are wanted as they come.
+    pub partial: bool,
+}
+
+impl Start {
+    /// Each value goes as `--flag=value`: a value of its own would be read as a flag where it begins
+    /// with a dash, and a list would swallow what stands behind it.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let launch = &self.launch;
+        let mut arguments: Vec<OsString> = [
+            "-p",
+            "--input-format=stream-json",
+            "--output-format=stream-json",
+            "--verbose",
+            // The workspace is somebody's repository: its settings, hooks and MCP servers would run
+            // programs that nobody here has looked at.
+            "--setting-sources=user",
+        ]
+        .map(OsString::from)
+        .to_vec();
+        let mut flag = |name: &str, value: &std::ffi::OsStr| {
+            let mut argument = OsString::from(format!("--{name}="));
+            argument.push(value);
+            arguments.push(argument);
+        };
+        flag("model", self.model.as_ref());
+        flag("permission-mode", launch.permission_mode.as_str().as_ref());
+        flag("max-turns", launch.max_turns.to_string().as_ref());
+        for (name, list) in [
+            ("allowedTools", &launch.allowed_tools),
+            ("disallowedTools", &launch.disallowed_tools),
+        ] {
+            if !list.is_empty() {
+                flag(name, list.join(",").as_ref());
+            }
+        }
+        for (name, text) in [
+            ("system-prompt", &launch.system_prompt),
+            ("append-system-prompt", &launch.append_system_prompt),
+            ("permission-prompt-tool", &launch.permission_prompt_tool),
+        ] {
+            if let Some(text) = text {
+                flag(name, text.as_ref());
+            }
+        }
+        if let Some(servers) = &launch.mcp_config {
+            flag("mcp-config", servers.to_string().as_ref());
+        }
+        for folder in &self.add_dir {
+            flag("add-dir", folder.as_os_str());
+        }
+        match &self.conversation {
+            Conversation::New(id) => flag("session-id", id.as_ref()),
+            Conversation::Resume(id) => flag("resume", id.as_ref()),
+        }
+        // Without this, servers that the workspace names would be started as well.
+        arguments.push("--strict-mcp-config".into());
+        if self.partial {
+            arguments.push("--include-partial-messages".into());
+        }
+        arguments.extend(launch.additional_args.iter().map(OsString::from));
+        arguments
+    }
+
+    /// The whole environment: nothing is inherited, so that nothing of the server's, of its host's or
+    /// of its provider's can leak to the agent. `mark` is the process's own.
+    pub fn environment(&self, setup: &Setup, mark: &str) -> Vec<(&'static str, OsString)> {
+        let mut variables: Vec<(&'static str, OsString)> = vec![
+            ("PATH", setup.path.clone()),
+            ("HOME", setup.home.clone().into()),
+            ("TMPDIR", std::env::temp_dir().into()),
+            ("ANTHROPIC_BASE_URL", (&setup.model_url).into()),
+            ("ANTHROPIC_AUTH_TOKEN", setup.model_token.reveal().into()),
+            (
+                "CLAUDE_CODE_MAX_RETRIES",
+                setup.max_retries.to_string().into(),
+            ),
+            ("API_TIMEOUT_MS", setup.api_timeout_ms.to_string().into()),
+            (MARK, mark.into()),
+        ];
+        for (name, value) in [
+            ("LANG", "C.UTF-8"),
+            ("TERM", "dumb"),
+            ("DISABLE_TELEMETRY", "1"),
+            ("DISABLE_AUTOUPDATER", "1"),
+            ("DISABLE_ERROR_REPORTING", "1"),
+            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+            // A sub-agent in the background would give a turn a second end.
+            ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
+            // The list of things to do in the one form that every model gets.
+            ("CLAUDE_CODE_ENABLE_TASKS", "0"),
+            // Without it, Claude Code refuses to skip permissions as root.
+            ("IS_SANDBOX", "1"),
+        ] {
+            variables.push((name, value.into()));
+        }
+        // Sub-agents ask for models by these aliases. Behind a router that knows no Anthropic models
+        // the names that they stand for exist as little as a key for them.
+        let fast = self.launch.fast_model.as_ref();
+        let foreign = (!self.model.contains("claude")).then_some(&self.model);
+        for (name, model) in [
+            ("ANTHROPIC_DEFAULT_HAIKU_MODEL", fast.or(foreign)),
+            ("ANTHROPIC_DEFAULT_SONNET_MODEL", foreign),
+            ("ANTHROPIC_DEFAULT_OPUS_MODEL", foreign),
+        ] {
+            if let Some(model) = model {
+                variables.push((name, model.into()));
+            }
+        }
+        variables
+    }
+}
+
+/// What a running process needs for a turn.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Another process.
+    Restart,
+    /// Control requests: another model, another mode, or neither.
+    Switch {
+        model: bool,
+        mode: Option<PermissionMode>,
+    },
+}
+
+/// Compares what a process runs with and what a turn wants. The conversation is not looked at.
+pub fn change(running: &Launch, model: &str, wanted: &Launch, wanted_model: &str) -> Change {
+    let same = Launch {
+        permission_mode: wanted.permission_mode,
+        resume_session_id: wanted.resume_session_id.clone(),
+        continue_session: wanted.continue_session,
+        ..running.clone()
+    };
+    let bypass = PermissionMode::BypassPermissions;
+    let mode =
+        (running.permission_mode != wanted.permission_mode).then_some(wanted.permission_mode);
+    // A process can't be switched to bypassing unless it was started for it, and one that was is
+    // not kept for a turn that wants to be asked.
+    if same != *wanted
+        || mode.is_some() && [running.permission_mode, wanted.permission_mode].contains(&bypass)
+    {
+        return Change::Restart;
+    }
+    Change::Switch {
+        model: model != wanted_model,
+        mode,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn setup() -> Setup {
+        Setup {
+            claude: "/opt/claude/claude".into(),
+            workspace: "/workspace".into(),
+            home: "/home/agent".into(),
+            model_url: "http://router.internal".into(),
+            model_token: Secret::new("the-token"),
+            model: "m".into(),
+            max_retries: 2,
+            api_timeout_ms: 600_000,
+            path: "/bin".into(),
+        }
+    }
+
+    fn start(launch: Launch) -> Start {
+        Start {
+            launch,
+            model: "groq/some-model".to_owned(),
+            conversation: Conversation::New("11111111-1111-4111-8111-111111111111".to_owned()),
+            cwd: "/workspace".into(),
+            add_dir: vec!["/workspace/more".into()],
+            partial: true,
+        }
+    }
+
+    #[test]
+    fn every_value_is_behind_its_flag() {
+        let launch = Launch {
+            system_prompt: Some("--dangerously-skip-permissions".to_owned()),
+            append_system_prompt: Some("more\nlines".to_owned()),
+            mcp_config: Some(json!({"mcpServers": {}})),
+            additional_args: vec!["--effort=high".to_owned()],
+            disallowed_tools: vec!["WebFetch".to_owned()],
+            ..Launch::default()
+        };
+        insta::assert_debug_snapshot!(start(launch).arguments(), @r#"
+        [
+            "-p",
+            "--input-format=stream-json",
+            "--output-format=stream-json",
+            "--verbose",
+            "--setting-sources=user",
+            "--model=groq/some-model",
+            "--permission-mode=acceptEdits",
+            "--max-turns=10",
+            "--allowedTools=Bash,Read,Write,Edit,Glob,Grep,Task,TodoWrite",
+            "--disallowedTools=WebFetch",
+            "--system-prompt=--dangerously-skip-permissions",
+            "--append-system-prompt=more\nlines",
+            "--mcp-config={\"mcpServers\":{}}",
+            "--add-dir=/workspace/more",
+            "--session-id=11111111-1111-4111-8111-111111111111",
+            "--strict-mcp-config",
+            "--include-partial-messages",
+            "--effort=high",
+        ]
+        "#);
+    }
+
+    #[test]
+    fn the_token_is_the_only_secret_and_is_not_printed() {
+        let setup = setup();
+        let start = start(Launch::default());
+        let holding: Vec<_> = start
+            .environment(&setup, "mark")
+            .into_iter()
+            .filter(|(_, value)| value == "the-token")
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(holding, ["ANTHROPIC_AUTH_TOKEN"]);
+        assert!(!format!("{setup:?} {start:?}").contains("the-token"));
+    }
+
+    #[test]
+    fn aliases_follow_the_model_that_there_is() {
+        let haiku = |start: &Start| {
+            start
+                .environment(&setup(), "mark")
+                .into_iter()
+                .find(|(name, _)| *name == "ANTHROPIC_DEFAULT_HAIKU_MODEL")
+                .map(|(_, value)| value)
+        };
+        let mut start = start(Launch::default());
+        assert_eq!(haiku(&start), Some("groq/some-model".into()));
+        start.model = "anthropic/claude-sonnet-4-5".to_owned();
+        assert_eq!(haiku(&start), None);
+        start.launch.fast_model = Some("fast".to_owned());
+        assert_eq!(haiku(&start), Some("fast".into()));
+    }
+
+    #[test]
+    fn what_needs_another_process() {
+        let running = Launch::default();
+        let with = |edit: fn(&mut Launch)| {
+            let mut wanted = Launch::default();
+            edit(&mut wanted);
+            change(&running, "a", &wanted, "b")
+        };
+        let switch = |mode| Change::Switch { model: true, mode };
+        assert_eq!(with(|_| {}), switch(None));
+        assert_eq!(
+            with(|launch| launch.permission_mode = PermissionMode::Plan),
+            switch(Some(PermissionMode::Plan))
+        );
+        assert_eq!(with(|launch| launch.continue_session = false), switch(None));
+        assert_eq!(
+            with(|launch| launch.permission_mode = PermissionMode::BypassPermissions),
+            Change::Restart
+        );
+        assert_eq!(with(|launch| launch.max_turns = 3), Change::Restart);
+        assert_eq!(
+            with(|launch| launch.system_prompt = Some("x".to_owned())),
+            Change::Restart
+        );
+    }
+
+    #[test]
+    fn the_models_address_without_the_rest() {
+        assert_eq!(setup().model_host(), "router.internal");
+    }
+}

@@ -1,0 +1,56 @@
+//! The command line of the agent-server.
+
+use std::process::ExitCode;
+
+use agent_server::{host, serve};
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Drives Claude Code for the sessions of Agent Router.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve one session's sandbox. Each option has its variable; the token for the model comes by
+    /// AGENT_MODEL_TOKEN alone.
+    Serve(serve::Options),
+    /// Offer sandboxes on this machine, each a folder and a server of its own, for a laptop without
+    /// containers. Whoever asks needs the token of AGENT_HOST_TOKEN.
+    Host(host::Options),
+}
+
+fn main() -> ExitCode {
+    let level = EnvFilter::try_from_env("AGENT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(level)
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(options) => serve::serve(options).await,
+            Command::Host(options) => host::host(options).await,
+        }
+    });
+    // The wait for its standard input can't be ended from here.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &std::io::Error) -> ExitCode {
+    tracing::error!(%error);
+    ExitCode::FAILURE
+}

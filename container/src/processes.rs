@@ -1,0 +1,300 @@
+//! The processes of the sandbox: who descends from whom, ending what a tool call left behind, and
+//! burying what nobody waits for.
+//!
+//! Claude Code gives each shell command a session and a process group of its own, so a signal to its
+//! group does not reach them, and a command that puts itself into the background is handed to the
+//! next subreaper. This process is that subreaper, and each Claude Code process carries a mark in its
+//! environment that all it starts inherits: so every process is found by descent or by its mark.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions};
+use tokio::process::{Child, Command};
+
+/// The variable that carries the mark.
+pub const MARK: &str = "AGENT_RUN";
+
+/// How often processes that go on appearing while they are being killed are looked for again.
+const ROUNDS: u32 = 25;
+
+/// One process as `/proc` shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    pub pid: u32,
+    pub parent: u32,
+    /// The session (`setsid`) that it is in.
+    pub session: u32,
+    /// Clock ticks from the boot to its start: with the pid it names a process for ever.
+    pub start: u64,
+    pub dead: bool,
+}
+
+/// A process, told apart from a later one with the same pid.
+pub type Identity = (u32, u64);
+
+impl Process {
+    pub fn identity(&self) -> Identity {
+        (self.pid, self.start)
+    }
+
+    /// Reads a line of `/proc/PID/stat` (proc_pid_stat(5)). The name in parentheses is the
+    /// program's own choice and may hold anything, parentheses too.
+    fn parse(stat: &str) -> Option<Self> {
+        let (pid, rest) = stat.split_once(" (")?;
+        let (_, rest) = rest.rsplit_once(") ")?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?;
+        let parent = fields.next()?.parse().ok()?;
+        let _group = fields.next()?;
+        let session = fields.next()?.parse().ok()?;
+        // starttime is field 22; the sixth was the last one read.
+        let start = fields.nth(15)?.parse().ok()?;
+        Some(Self {
+            pid: pid.parse().ok()?,
+            parent,
+            session,
+            start,
+            dead: matches!(state, "Z" | "X"),
+        })
+    }
+}
+
+/// All processes that can be seen.
+pub fn table() -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+        })
+        .filter_map(|entry| std::fs::read(entry.path().join("stat")).ok())
+        .filter_map(|stat| Process::parse(&String::from_utf8_lossy(&stat)))
+        .collect()
+}
+
+/// The processes below `roots`, without the roots themselves.
+fn below(table: &[Process], roots: impl IntoIterator<Item = u32>) -> Vec<Process> {
+    let mut children: HashMap<u32, Vec<&Process>> = HashMap::new();
+    for process in table {
+        children.entry(process.parent).or_default().push(process);
+    }
+    let mut seen = HashSet::new();
+    let mut open: Vec<u32> = roots.into_iter().collect();
+    let mut found = Vec::new();
+    while let Some(pid) = open.pop() {
+        for child in children.get(&pid).into_iter().flatten() {
+            if seen.insert(child.pid) {
+                open.push(child.pid);
+                found.push((*child).clone());
+            }
+        }
+    }
+    found
+}
+
+/// Whether the process was started with this mark. A program can give itself another environment,
+/// and is then found by its descent alone.
+fn carries(pid: u32, mark: &str) -> bool {
+    let wanted = format!("{MARK}={mark}");
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environment| {
+        environment
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == wanted.as_bytes())
+    })
+}
+
+/// Sends a signal; a process that is gone already is no matter.
+pub fn signal(pid: u32, signal: Signal) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _gone = rustix::process::kill_process(pid, signal);
+    }
+}
+
+/// The children of this process: those that tokio waits for, and those that fell to it as the
+/// subreaper.
+#[derive(Debug, Default)]
+pub struct Children {
+    /// Held while a child is started and while the dead are buried, so that a child that dies at once
+    /// is not taken for an orphan before it is known.
+    owned: Mutex<HashSet<u32>>,
+}
+
+impl Children {
+    /// Makes this process the one that orphans below it fall to.
+    pub fn adopt_orphans() {
+        if let Err(error) = rustix::process::set_child_subreaper(rustix::process::getpid().into()) {
+            tracing::warn!(%error, "orphans can't be adopted: background processes may be left behind");
+        }
+    }
+
+    fn owned(&self) -> MutexGuard<'_, HashSet<u32>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a child that tokio waits for. [`Children::forget`] it when it has been waited for.
+    ///
+    /// # Errors
+    /// Those of the start.
+    pub fn spawn(&self, command: &mut Command) -> io::Result<Child> {
+        let mut owned = self.owned();
+        let child = command.spawn()?;
+        owned.extend(child.id());
+        Ok(child)
+    }
+
+    pub fn forget(&self, pid: u32) {
+        self.owned().remove(&pid);
+    }
+
+    /// Buries the dead that nobody else waits for.
+    pub fn reap(&self) {
+        let me = std::process::id();
+        let owned = self.owned();
+        for process in table() {
+            if process.parent == me && process.dead && !owned.contains(&process.pid) {
+                let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+                let _gone = rustix::process::waitpid(pid, WaitOptions::NOHANG);
+            }
+        }
+    }
+
+    /// What the process `root` with this mark has started and what still lives, without `root`.
+    pub fn family(&self, root: u32, mark: &str) -> Vec<Process> {
+        let me = std::process::id();
+        let table = table();
+        let owned = self.owned();
+        let orphans: Vec<Process> = table
+            .iter()
+            .filter(|process| {
+                process.parent == me
+                    && !process.dead
+                    && !owned.contains(&process.pid)
+                    && carries(process.pid, mark)
+            })
+            .cloned()
+            .collect();
+        drop(owned);
+        let roots = std::iter::once(root).chain(orphans.iter().map(|process| process.pid));
+        let mut family = below(&table, roots);
+        family.retain(|process| !process.dead);
+        family.extend(orphans);
+        family
+    }
+
+    /// The same, as names to compare with later.
+    pub fn family_names(&self, root: u32, mark: &str) -> HashSet<Identity> {
+        self.family(root, mark)
+            .iter()
+            .map(Process::identity)
+            .collect()
+    }
+
+    /// Kills those of the family of `root` that are `doomed`, again and again until no new one
+    /// appears. Returns how many were killed.
+    pub async fn kill_family(
+        &self,
+        root: u32,
+        mark: &str,
+        doomed: impl Fn(&Process) -> bool,
+    ) -> usize {
+        let mut killed = HashSet::new();
+        for _ in 0..ROUNDS {
+            let rest: Vec<Process> = self
+                .family(root, mark)
+                .into_iter()
+                .filter(|process| doomed(process))
+                .collect();
+            if rest.is_empty() {
+                break;
+            }
+            for process in &rest {
+                signal(process.pid, Signal::KILL);
+                killed.insert(process.identity());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            self.reap();
+        }
+        killed.len()
+    }
+}
+
+/// The session (`setsid`) of this process. Claude Code and its MCP servers are in it as well; what
+/// its tools run is not.
+pub fn own_session() -> u32 {
+    let me = std::fs::read("/proc/self/stat").unwrap_or_default();
+    Process::parse(&String::from_utf8_lossy(&me)).map_or(0, |process| process.session)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_stat_line_with_a_hostile_name() {
+        let line =
+            "4242 (a) R 1 (b) S 17 4242 4240 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 2";
+        assert_eq!(
+            Process::parse(line),
+            Some(Process {
+                pid: 4242,
+                parent: 17,
+                session: 4240,
+                start: 987_654,
+                dead: false,
+            })
+        );
+        assert_eq!(Process::parse("1 (x) S"), None);
+        assert_eq!(Process::parse(""), None);
+    }
+
+    #[test]
+    fn descent_ends_even_where_the_table_has_a_circle() {
+        let process = |pid, parent| Process {
+            pid,
+            parent,
+            session: 1,
+            start: 0,
+            dead: false,
+        };
+        let table = [process(2, 1), process(3, 2), process(4, 9), process(1, 3)];
+        let mut found: Vec<u32> = below(&table, [1]).iter().map(|found| found.pid).collect();
+        found.sort_unstable();
+        assert_eq!(found, [1, 2, 3]);
+    }
+
+    #[test]
+    fn finds_itself() {
+        let me = std::process::id();
+        assert!(table().iter().any(|process| process.pid == me));
+    }
+
+    #[tokio::test]
+    async fn kills_what_put_itself_into_a_session_of_its_own() {
+        let children = Children::default();
+        let mut shell = children
+            .spawn(
+                Command::new("sh")
+                    .args(["-c", "setsid sleep 86401 & wait"])
+                    .env(MARK, "kills"),
+            )
+            .unwrap();
+        let root = shell.id().unwrap();
+        while children.family(root, "kills").is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let spared = children.family_names(root, "kills");
+        let new = |process: &Process| !spared.contains(&process.identity());
+        assert_eq!(children.kill_family(root, "kills", new).await, 0);
+        assert!(children.kill_family(root, "kills", |_| true).await >= 1);
+        assert!(children.family(root, "kills").is_empty());
+        shell.kill().await.unwrap();
+    }
+}
