@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
 use crate::process::run;
@@ -20,7 +20,7 @@ pub async fn all() -> Result<()> {
     worker_with(&tools, &root(), "the session Worker").await?;
     worker_with(&tools, &root().join("litellm-router"), "the model router").await?;
     image().await?;
-    agent_server().await.map(drop)
+    agent_server().await
 }
 
 /// # Errors
@@ -79,40 +79,50 @@ pub async fn image() -> Result<()> {
     copy_if_other(&image_claude().await?, &folder.join("claude")).await
 }
 
-/// The agent-server for this machine.
+/// Builds the agent-server for this machine's local sandboxes.
+async fn agent_server() -> Result<()> {
+    if agent_server_target().is_none() {
+        say("building the agent-server for this machine");
+        cargo_agent_server(None).await?;
+    }
+    Ok(())
+}
+
+/// The agent-server for this machine, as it was built last.
 ///
 /// # Errors
-/// What could not be built.
-pub async fn agent_server() -> Result<PathBuf> {
-    if cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        // The image's runs here as well.
-        return cargo_agent_server(Some(IMAGE_TARGET)).await;
+/// Where it was not.
+pub fn built_agent_server() -> Result<PathBuf> {
+    let path = agent_server_at(agent_server_target());
+    if !path.exists() {
+        bail!("the agent-server is not built; run cargo xtask build");
     }
-    say("building the agent-server");
-    cargo_agent_server(None).await
+    Ok(path)
+}
+
+/// Where the image's agent-server runs as well, that one serves both.
+fn agent_server_target() -> Option<&'static str> {
+    cfg!(all(target_os = "linux", target_arch = "x86_64")).then_some(IMAGE_TARGET)
+}
+
+fn agent_server_at(target: Option<&str>) -> PathBuf {
+    let folder = target_folder();
+    let folder = target.map_or(folder.clone(), |target| folder.join(target));
+    folder.join("native/agent-server")
 }
 
 async fn cargo_agent_server(target: Option<&str>) -> Result<PathBuf> {
     let mut build = Command::new("cargo");
     build
-        .args([
-            "build",
-            "--quiet",
-            "--profile",
-            "native",
-            "--package",
-            "agent-server",
-        ])
+        .args(["build", "--profile", "native", "--package", "agent-server"])
         .current_dir(root());
-    let mut built = target_folder();
     if let Some(target) = target {
         build.args(["--target", target]);
         // No C compiler for the target is needed: nothing in it is C.
         build.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld");
-        built.push(target);
     }
     run(&mut build).await.context("building the agent-server")?;
-    Ok(built.join("native/agent-server"))
+    Ok(agent_server_at(target))
 }
 
 /// Claude Code for the image, which is Linux on x86-64, whatever this machine is.

@@ -358,7 +358,7 @@ async fn local_host(
     data: &Path,
     lines: impl Fn(&str) + Send + Sync + Clone + 'static,
 ) -> Result<(Service, String, String)> {
-    let server = build::agent_server().await?;
+    let server = build::built_agent_server()?;
     let mut token = [0; 24];
     getrandom::fill(&mut token).map_err(|error| anyhow::anyhow!("{error}"))?;
     let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();

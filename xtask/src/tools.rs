@@ -164,7 +164,7 @@ async fn cargo_tool_for(
     let own = root().join(".tools/bin").join(command);
     for candidate in [own.clone(), PathBuf::from(command)] {
         let found = output(Command::new(&candidate).arg("--version")).await;
-        if found.is_ok_and(|found| found.split_whitespace().nth(1) == Some(version)) {
+        if found.is_ok_and(|found| found.split_whitespace().last() == Some(version)) {
             return which(&candidate).await;
         }
     }
