@@ -13,6 +13,9 @@ use serde_json::value::RawValue;
 
 use crate::error::Refusal;
 
+/// The most characters of an error that tells what is wrong with a body.
+const LONGEST_REASON: usize = 500;
+
 /// A request for a message or for a count of tokens.
 #[derive(Debug, Deserialize)]
 pub struct MessagesRequest<'a> {
@@ -163,7 +166,8 @@ impl<'a> MessagesRequest<'a> {
                 Err(error) => format!("the body is not a Messages request: {}", error.inner()),
                 Ok(_) => "the body goes on after its end".to_owned(),
             };
-            Refusal::new(400, reason)
+            // A path through many levels is no help to anybody.
+            Refusal::new(400, reason.chars().take(LONGEST_REASON).collect::<String>())
         })
     }
 

@@ -13,13 +13,6 @@ pub struct Done {
     pub is_error: bool,
 }
 
-impl Done {
-    /// Whether this is a file that was not written because the agent has not read it yet.
-    pub fn is_refused_write(&self) -> bool {
-        self.is_error && self.tool == "Write" && self.output.contains("has not been read")
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Conversation {

@@ -91,12 +91,7 @@ fn script(request: &MessagesRequest) -> Vec<Part> {
         return vec![Part::Text(json)];
     }
     let conversation = Conversation::read(request);
-    let refused = conversation
-        .done
-        .iter()
-        .find(|done| done.is_refused_write());
-    let mut errors = conversation.done.iter().filter(|done| done.is_error);
-    if let Some(failed) = errors.find(|error| Some(*error) != refused) {
+    if let Some(failed) = conversation.done.iter().find(|done| done.is_error) {
         let text = format!(
             "{} did not work, so the demo stops here:\n\n{}",
             failed.tool,
@@ -104,7 +99,7 @@ fn script(request: &MessagesRequest) -> Vec<Part> {
         );
         return vec![Part::Text(text)];
     }
-    match plan::make(&conversation).after_refused_write(&conversation.done) {
+    match plan::make(&conversation) {
         Plan::Say(text) => vec![Part::Text(text)],
         Plan::Think { thought, text } => vec![Part::Thinking(thought), Part::Text(text)],
         Plan::Words { count, every_ms } => vec![Part::Words { count, every_ms }],

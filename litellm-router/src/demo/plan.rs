@@ -142,37 +142,6 @@ impl Step {
     }
 }
 
-impl Plan {
-    /// Claude Code does not write over a file that it has not read. Where that has happened, the
-    /// plan goes on by reading the file and writing it again.
-    pub fn after_refused_write(self, done: &[Done]) -> Self {
-        let Self::Steps { steps, closing } = self else {
-            return self;
-        };
-        let refused = done.iter().position(Done::is_refused_write);
-        let steps = steps
-            .into_iter()
-            .enumerate()
-            .flat_map(|(index, step)| match &step.action {
-                Action::Write { file, content } if refused == Some(index) => {
-                    let read = Action::Read { file: file.clone() };
-                    let again = Action::Write {
-                        file: file.clone(),
-                        content: content.clone(),
-                    };
-                    vec![
-                        step,
-                        Step::new("The file is there already, so I'll read it first.", read),
-                        Step::new("Now I'll write it.", again),
-                    ]
-                }
-                _ => vec![step],
-            })
-            .collect();
-        Self::Steps { steps, closing }
-    }
-}
-
 /// Decides what is done about the conversation's prompt.
 pub fn make(conversation: &Conversation) -> Plan {
     let prompt = conversation.prompt.trim();

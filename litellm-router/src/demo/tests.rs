@@ -199,20 +199,6 @@ fn an_error_of_a_tool_ends_the_script() {
 }
 
 #[test]
-fn a_file_that_is_there_already_is_read_and_written_again() {
-    let ask = "hello world";
-    let refusal = "File has not been read yet. Read it first before writing to it.";
-    let mut past = vec![call("a", "Write"), result("a", refusal, true)];
-    assert_eq!(tool(&next(&request(ask, &ALL, past.clone()))).0, "Read");
-    past.extend([call("b", "Read"), result("b", "1 x", false)]);
-    assert_eq!(tool(&next(&request(ask, &ALL, past.clone()))).0, "Write");
-    past.extend([call("c", "Write"), result("c", "ok", false)]);
-    assert_eq!(tool(&next(&request(ask, &ALL, past.clone()))).0, "Bash");
-    past.extend([call("d", "Bash"), result("d", "Hello", false)]);
-    assert!(text(&next(&request(ask, &ALL, past))).contains("Hello"));
-}
-
-#[test]
 fn only_the_report_of_a_sub_agent_is_quoted() {
     let past = vec![
         call("a", "Agent"),

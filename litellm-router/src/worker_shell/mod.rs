@@ -65,8 +65,12 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
     let router = router(&env);
     let router = match router.as_ref() {
         Ok(router) => router,
-        Err(error) => {
-            let refusal = Refusal::new(500, format!("the router's configuration: {error}"));
+        Err(_) => {
+            // The reason may quote the configuration, which may hold keys: it is in the log alone.
+            let refusal = Refusal::new(
+                500,
+                "the router's configuration cannot be read; its log says where and why",
+            );
             return respond(refusal.answer(), &id, &context);
         }
     };
@@ -118,6 +122,10 @@ async fn read_body(request: &mut Request) -> std::result::Result<Vec<u8>, Refusa
 
 /// One line a call: no content, no key.
 fn log(id: &str, trail: &Trail, status: u16, began: u64) {
+    if trail.model.is_empty() && status < 400 {
+        // Health checks and lists would fill the log.
+        return;
+    }
     let line = serde_json::json!({
         "request_id": id,
         "model": trail.model,
