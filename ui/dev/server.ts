@@ -1,0 +1,204 @@
+/**
+ * For work on the page without the rest: `npm run dev -w ui`, then open /demo.
+ *
+ * It speaks the session's WebSocket with scripted turns (script.ts): the log, the queue, interrupts
+ * and replay are as the protocol has them, the agent is not there. `npm run preview -w ui` serves
+ * the built page in the same way, under the policy that the Worker sends.
+ */
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Plugin } from "vite";
+import { type WebSocket, WebSocketServer } from "ws";
+import { answer, MODELS, type Step } from "./script.ts";
+
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; " +
+  "connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; " +
+  "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+class ScriptedSession {
+  private readonly log: string[] = [];
+  private readonly sockets = new Set<WebSocket>();
+  private readonly said = new Set<string>();
+  private readonly queue: { turn: string; id: string; content: string }[] = [];
+  private current: { turn: string; stop: () => void } | null = null;
+  private turns = 0;
+  private model: string | null = null;
+
+  constructor(private readonly id: string) {}
+
+  connect(socket: WebSocket, from: number): void {
+    this.sockets.add(socket);
+    socket.send(
+      JSON.stringify({
+        type: "status",
+        snapshot: true,
+        seq: this.log.length,
+        session_id: this.id,
+        turn_id: this.current?.turn ?? null,
+        timestamp: Date.now(),
+        state: this.current === null ? "idle" : "running",
+        content: "Connected",
+        session: {
+          claudeSession: { preferredModel: this.model },
+          queue: this.queue.map(({ turn, id, content }) => ({ turn_id: turn, id, content })),
+        },
+      }),
+    );
+    for (const line of this.log.slice(from)) socket.send(line);
+    socket.on("close", () => this.sockets.delete(socket));
+    socket.on("message", (data) => this.frame(socket, String(data)));
+  }
+
+  private frame(socket: WebSocket, data: string): void {
+    const frame = JSON.parse(data);
+    switch (frame.type) {
+      case "ping":
+        socket.send('{"type":"pong"}');
+        break;
+      case "resume":
+        for (const line of this.log.slice(frame.from)) socket.send(line);
+        break;
+      case "set_model":
+        this.model = frame.model;
+        this.write(null, {
+          type: "status",
+          state: this.current === null ? "idle" : "running",
+          content: `The model is now ${frame.model}`,
+          model: frame.model,
+        });
+        break;
+      case "interrupt":
+        this.interrupt(frame.turn_id ?? this.current?.turn);
+        break;
+      case "user_message":
+        this.say(socket, frame);
+        break;
+    }
+  }
+
+  private say(socket: WebSocket, frame: { id: string; content: string; model?: string }): void {
+    if (frame.content.includes("too many")) {
+      const refusal = { type: "error", content: "too many messages at once on this connection; wait a second", code: "too_many_requests", id: frame.id };
+      socket.send(JSON.stringify(refusal));
+      return;
+    }
+    if (this.said.has(frame.id)) return;
+    this.said.add(frame.id);
+    this.model = frame.model ?? this.model;
+    this.turns += 1;
+    const turn = `turn-${this.turns}`;
+    this.write(turn, { type: "user_message", content: frame.content, id: frame.id });
+    this.write(turn, { type: "status", state: "queued", content: "Queued", position: this.queue.length });
+    this.queue.push({ turn, id: frame.id, content: frame.content });
+    if (this.current === null) void this.next();
+  }
+
+  private interrupt(turn: string | undefined): void {
+    const waiting = this.queue.findIndex((one) => one.turn === turn);
+    if (waiting >= 0) {
+      this.queue.splice(waiting, 1);
+      this.end(turn ?? "", "interrupted", "Removed from the queue");
+    } else if (this.current !== null && this.current.turn === turn) {
+      this.current.stop();
+    }
+  }
+
+  private async next(): Promise<void> {
+    const message = this.queue.shift();
+    if (message === undefined) return;
+    const { turn } = message;
+    let stopped = false;
+    let wake = () => {};
+    const stop = () => {
+      stopped = true;
+      this.write(turn, { type: "status", state: "running", content: "Interrupting" });
+      setTimeout(() => wake(), 600);
+    };
+    this.current = { turn, stop };
+    this.write(turn, { type: "status", state: "starting", content: "Starting", model: this.model ?? MODELS.default });
+    const begun = Date.now();
+    let last: Step | undefined;
+    for (const step of answer(message.content)) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, step.after);
+      });
+      if (stopped) break;
+      this.write(turn, step.event);
+      last = step;
+    }
+    const failed = last?.event.type === "error";
+    const usage = {
+      input_tokens: 1284,
+      output_tokens: 412,
+      cache_read_input_tokens: 18210,
+      cache_creation_input_tokens: 0,
+      cost_usd: 0.0123,
+      duration_ms: Date.now() - begun,
+      num_turns: 4,
+    };
+    this.current = null;
+    if (stopped) this.end(turn, "interrupted", "Interrupted");
+    else this.end(turn, failed ? "failed" : "completed", "Ended", { usage, model: this.model ?? MODELS.default });
+    void this.next();
+  }
+
+  private end(turn: string, outcome: string, content: string, more: object = {}): void {
+    this.write(turn, { type: "status", state: "ended", outcome, content, ...more });
+  }
+
+  private write(turn: string | null, body: object): void {
+    const seq = this.log.length + 1;
+    const event = { seq, session_id: this.id, turn_id: turn, timestamp: Date.now(), ...body };
+    const line = JSON.stringify(event);
+    this.log.push(line);
+    for (const socket of this.sockets) socket.send(line);
+  }
+}
+
+export function scriptedServer(): Plugin {
+  const sessions = new Map<string, ScriptedSession>();
+  const sockets = new WebSocketServer({ noServer: true });
+
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const url = new URL(request.url ?? "/", "http://localhost");
+    const id = url.pathname.match(/^\/demo\/ws\/([\w.-]+)$/)?.[1];
+    if (id === undefined) return;
+    const session = sessions.get(id) ?? new ScriptedSession(id);
+    sessions.set(id, session);
+    sockets.handleUpgrade(request, socket, head, (accepted) => {
+      session.connect(accepted, Number(url.searchParams.get("from") ?? 0));
+    });
+  };
+
+  /** Answers what the Worker would; any session's page is index.html. */
+  const route = (request: IncomingMessage, response: ServerResponse, next: () => void) => {
+    const { pathname } = new URL(request.url ?? "/", "http://localhost");
+    if (pathname === "/demo/models") {
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify(MODELS));
+    } else if (["/", "/demo", "/demo/"].includes(pathname)) {
+      response.writeHead(302, { location: `/demo/${randomUUID()}` }).end();
+    } else {
+      if (/^\/demo\/[\w.-]+$/.test(pathname)) request.url = "/index.html";
+      next();
+    }
+  };
+
+  return {
+    name: "scripted-session",
+    configureServer(server) {
+      server.httpServer?.on("upgrade", upgrade);
+      server.middlewares.use(route);
+    },
+    configurePreviewServer(server) {
+      server.httpServer.on("upgrade", upgrade);
+      server.middlewares.use((request, response, next) => {
+        response.setHeader("content-security-policy", POLICY);
+        route(request, response, next);
+      });
+    },
+  };
+}

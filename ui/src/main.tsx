@@ -1,0 +1,36 @@
+import { render } from "preact";
+import "./style/tokens.css";
+import "./style/base.css";
+import "./style/layout.css";
+import "./style/conversation.css";
+import "./style/tools.css";
+import "./style/composer.css";
+import { Session } from "./session/session.ts";
+import { applyTheme } from "./theme.ts";
+import { App } from "./view/app.tsx";
+
+applyTheme();
+
+// The server serves this page at /demo/{sessionId} alone, and has checked the id.
+const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+const root = document.getElementById("app");
+if (id === "") {
+  location.replace("/demo");
+} else if (root !== null) {
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const address = `${scheme}://${location.host}/demo/ws/${encodeURIComponent(id)}`;
+  const session = new Session(id, address, {
+    open: (url) => new WebSocket(url),
+    online: () => navigator.onLine,
+    random: Math.random,
+  });
+  addEventListener("online", () => session.wake());
+  addEventListener("offline", () => session.lostNetwork());
+  addEventListener("pageshow", () => session.wake());
+  addEventListener("storage", () => session.reread());
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") session.wake();
+  });
+  session.open();
+  render(<App session={session} />, root);
+}

@@ -1,0 +1,154 @@
+import { describe, expect, it } from "vitest";
+import { activeTurn, type Conversation, fold, nothingSaid, waitingTurns } from "./conversation.ts";
+import { type LogEvent, parseFrame } from "./wire.ts";
+
+/** A log from what the server would send, with `seq` and times filled in. */
+function log(...entries: [turn: string | null, body: object][]): LogEvent[] {
+  return entries.map(([turn, body], at) => {
+    const line = { seq: at + 1, session_id: "s", turn_id: turn, timestamp: 1000 * (at + 1), content: "", ...body };
+    const frame = parseFrame(JSON.stringify(line));
+    if (frame?.kind !== "event") throw new Error("not an event");
+    return frame.event;
+  });
+}
+
+const LOG = log(
+  ["turn-1", { type: "user_message", content: "build it", id: "m1" }],
+  ["turn-1", { type: "status", state: "queued", position: 0 }],
+  ["turn-1", { type: "status", state: "starting", model: "local/demo" }],
+  ["turn-1", { type: "status", state: "running" }],
+  ["turn-1", { type: "thinking", content: "Let me ", partial: true, block: "b0" }],
+  ["turn-1", { type: "thinking", content: "see", partial: true, block: "b0" }],
+  ["turn-1", { type: "thinking", content: "Let me see.", block: "b0" }],
+  ["turn-1", { type: "progress", content: "I'll ", block: "b1" }],
+  ["turn-2", { type: "user_message", content: "and then this", id: "m2" }],
+  ["turn-2", { type: "status", state: "queued", position: 1 }],
+  ["turn-1", { type: "progress", content: "build", block: "b1" }],
+  ["turn-1", { type: "result", content: "I'll build it.", block: "b1" }],
+  ["turn-1", { type: "todo_update", todos: [{ content: "Write", status: "in_progress", activeForm: "Writing" }] }],
+  ["turn-1", { type: "tool_use", content: "Write a.txt", tool: "Write", tool_use_id: "t1", input: { file_path: "a.txt" } }],
+  ["turn-1", { type: "tool_result", content: "ok", tool_use_id: "t1", is_error: false }],
+  ["turn-1", { type: "file_change", path: "a.txt", change: "written", tool_use_id: "t1" }],
+  ["turn-1", { type: "from_the_future", content: "?" }],
+  ["turn-1", { type: "tool_use", content: "Task", tool: "Task", tool_use_id: "t2", input: {} }],
+  ["turn-1", { type: "tool_use", content: "ls", tool: "Bash", tool_use_id: "t3", input: {}, parent_tool_use_id: "t2" }],
+  ["turn-1", { type: "tool_result", content: "no", tool_use_id: "t3", is_error: true, cut_bytes: 7, parent_tool_use_id: "t2" }],
+  [null, { type: "status", state: "running", model: "groq/x" }],
+  ["turn-1", { type: "status", state: "running", content: "Interrupting" }],
+  ["turn-1", { type: "status", state: "ended", outcome: "interrupted", content: "Interrupted", model: "answered", usage: { input_tokens: 5, output_tokens: 2, cost_usd: 0.5, duration_ms: 9, num_turns: 1 } }],
+  ["turn-2", { type: "status", state: "starting", model: "groq/x" }],
+  ["turn-2", { type: "error", content: "no sandbox", code: "no_capacity" }],
+  ["turn-2", { type: "status", state: "ended", outcome: "failed", content: "Failed" }],
+);
+
+function upTo(count: number): Conversation {
+  return fold(nothingSaid, LOG.slice(0, count));
+}
+
+describe("the fold", () => {
+  it("shows each turn with what belongs to it", () => {
+    const { turns, todos, model, seq } = upTo(LOG.length);
+    expect(seq).toBe(LOG.length);
+    expect(model).toBe("groq/x");
+    expect(todos).toEqual([{ content: "Write", status: "in_progress", activeForm: "Writing" }]);
+    expect(turns.map((turn) => [turn.id, turn.message?.content, turn.outcome])).toEqual([
+      ["turn-1", "build it", "interrupted"],
+      ["turn-2", "and then this", "failed"],
+    ]);
+    const [first, second] = turns;
+    expect(first?.items.map((item) => ("text" in item ? item.text : item.toolUseId))).toEqual([
+      "Let me see.", "I'll build it.", "t1", "t2", "t3",
+    ]);
+    expect(first).toMatchObject({ startedAt: 3000, endedAt: 23000, model: "answered", usage: { cost_usd: 0.5 } });
+    expect(first?.items.filter((item) => item.kind === "tool")).toMatchObject([
+      { state: "done", output: "ok", files: ["a.txt"], parent: null },
+      { state: "stopped", output: null, doneAt: 23000 },
+      { state: "failed", output: "no", cutBytes: 7, parent: "t2" },
+    ]);
+    expect(second?.items).toMatchObject([{ kind: "error", text: "no sandbox", code: "no_capacity" }]);
+  });
+
+  it("is the same however the events are cut and repeated", () => {
+    const whole = upTo(LOG.length);
+    let random = 7;
+    const next = (below: number) => {
+      random = (random * 1103515245 + 12345) % 2 ** 31;
+      return random % below;
+    };
+    for (let round = 0; round < 200; round += 1) {
+      let conversation = nothingSaid;
+      let at = 0;
+      while (at < LOG.length) {
+        const back = Math.min(at, next(6));
+        const end = Math.min(LOG.length, at + 1 + next(8));
+        conversation = fold(conversation, LOG.slice(at - back, end));
+        at = end;
+      }
+      expect(conversation).toEqual(whole);
+    }
+  });
+
+  it("changes nothing at all for events that it has", () => {
+    const whole = upTo(LOG.length);
+    expect(fold(whole, LOG)).toBe(whole);
+  });
+
+  it("keeps what an event does not touch", () => {
+    const before = upTo(LOG.length - 1);
+    const after = upTo(LOG.length);
+    expect(fold(before, LOG).turns[0]).toBe(before.turns[0]);
+    expect(after.turns[1]).not.toBe(before.turns[1]);
+  });
+
+  it("knows who runs, who waits, and who was asked to stop", () => {
+    expect(waitingTurns(upTo(2))).toEqual([]);
+    expect(activeTurn(upTo(3))?.state).toBe("starting");
+    expect(activeTurn(upTo(10))).toMatchObject({ id: "turn-1", stopping: false });
+    expect(waitingTurns(upTo(10)).map((turn) => turn.id)).toEqual(["turn-2"]);
+    expect(activeTurn(upTo(22))?.stopping).toBe(true);
+    expect(activeTurn(upTo(23))).toBeNull();
+  });
+
+  it("shows the pieces of a block until the whole comes", () => {
+    expect(upTo(11).turns[0]?.items[1]).toMatchObject({ text: "I'll build", done: false });
+    expect(upTo(12).turns[0]?.items[1]).toMatchObject({ text: "I'll build it.", done: true });
+  });
+
+  it("lets nothing happen to a turn's status after its end", () => {
+    const events = log(
+      ["turn-1", { type: "user_message", content: "x", id: "m" }],
+      ["turn-1", { type: "status", state: "ended", outcome: "interrupted", content: "Removed" }],
+      ["turn-1", { type: "status", state: "running" }],
+    );
+    expect(fold(nothingSaid, events).turns).toMatchObject([{ state: "ended", startedAt: 0 }]);
+  });
+});
+
+describe("frames", () => {
+  it("are read as what they must be, or not at all", () => {
+    for (const bad of [7, null, "", "{", "[]", "null", '"x"', "{}", '{"type":7}', '{"type":"progress"}', '{"type":"progress","seq":-1}', '{"type":"progress","seq":1.5}']) {
+      expect(parseFrame(bad)).toBeNull();
+    }
+    expect(parseFrame('{"type":"pong"}')).toEqual({ kind: "pong" });
+    const odd = '{"type":"tool_result","seq":1,"content":{"constructor":1},"tool_use_id":[],"is_error":"yes","cut_bytes":"x","turn_id":5,"timestamp":null}';
+    expect(parseFrame(odd)).toEqual({
+      kind: "event",
+      event: { type: "tool_result", seq: 1, turnId: null, timestamp: 0, content: "", toolUseId: "", isError: false, cutBytes: 0 },
+    });
+    expect(parseFrame('{"type":"todo_update","seq":1,"todos":[7,{"status":"x"}]}')).toMatchObject({
+      event: { todos: [{ content: "", status: "pending" }, { content: "", status: "pending" }] },
+    });
+  });
+
+  it("without a seq are for this socket alone", () => {
+    expect(parseFrame('{"type":"error","content":"wait","code":"too_many_requests","field":null,"id":"m1"}')).toEqual({
+      kind: "refusal",
+      refusal: { content: "wait", code: "too_many_requests", field: null, id: "m1" },
+    });
+  });
+
+  it("begin with where the session stands", () => {
+    const line = '{"type":"status","snapshot":true,"seq":0,"timestamp":5,"state":"idle","session":{"claudeSession":{"preferredModel":"a/b"}}}';
+    expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b" } });
+  });
+});

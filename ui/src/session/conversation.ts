@@ -1,0 +1,303 @@
+/**
+ * The conversation as a fold of the session's log: events in, a value to show out.
+ *
+ * The value is never changed, only replaced, and what an event does not touch keeps its identity:
+ * that is how the view knows what it need not draw again.
+ */
+import type { LogEvent, Outcome, Todo, TurnState, Usage } from "./wire.ts";
+
+export interface Conversation {
+  /** The last event that is in here. */
+  readonly seq: number;
+  readonly turns: readonly Turn[];
+  /** The agent's list of what there is to do. */
+  readonly todos: readonly Todo[];
+  /** The model that the session was told to answer with, as far as the log says. */
+  readonly model: string | null;
+}
+
+export interface Turn {
+  readonly id: string;
+  readonly message: { readonly id: string; readonly content: string } | null;
+  readonly state: Exclude<TurnState, "idle">;
+  /** Somebody asked to stop it, and it has not ended yet. */
+  readonly stopping: boolean;
+  readonly items: readonly Item[];
+  /** When it left the queue; 0 while it waits. Times are the server's, in milliseconds. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly outcome: Outcome | null;
+  /** The last words of its status. */
+  readonly note: string;
+  readonly model: string | null;
+  readonly usage: Usage | null;
+}
+
+interface Placed {
+  /** Unique in its turn. */
+  readonly key: string;
+  /** The call of the sub-agent that it belongs to. */
+  readonly parent: string | null;
+  readonly at: number;
+}
+
+export interface TextItem extends Placed {
+  readonly kind: "text" | "thinking";
+  readonly text: string;
+  /** The block is whole. */
+  readonly done: boolean;
+  readonly doneAt: number;
+}
+
+export interface ToolItem extends Placed {
+  readonly kind: "tool";
+  readonly tool: string;
+  readonly toolUseId: string;
+  readonly summary: string;
+  readonly input: unknown;
+  readonly state: "running" | "done" | "failed" | "stopped";
+  readonly output: string | null;
+  readonly cutBytes: number;
+  readonly doneAt: number;
+  /** Files that the call wrote. */
+  readonly files: readonly string[];
+}
+
+export interface ErrorItem extends Placed {
+  readonly kind: "error";
+  readonly text: string;
+  readonly code: string;
+}
+
+/** The agent asks for something that a person has to decide. */
+export interface RequestItem extends Placed {
+  readonly kind: "request";
+  readonly text: string;
+  readonly tool: string | null;
+  readonly input: unknown;
+}
+
+export type Item = TextItem | ToolItem | ErrorItem | RequestItem;
+
+export const nothingSaid: Conversation = { seq: 0, turns: [], todos: [], model: null };
+
+/** Takes events in; those that it has already change nothing. */
+export function fold(conversation: Conversation, events: readonly LogEvent[]): Conversation {
+  return events.reduce(take, conversation);
+}
+
+/** The turn that is starting or running. */
+export function activeTurn(conversation: Conversation): Turn | null {
+  return (
+    conversation.turns.find((turn) => turn.state === "starting" || turn.state === "running") ?? null
+  );
+}
+
+/** The turns that wait for another one to end. */
+export function waitingTurns(conversation: Conversation): Turn[] {
+  return activeTurn(conversation) === null
+    ? []
+    : conversation.turns.filter((turn) => turn.state === "queued");
+}
+
+/** The files that a turn wrote, each once. */
+export function filesOf(turn: Turn): string[] {
+  const files = turn.items.flatMap((item) => (item.kind === "tool" ? item.files : []));
+  return [...new Set(files)];
+}
+
+function take(conversation: Conversation, event: LogEvent): Conversation {
+  if (event.seq <= conversation.seq) return conversation;
+  const next = { ...conversation, seq: event.seq };
+  switch (event.type) {
+    case "unknown":
+      return next;
+    case "todo_update":
+      return { ...next, todos: event.todos };
+    case "status":
+      return takeStatus(next, event);
+    default:
+      return changeTurn(next, event, (turn) => takeIntoTurn(turn, event));
+  }
+}
+
+type Of<T extends LogEvent["type"]> = Extract<LogEvent, { type: T }>;
+
+function takeStatus(conversation: Conversation, event: Of<"status">): Conversation {
+  // With a turn's start, and with none, the model is the session's; else the one that answered.
+  const chosen = event.turnId === null || event.state === "starting" ? event.model : null;
+  const next = chosen === null ? conversation : { ...conversation, model: chosen };
+  const state = event.state;
+  if (event.turnId === null || state === "idle") return next;
+  return changeTurn(next, event, (turn) => {
+    if (turn.state === "ended") return turn;
+    if (state === "ended") {
+      return {
+        ...turn,
+        state,
+        stopping: false,
+        items: turn.items.map((item) => settle(item, event.timestamp)),
+        endedAt: event.timestamp,
+        outcome: event.outcome ?? "failed",
+        note: event.content,
+        model: event.model ?? turn.model,
+        usage: event.usage,
+      };
+    }
+    return {
+      ...turn,
+      state,
+      // The session says `running` a second time when it was asked to stop a running turn.
+      stopping: turn.stopping || (state === "running" && event.content === "Interrupting"),
+      startedAt: turn.startedAt || (state === "queued" ? 0 : event.timestamp),
+      note: event.content,
+      model: event.model ?? turn.model,
+    };
+  });
+}
+
+/** Nothing of a turn goes on when it has ended. */
+function settle(item: Item, at: number): Item {
+  if (item.kind === "tool" && item.state === "running") {
+    return { ...item, state: "stopped", doneAt: at };
+  }
+  if ((item.kind === "text" || item.kind === "thinking") && !item.done) {
+    return { ...item, done: true, doneAt: at };
+  }
+  return item;
+}
+
+function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
+  const placed = { at: event.timestamp, parent: null };
+  switch (event.type) {
+    case "user_message":
+      return { ...turn, message: { id: event.id, content: event.content } };
+    case "progress":
+      return withText(turn, "text", event, true);
+    case "result":
+      return withText(turn, "text", event, false);
+    case "thinking":
+      return withText(turn, "thinking", event, event.partial);
+    case "tool_use":
+      return withItem(turn, {
+        ...placed,
+        kind: "tool",
+        key: `tool ${event.toolUseId}`,
+        parent: event.parent,
+        tool: event.tool,
+        toolUseId: event.toolUseId,
+        summary: event.content,
+        input: event.input,
+        state: "running",
+        output: null,
+        cutBytes: 0,
+        doneAt: 0,
+        files: [],
+      });
+    case "tool_result":
+      return changeTool(turn, event.toolUseId, (item) => ({
+        ...item,
+        state: event.isError ? "failed" : "done",
+        output: event.content,
+        cutBytes: event.cutBytes,
+        doneAt: event.timestamp,
+      }));
+    case "file_change":
+      return changeTool(turn, event.toolUseId, (item) => ({
+        ...item,
+        files: [...item.files, event.path],
+      }));
+    case "error":
+      return withItem(turn, {
+        ...placed,
+        kind: "error",
+        key: `error ${event.seq}`,
+        text: event.content,
+        code: event.code,
+      });
+    case "permission_request":
+    case "question":
+      return withItem(turn, {
+        ...placed,
+        kind: "request",
+        key: `request ${event.requestId}`,
+        text: event.content,
+        tool: event.type === "question" ? null : event.tool,
+        input: event.input,
+      });
+    default:
+      return turn;
+  }
+}
+
+/** Pieces are added to their block; the whole block takes their place. */
+function withText(
+  turn: Turn,
+  kind: TextItem["kind"],
+  event: Of<"progress" | "result" | "thinking">,
+  partial: boolean,
+): Turn {
+  const key = `${kind} ${event.block} ${event.parent ?? ""}`;
+  const at = turn.items.findLastIndex((item) => item.key === key);
+  const known = turn.items[at];
+  if (known === undefined) {
+    return withItem(turn, {
+      kind,
+      key,
+      parent: event.parent,
+      at: event.timestamp,
+      text: event.content,
+      done: !partial,
+      doneAt: partial ? 0 : event.timestamp,
+    });
+  }
+  if ((known.kind !== "text" && known.kind !== "thinking") || known.done) return turn;
+  const text = partial ? known.text + event.content : event.content;
+  const doneAt = partial ? 0 : event.timestamp;
+  return { ...turn, items: turn.items.with(at, { ...known, text, done: !partial, doneAt }) };
+}
+
+function withItem(turn: Turn, item: Item): Turn {
+  return { ...turn, items: [...turn.items, item] };
+}
+
+function changeTool(turn: Turn, toolUseId: string, change: (item: ToolItem) => ToolItem): Turn {
+  const at = turn.items.findLastIndex(
+    (item) => item.kind === "tool" && item.toolUseId === toolUseId,
+  );
+  const item = turn.items[at];
+  return item?.kind === "tool" ? { ...turn, items: turn.items.with(at, change(item)) } : turn;
+}
+
+/** What belongs to no turn is shown with the last one. */
+function changeTurn(
+  conversation: Conversation,
+  event: LogEvent,
+  change: (turn: Turn) => Turn,
+): Conversation {
+  const turns = conversation.turns;
+  const id = event.turnId ?? turns.at(-1)?.id ?? "";
+  const at = turns.findLastIndex((turn) => turn.id === id);
+  const known = turns[at];
+  if (known === undefined) {
+    return { ...conversation, turns: [...turns, change(newTurn(id))] };
+  }
+  const changed = change(known);
+  return changed === known ? conversation : { ...conversation, turns: turns.with(at, changed) };
+}
+
+function newTurn(id: string): Turn {
+  return {
+    id,
+    message: null,
+    state: "queued",
+    stopping: false,
+    items: [],
+    startedAt: 0,
+    endedAt: 0,
+    outcome: null,
+    note: "",
+    model: null,
+    usage: null,
+  };
+}

@@ -1,0 +1,268 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { HANDSHAKE_MS, PING_EVERY_MS, PONG_WITHIN_MS, retryDelay } from "./connection.ts";
+import { Session } from "./session.ts";
+
+/** The other end of the page's socket. */
+class Peer {
+  static all: Peer[] = [];
+  onmessage: ((message: { data: string }) => void) | null = null;
+  onclose: (() => void) | null = null;
+  onerror: (() => void) | null = null;
+  sent: Record<string, unknown>[] = [];
+  closed = false;
+  constructor(readonly url: string) {
+    Peer.all.push(this);
+  }
+  send(line: string) {
+    this.sent.push(JSON.parse(line));
+  }
+  close() {
+    this.closed = true;
+  }
+  say(frame: object) {
+    this.onmessage?.({ data: JSON.stringify(frame) });
+  }
+  snapshot(seq: number, preferredModel: string | null = null) {
+    this.say({ type: "status", snapshot: true, seq, timestamp: Date.now(), state: "idle", session: { claudeSession: { preferredModel } } });
+  }
+  event(seq: number, body: object) {
+    this.say({ seq, turn_id: "turn-1", timestamp: 1, content: "", ...body });
+  }
+  of(type: string) {
+    return this.sent.filter((frame) => frame.type === type);
+  }
+}
+
+let online = true;
+let session: Session;
+
+function open(id = "s1"): Session {
+  session = new Session(id, "ws://here/demo/ws/s1", {
+    open: (url) => new Peer(url) as unknown as WebSocket,
+    online: () => online,
+    random: () => 0,
+  });
+  session.open();
+  return session;
+}
+
+function peer(): Peer {
+  const last = Peer.all.at(-1);
+  if (last === undefined) throw new Error("no socket");
+  return last;
+}
+
+const frames = () => vi.advanceTimersByTime(300);
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal("fetch", () => Promise.reject(new Error("no network")));
+  localStorage.clear();
+  Peer.all = [];
+  online = true;
+});
+
+afterEach(() => {
+  session.close();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+describe("the link", () => {
+  it("goes on after a drop from the last event that was seen", () => {
+    open();
+    expect(peer().url).toBe("ws://here/demo/ws/s1?from=0");
+    expect(session.link.value.state).toBe("connecting");
+    peer().snapshot(2);
+    peer().event(1, { type: "user_message", content: "hi", id: "m" });
+    expect(session.caughtUp.value).toBe(false);
+    peer().event(2, { type: "progress", content: "a", block: "b" });
+    frames();
+    expect(session.caughtUp.value).toBe(true);
+    expect(session.link.value.state).toBe("live");
+    peer().onclose?.();
+    expect(session.link.value).toEqual({ state: "waiting", retryAt: Date.now() + 500 });
+    vi.advanceTimersByTime(499);
+    expect(Peer.all).toHaveLength(1);
+    vi.advanceTimersByTime(1);
+    expect(peer().url).toBe("ws://here/demo/ws/s1?from=2");
+  });
+
+  it("waits longer each time, between half a second and ten", () => {
+    expect([0, 1, 2, 3, 4, 50].map((attempt) => retryDelay(attempt, 0))).toEqual([500, 1000, 2000, 4000, 5000, 5000]);
+    expect([0, 1, 2, 3, 4, 50].map((attempt) => retryDelay(attempt, 1))).toEqual([1000, 2000, 4000, 8000, 10000, 10000]);
+  });
+
+  it("gives up a handshake that hangs, and has one socket at a time", () => {
+    open();
+    vi.advanceTimersByTime(HANDSHAKE_MS);
+    expect(peer().closed).toBe(true);
+    vi.advanceTimersByTime(1000);
+    expect(Peer.all.filter((one) => !one.closed)).toHaveLength(1);
+    expect(Peer.all).toHaveLength(2);
+  });
+
+  it("finds a dead link by its missing pong", () => {
+    open();
+    peer().snapshot(0);
+    vi.advanceTimersByTime(PING_EVERY_MS);
+    expect(peer().of("ping")).toHaveLength(1);
+    peer().say({ type: "pong" });
+    vi.advanceTimersByTime(PING_EVERY_MS);
+    expect(peer().closed).toBe(false);
+    vi.advanceTimersByTime(PONG_WITHIN_MS);
+    expect(Peer.all[0]?.closed).toBe(true);
+    expect(session.link.value.state).toBe("waiting");
+  });
+
+  it("comes back at once when the network or the page does", () => {
+    open();
+    peer().onclose?.();
+    session.wake();
+    expect(Peer.all).toHaveLength(2);
+    session.wake();
+    expect(Peer.all).toHaveLength(2);
+  });
+
+  it("says that it is offline", () => {
+    online = false;
+    open();
+    expect(session.link.value.state).toBe("offline");
+    expect(Peer.all).toHaveLength(0);
+    online = true;
+    session.wake();
+    expect(Peer.all).toHaveLength(1);
+  });
+
+  it("asks for what is missing where events have a gap", () => {
+    open();
+    peer().snapshot(0);
+    peer().event(2, { type: "progress", content: "b", block: "b" });
+    peer().event(3, { type: "progress", content: "c", block: "b" });
+    expect(peer().of("resume")).toEqual([{ type: "resume", from: 0 }]);
+    for (const [at, content] of ["a", "b", "c"].entries()) {
+      peer().event(at + 1, { type: "progress", content, block: "b" });
+    }
+    frames();
+    expect(session.conversation.value.turns[0]?.items).toMatchObject([{ text: "abc" }]);
+  });
+
+  it("begins anew where the log is another one", () => {
+    open();
+    peer().snapshot(1);
+    peer().event(1, { type: "user_message", content: "old", id: "m" });
+    frames();
+    peer().onclose?.();
+    session.wake();
+    peer().snapshot(0);
+    expect(session.conversation.value.turns).toEqual([]);
+    expect(peer().of("resume")).toEqual([{ type: "resume", from: 0 }]);
+  });
+});
+
+describe("messages", () => {
+  it("wait for the connection, and are sent until the session has them", () => {
+    open();
+    session.say("first");
+    session.say("second");
+    expect(peer().sent).toEqual([]);
+    peer().snapshot(0);
+    const [first, second] = peer().of("user_message");
+    expect([first?.content, second?.content]).toEqual(["first", "second"]);
+    peer().event(1, { type: "user_message", content: "first", id: first?.id });
+    frames();
+    expect(session.outbox.value.map((message) => message.content)).toEqual(["second"]);
+    peer().onclose?.();
+    session.wake();
+    peer().snapshot(1);
+    expect(peer().of("user_message")).toEqual([second]);
+    // Stored before: the server answers with the event of then.
+    peer().event(1, { type: "user_message", content: "second", id: second?.id });
+    expect(session.outbox.value).toEqual([]);
+  });
+
+  it("outlive the page", () => {
+    open();
+    session.say("keep me");
+    session.setDraft("half a thou");
+    session.close();
+    open();
+    expect(session.draft.value).toBe("half a thou");
+    peer().snapshot(0);
+    expect(peer().of("user_message")).toMatchObject([{ content: "keep me" }]);
+    session.close();
+    expect(open("another").outbox.value).toEqual([]);
+  });
+
+  it("that are refused stay, with the reason", () => {
+    open();
+    peer().snapshot(0);
+    session.say("too fast");
+    const id = peer().of("user_message")[0]?.id as string;
+    peer().say({ type: "error", content: "wait a second", code: "too_many_requests", id });
+    expect(session.outbox.value).toMatchObject([{ refused: "wait a second" }]);
+    session.sayAgain(id);
+    expect(peer().of("user_message")).toHaveLength(2);
+    session.forget(id);
+    expect(session.outbox.value).toEqual([]);
+  });
+
+  it("carry only the options that were changed", () => {
+    open();
+    peer().snapshot(0);
+    session.say("a");
+    session.setOptions({ ...session.options.value, maxTurns: 3, moreTools: "Bash(git log:*, git diff:*), mcp__x__*" });
+    session.say("b");
+    expect(peer().of("user_message")[0]).toEqual({ type: "user_message", content: "a", id: expect.any(String) });
+    expect(peer().of("user_message")[1]).toMatchObject({
+      maxTurns: 3,
+      allowedTools: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task", "TodoWrite", "Bash(git log:*, git diff:*)", "mcp__x__*"],
+    });
+  });
+
+  it("are not lost where the browser keeps nothing", () => {
+    vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+      throw new Error("full");
+    });
+    open();
+    session.say("still here");
+    expect(session.outbox.value).toHaveLength(1);
+    peer().snapshot(0);
+    expect(peer().of("user_message")).toHaveLength(1);
+    vi.restoreAllMocks();
+  });
+});
+
+describe("the model", () => {
+  it("is the session's, whoever chose it", () => {
+    open();
+    peer().snapshot(1, "a/b");
+    expect(session.model.value).toBe("a/b");
+    peer().event(1, { type: "status", turn_id: null, state: "idle", model: "a/b" });
+    frames();
+    session.chooseModel("c/d");
+    expect(session.model.value).toBe("c/d");
+    expect(peer().of("set_model")).toEqual([{ type: "set_model", model: "c/d" }]);
+    peer().event(2, { type: "status", turn_id: null, state: "idle", model: "c/d" });
+    peer().event(3, { type: "status", turn_id: null, state: "idle", model: "e/f" });
+    frames();
+    expect(session.model.value).toBe("e/f");
+  });
+
+  it("that is refused is not kept", () => {
+    open();
+    peer().snapshot(0, "a/b");
+    session.chooseModel("no/such");
+    peer().say({ type: "error", content: "there is no such model", code: "not_found", field: "model", id: null });
+    expect(session.model.value).toBe("a/b");
+    expect(session.notice.value).toBe("there is no such model");
+  });
+
+  it("that was chosen without a connection is told when there is one", () => {
+    open();
+    session.chooseModel("c/d");
+    peer().snapshot(0, "a/b");
+    expect(peer().of("set_model")).toEqual([{ type: "set_model", model: "c/d" }]);
+    expect(session.model.value).toBe("c/d");
+  });
+});

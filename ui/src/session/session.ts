@@ -1,0 +1,250 @@
+/**
+ * The session as this page has it: what the log says, what was not sent yet, how the link is.
+ * The view reads its signals and calls its methods; nothing else speaks to the server.
+ */
+import { batch, computed, signal } from "@preact/signals";
+import { text } from "../text.ts";
+import { Connection, type Link, type Surroundings } from "./connection.ts";
+import { fold, nothingSaid } from "./conversation.ts";
+import { kept, textOr } from "./kept.ts";
+import { fetchMenu, type Menu } from "./models.ts";
+import { fieldsOf, type Options, readOptions } from "./options.ts";
+import { Outbox, type Unsent } from "./outbox.ts";
+import type { LogEvent, Refusal, Snapshot } from "./wire.ts";
+
+/** How long a notice stays. */
+const NOTICE_MS = 8_000;
+/** A page that is not seen gets no frames; its events are taken this often. */
+const HIDDEN_FLUSH_MS = 250;
+const MENU_RETRY_MS = 5_000;
+
+export class Session {
+  readonly conversation = signal(nothingSaid);
+  readonly link = signal<Link>({ state: "connecting" });
+  readonly outbox;
+  readonly notice = signal<string | null>(null);
+  readonly menu = signal<Menu | null>(null);
+  readonly options;
+  readonly draft;
+  /** How far this machine's clock is before the server's, in milliseconds. */
+  readonly clockSkew = signal(0);
+
+  private readonly snapshot = signal<Snapshot | null>(null);
+  private readonly pendingModel = signal<string | null>(null);
+  private readonly lastModel = kept("model", textOr(""));
+
+  /** Everything that the log held when the link came up is here. */
+  readonly caughtUp = computed(() => {
+    const snapshot = this.snapshot.value;
+    return snapshot !== null && this.conversation.value.seq >= snapshot.seq;
+  });
+
+  /** The model that answers the next message. The session's own choice wins over this browser's. */
+  readonly model = computed(
+    () =>
+      this.pendingModel.value ?? this.sessionModel() ?? this.ownDefault() ?? this.menu.value?.default ?? "",
+  );
+
+  private readonly stored;
+  private readonly storedDraft;
+  private readonly storedOptions;
+  private readonly connection: Connection;
+  private pending: LogEvent[] = [];
+  private flushing = false;
+  private noticeTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    readonly id: string,
+    address: string,
+    page: Surroundings,
+  ) {
+    this.stored = new Outbox(id);
+    this.outbox = signal(this.stored.list());
+    this.storedDraft = kept(`draft/${id}`, textOr(""));
+    this.draft = signal(this.storedDraft.get());
+    this.storedOptions = kept(`options/${id}`, readOptions);
+    this.options = signal(this.storedOptions.get());
+    this.connection = new Connection(
+      address,
+      {
+        link: (link) => this.linkChanged(link),
+        snapshot: (snapshot) => this.begin(snapshot),
+        event: (event) => this.take(event),
+        repeat: (event) => this.acknowledge(event),
+        refusal: (refusal) => this.refused(refusal),
+        reset: () => this.reset(),
+      },
+      page,
+    );
+  }
+
+  open(): void {
+    this.connection.open();
+    void this.loadMenu();
+  }
+
+  close(): void {
+    this.connection.close();
+  }
+
+  wake(): void {
+    this.connection.wake();
+  }
+
+  lostNetwork(): void {
+    this.connection.lostNetwork();
+  }
+
+  /** Another tab has changed what is kept. */
+  reread(): void {
+    this.outbox.value = this.stored.list();
+  }
+
+  /** Says something. It is kept until the session has stored it. */
+  say(content: string): void {
+    const fields: Record<string, unknown> = fieldsOf(this.options.value);
+    const own = this.sessionModel() === null ? this.ownDefault() : null;
+    const model = this.pendingModel.value ?? own;
+    if (model !== null) fields.model = model;
+    const message = { id: newId(), content, fields, refused: null };
+    this.stored.add(message);
+    this.outbox.value = this.stored.list();
+    this.send(message);
+  }
+
+  sayAgain(id: string): void {
+    this.stored.refuse(id, null);
+    this.outbox.value = this.stored.list();
+    const message = this.outbox.value.find((one) => one.id === id);
+    if (message !== undefined) this.send(message);
+  }
+
+  forget(id: string): void {
+    this.stored.remove(id);
+    this.outbox.value = this.stored.list();
+  }
+
+  /** Stops a turn, or takes one that waits out of the queue. */
+  interrupt(turnId: string): void {
+    if (!this.connection.send({ type: "interrupt", turn_id: turnId })) {
+      this.tell(text.cannotStopNow);
+    }
+  }
+
+  chooseModel(model: string): void {
+    this.lastModel.set(model);
+    this.pendingModel.value = model === this.sessionModel() ? null : model;
+    if (this.pendingModel.value !== null) this.connection.send({ type: "set_model", model });
+  }
+
+  setOptions(options: Options): void {
+    this.options.value = options;
+    this.storedOptions.set(options);
+  }
+
+  setDraft(draft: string): void {
+    this.draft.value = draft;
+    this.storedDraft.set(draft);
+  }
+
+  /** Tells the person something that does not belong to the conversation. */
+  tell(words: string | null): void {
+    clearTimeout(this.noticeTimer);
+    this.notice.value = words;
+    if (words !== null) this.noticeTimer = setTimeout(() => this.tell(null), NOTICE_MS);
+  }
+
+  private sessionModel(): string | null {
+    const said = this.caughtUp.value ? this.conversation.value.model : null;
+    return said ?? this.snapshot.value?.preferredModel ?? null;
+  }
+
+  /** What was chosen last in this browser, where it can still answer. */
+  private ownDefault(): string | null {
+    const last = this.lastModel.get();
+    const known = this.menu.value?.models.some((model) => model.id === last && model.available);
+    return known === true ? last : null;
+  }
+
+  private send(message: Unsent): void {
+    const { id, content, fields } = message;
+    this.connection.send({ ...fields, type: "user_message", content, id });
+  }
+
+  private linkChanged(link: Link): void {
+    this.link.value = link;
+    if (link.state !== "live") return;
+    const model = this.pendingModel.value;
+    if (model !== null) this.connection.send({ type: "set_model", model });
+    for (const message of this.stored.list()) {
+      if (message.refused === null) this.send(message);
+    }
+  }
+
+  private begin(snapshot: Snapshot): void {
+    this.flush();
+    this.snapshot.value = snapshot;
+    this.clockSkew.value = Date.now() - snapshot.timestamp;
+  }
+
+  private take(event: LogEvent): void {
+    this.pending.push(event);
+    if (this.flushing) return;
+    this.flushing = true;
+    // Many pieces of text come within one frame of the screen; they are drawn once.
+    if (document.visibilityState === "hidden") setTimeout(() => this.flush(), HIDDEN_FLUSH_MS);
+    else requestAnimationFrame(() => this.flush());
+  }
+
+  private flush(): void {
+    this.flushing = false;
+    const events = this.pending;
+    if (events.length === 0) return;
+    this.pending = [];
+    batch(() => {
+      for (const event of events) this.acknowledge(event);
+      this.conversation.value = fold(this.conversation.value, events);
+      // The session has heard of the choice. Another one may have been made since.
+      const chosen = this.pendingModel.value;
+      if (events.some((event) => event.type === "status" && event.model === chosen)) {
+        this.pendingModel.value = null;
+      }
+    });
+  }
+
+  /** The session has this message. */
+  private acknowledge(event: LogEvent): void {
+    if (event.type !== "user_message") return;
+    if (!this.outbox.value.some((message) => message.id === event.id)) return;
+    this.forget(event.id);
+  }
+
+  private refused(refusal: Refusal): void {
+    if (refusal.id !== null && this.outbox.value.some((message) => message.id === refusal.id)) {
+      this.stored.refuse(refusal.id, refusal.content);
+      this.outbox.value = this.stored.list();
+      return;
+    }
+    if (refusal.field === "model") this.pendingModel.value = null;
+    this.tell(refusal.content);
+  }
+
+  private reset(): void {
+    this.pending = [];
+    this.conversation.value = nothingSaid;
+  }
+
+  private async loadMenu(): Promise<void> {
+    try {
+      this.menu.value = await fetchMenu();
+    } catch {
+      setTimeout(() => void this.loadMenu(), MENU_RETRY_MS);
+    }
+  }
+}
+
+/** A fresh id for a message. `randomUUID` is missing where the page came over plain HTTP. */
+function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,215 @@
+/**
+ * What crosses the session's WebSocket, as the `protocol` crate writes it.
+ *
+ * Everything in a frame may have been written by a model or by a program in the sandbox. So each
+ * field is read as the type that it must have, and nothing else of the frame goes further.
+ */
+
+export type TurnState = "idle" | "queued" | "starting" | "running" | "ended";
+export type Outcome = "completed" | "failed" | "interrupted";
+
+export interface Usage {
+  input_tokens: number;
+  output_tokens: number;
+  cache_read_input_tokens: number;
+  cache_creation_input_tokens: number;
+  cost_usd: number;
+  duration_ms: number;
+  num_turns: number;
+}
+
+export interface Todo {
+  content: string;
+  status: "pending" | "in_progress" | "completed";
+  activeForm: string;
+}
+
+export type Body =
+  | { type: "user_message"; id: string }
+  | {
+      type: "status";
+      state: TurnState;
+      outcome: Outcome | null;
+      model: string | null;
+      usage: Usage | null;
+    }
+  | { type: "progress" | "result"; block: string; parent: string | null }
+  | { type: "thinking"; block: string; parent: string | null; partial: boolean }
+  | { type: "tool_use"; tool: string; toolUseId: string; input: unknown; parent: string | null }
+  | { type: "tool_result"; toolUseId: string; isError: boolean; cutBytes: number }
+  | { type: "file_change"; path: string; toolUseId: string }
+  | { type: "todo_update"; todos: Todo[] }
+  | { type: "permission_request"; requestId: string; tool: string; input: unknown }
+  | { type: "question"; requestId: string; input: unknown }
+  | { type: "error"; code: string }
+  /** Of a newer server: takes its place in the log and shows nothing. */
+  | { type: "unknown" };
+
+/** An entry of the session's log. */
+export type LogEvent = Body & {
+  /** Gap-free from 1. */
+  seq: number;
+  turnId: string | null;
+  /** Milliseconds since the epoch, by the server's clock. */
+  timestamp: number;
+  /** Words for a person, always. */
+  content: string;
+};
+
+/** The first frame of a socket: where the session stands. */
+export interface Snapshot {
+  /** The last event that the log holds. */
+  seq: number;
+  timestamp: number;
+  preferredModel: string | null;
+}
+
+/** A problem that is told to this socket alone. */
+export interface Refusal {
+  content: string;
+  code: string;
+  field: string | null;
+  /** The message that it is about. */
+  id: string | null;
+}
+
+export type Frame =
+  | { kind: "event"; event: LogEvent }
+  | { kind: "snapshot"; snapshot: Snapshot }
+  | { kind: "refusal"; refusal: Refusal }
+  | { kind: "pong" };
+
+type Fields = Record<string, unknown>;
+
+/** Reads a frame; null where it is none of ours. */
+export function parseFrame(data: unknown): Frame | null {
+  if (typeof data !== "string") return null;
+  let fields: unknown;
+  try {
+    fields = JSON.parse(data);
+  } catch {
+    return null;
+  }
+  if (!isFields(fields) || typeof fields.type !== "string") return null;
+  if (fields.type === "pong") return { kind: "pong" };
+  if (fields.snapshot === true) return { kind: "snapshot", snapshot: snapshot(fields) };
+  const seq = fields.seq;
+  if (typeof seq === "number" && Number.isSafeInteger(seq) && seq > 0) {
+    const event = {
+      ...body(fields.type, fields),
+      seq,
+      turnId: textOrNull(fields.turn_id),
+      timestamp: number(fields.timestamp),
+      content: text(fields.content),
+    };
+    return { kind: "event", event };
+  }
+  if (fields.type !== "error") return null;
+  const refusal = {
+    content: text(fields.content),
+    code: text(fields.code),
+    field: textOrNull(fields.field),
+    id: textOrNull(fields.id),
+  };
+  return { kind: "refusal", refusal };
+}
+
+function snapshot(fields: Fields): Snapshot {
+  const session = isFields(fields.session) ? fields.session : {};
+  const claude = isFields(session.claudeSession) ? session.claudeSession : {};
+  return {
+    seq: number(fields.seq),
+    timestamp: number(fields.timestamp),
+    preferredModel: textOrNull(claude.preferredModel),
+  };
+}
+
+function body(type: string, fields: Fields): Body {
+  const parent = textOrNull(fields.parent_tool_use_id);
+  const block = text(fields.block);
+  const toolUseId = text(fields.tool_use_id);
+  const requestId = text(fields.request_id);
+  const input = fields.input;
+  switch (type) {
+    case "user_message":
+      return { type, id: text(fields.id) };
+    case "status":
+      return {
+        type,
+        state: oneOf(fields.state, ["idle", "queued", "starting", "running", "ended"], "running"),
+        outcome:
+          fields.outcome == null
+            ? null
+            : oneOf(fields.outcome, ["completed", "failed", "interrupted"], "failed"),
+        model: textOrNull(fields.model),
+        usage: isFields(fields.usage) ? usage(fields.usage) : null,
+      };
+    case "progress":
+    case "result":
+      return { type, block, parent };
+    case "thinking":
+      return { type, block, parent, partial: fields.partial === true };
+    case "tool_use":
+      return { type, tool: text(fields.tool), toolUseId, input, parent };
+    case "tool_result":
+      return {
+        type,
+        toolUseId,
+        isError: fields.is_error === true,
+        cutBytes: number(fields.cut_bytes),
+      };
+    case "file_change":
+      return { type, path: text(fields.path), toolUseId };
+    case "todo_update":
+      return { type, todos: Array.isArray(fields.todos) ? fields.todos.map(todo) : [] };
+    case "permission_request":
+      return { type, requestId, tool: text(fields.tool), input };
+    case "question":
+      return { type, requestId, input };
+    case "error":
+      return { type, code: text(fields.code) };
+    default:
+      return { type: "unknown" };
+  }
+}
+
+function usage(fields: Fields): Usage {
+  return {
+    input_tokens: number(fields.input_tokens),
+    output_tokens: number(fields.output_tokens),
+    cache_read_input_tokens: number(fields.cache_read_input_tokens),
+    cache_creation_input_tokens: number(fields.cache_creation_input_tokens),
+    cost_usd: number(fields.cost_usd),
+    duration_ms: number(fields.duration_ms),
+    num_turns: number(fields.num_turns),
+  };
+}
+
+function todo(value: unknown): Todo {
+  const fields = isFields(value) ? value : {};
+  return {
+    content: text(fields.content),
+    status: oneOf(fields.status, ["pending", "in_progress", "completed"], "pending"),
+    activeForm: text(fields.activeForm),
+  };
+}
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function textOrNull(value: unknown): string | null {
+  return typeof value === "string" && value !== "" ? value : null;
+}
+
+function number(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) ? value : 0;
+}
+
+function oneOf<const T extends string>(value: unknown, known: readonly T[], otherwise: T): T {
+  return known.find((one) => one === value) ?? otherwise;
+}

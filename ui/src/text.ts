@@ -1,0 +1,150 @@
+/** All the words of the page, in one place. */
+import type { Outcome } from "./session/wire.ts";
+
+export const text = {
+  product: "Agent Router",
+  session: "Session",
+  copyLink: "Copy the link to this session",
+  linkCopied: "The link is copied. Whoever has it can read and write here.",
+  cannotCopy: "This browser does not let the page copy. The link is in the address bar.",
+  newSession: "New session",
+  theme: { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },
+
+  live: "Live",
+  connecting: "Connecting",
+  catchingUp: "Catching up",
+  offline: "Offline",
+  reconnecting: (seconds: number) =>
+    seconds > 0 ? `Reconnecting in ${seconds} s` : "Reconnecting",
+
+  conversation: "Conversation",
+  you: "You",
+  claude: "Claude",
+  newMessages: "New messages",
+  dismiss: "Dismiss",
+  removed: "Removed from the queue",
+
+  emptyTitle: "Claude Code, in a sandbox of its own",
+  emptyWords:
+    "Say what you want built, fixed or explained. An agent writes and runs real files in a fresh sandbox, and you watch each step. Close the page whenever you like: the work goes on, and this address brings you back.",
+  examples: [
+    { title: "Create a hello world app", prompt: "Create a hello world app and run it." },
+    {
+      title: "Explain this sandbox",
+      prompt: "Look around in this sandbox and tell me which languages and tools are installed.",
+    },
+    {
+      title: "Write a script with tests",
+      prompt:
+        "Write a small script that counts the words in a text file, with tests, and run the tests.",
+    },
+  ],
+
+  messageLabel: "Message to Claude",
+  placeholder: "Ask Claude to build, fix or explain something…",
+  placeholderBusy: "Write the next message; it waits for its turn…",
+  placeholderOffline: "Offline. What you write is sent when the connection is back…",
+  send: "Send",
+  stop: "Stop",
+  stopping: "Stopping…",
+  stopNow: "Stop now",
+  keys: "Enter sends · Shift+Enter new line · Esc stops · ↑ last message",
+  cannotStopNow: "There is no connection, so the turn can't be stopped now. It goes on by itself.",
+  tooLong: (limit: string) => `A message may hold ${limit}. Put long material into a file.`,
+
+  model: "Model",
+  noModels: "Loading models…",
+  noKey: "no key",
+  noKeyHint: "This deployment has no key for this model's provider.",
+
+  advanced: "Options",
+  advancedChanged: "Options (changed)",
+  advancedHint: "They go with the next messages of this session.",
+  allowedTools: "Tools that run without asking",
+  moreTools: "More tools or rules",
+  moreToolsHint: "Separated by commas, such as Bash(git log:*), mcp__github__*",
+  permissionMode: "Permission mode",
+  permissionModes: {
+    default: ["Ask first", "asks before anything that is not allowed above"],
+    acceptEdits: ["Accept edits", "writes files without asking"],
+    plan: ["Plan", "reads and plans, changes nothing"],
+    bypassPermissions: ["Bypass", "runs every tool without asking"],
+  },
+  maxTurns: "Most calls of the model",
+  maxTurnsHint: "A turn ends after that many.",
+  fastModel: "Fast model",
+  fastModelHint: "For small background work. Empty: the same model.",
+  resetOptions: "Back to the defaults",
+
+  waiting: (count: number) => (count === 1 ? "1 message waits" : `${count} messages wait`),
+  removeFromQueue: "Remove from the queue",
+  sending: "Sending…",
+  sentWhenConnected: "Is sent when the connection is back",
+  notSent: "Not sent",
+  tryAgain: "Try again",
+  takeBack: "Take back",
+
+  starting: "Starting the sandbox…",
+  working: "Working…",
+  thinking: "Thinking…",
+  thought: "Thought",
+  toolStates: { running: "running", done: "done", failed: "failed", stopped: "stopped" },
+  toolInput: "Input",
+  toolOutput: "Output",
+  noOutput: "No output",
+  cut: (amount: string) => `${amount} more were cut off`,
+  showAll: (lines: number) => `Show all ${lines} lines`,
+  files: "Files written",
+  before: "removed",
+  after: "added",
+  agentPrompt: "Prompt",
+  agentAnswer: "Answer",
+  copy: "Copy",
+  copied: "Copied",
+  code: "code",
+  image: "Image",
+  errorTitle: "Error",
+  permissionTitle: (tool: string) => `Claude asks whether it may use ${tool}`,
+  questionTitle: "Claude asks",
+  todos: "To do",
+  todoProgress: (done: number, all: number) => `${done} of ${all} done`,
+  todoStates: { pending: "to do", in_progress: "in progress", completed: "done" },
+
+  outcomes: {
+    completed: "Completed",
+    failed: "Failed",
+    interrupted: "Interrupted",
+  } satisfies Record<Outcome, string>,
+  tokens: (input: string, output: string) => `${input} tokens in, ${output} out`,
+  filesChanged: (count: number) => (count === 1 ? "1 file written" : `${count} files written`),
+
+  announceWorking: "Claude is working",
+  announceStarting: "Starting the sandbox",
+  announceTool: (tool: string, failed: boolean) =>
+    failed ? `${tool} failed` : `Claude ran ${tool}`,
+  announceEnd: (outcome: Outcome) => `Turn ${outcome}`,
+} as const;
+
+/** 0.4 s · 12.3 s · 2 min 5 s · 1 h 4 min */
+export function duration(ms: number): string {
+  const seconds = Math.max(0, ms) / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${Math.floor(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** US dollars, with as many digits as a small sum needs. */
+export function dollars(value: number): string {
+  return `$${value.toFixed(value < 1 ? 4 : 2)}`;
+}
+
+export function bytes(value: number): string {
+  if (value < 1024) return `${value} bytes`;
+  if (value < 1024 * 1024) return `${(value / 1024).toFixed(1)} KiB`;
+  return `${(value / 1024 / 1024).toFixed(1)} MiB`;
+}

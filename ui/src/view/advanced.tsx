@@ -1,0 +1,118 @@
+import {
+  DEFAULT_OPTIONS,
+  MOST_TURNS,
+  type Options,
+  PERMISSION_MODES,
+  TOOLS,
+} from "../session/options.ts";
+import { text } from "../text.ts";
+import { useSession } from "./context.ts";
+import { Icon } from "./icon.tsx";
+
+/** What a person may set for the next messages of the session. */
+export function Advanced({ close }: { close: () => void }) {
+  const session = useSession();
+  const options = session.options.value;
+  const set = (changed: Partial<Options>) => session.setOptions({ ...options, ...changed });
+  const toggle = (tool: string, on: boolean) =>
+    set({ tools: TOOLS.filter((one) => (one === tool ? on : options.tools.includes(one))) });
+  return (
+    <section
+      id="advanced"
+      class="advanced panel"
+      data-testid="advanced"
+      aria-label={text.advanced}
+      onKeyDown={(event) => {
+        if (event.key !== "Escape") return;
+        event.preventDefault();
+        close();
+      }}
+    >
+      <header>
+        <strong>{text.advanced}</strong>
+        <span class="faint">{text.advancedHint}</span>
+        <button type="button" class="quiet small" onClick={() => session.setOptions(DEFAULT_OPTIONS)}>
+          {text.resetOptions}
+        </button>
+        <button type="button" class="quiet small" aria-label={text.dismiss} onClick={close}>
+          <Icon name="cross" />
+        </button>
+      </header>
+      <fieldset>
+        <legend>{text.allowedTools}</legend>
+        <div class="checks">
+          {TOOLS.map((tool) => (
+            <label key={tool} class="check">
+              <input
+                type="checkbox"
+                checked={options.tools.includes(tool)}
+                onChange={(event) => toggle(tool, event.currentTarget.checked)}
+              />
+              {tool}
+            </label>
+          ))}
+        </div>
+        <label class="field">
+          <span>{text.moreTools}</span>
+          <input
+            type="text"
+            value={options.moreTools}
+            placeholder={text.moreToolsHint}
+            spellcheck={false}
+            onInput={(event) => set({ moreTools: event.currentTarget.value })}
+          />
+        </label>
+      </fieldset>
+      <fieldset>
+        <legend>{text.permissionMode}</legend>
+        <div class="modes">
+          {PERMISSION_MODES.map((mode) => {
+            const [name, words] = text.permissionModes[mode];
+            return (
+              <label key={mode} class="check">
+                <input
+                  type="radio"
+                  name="permission-mode"
+                  value={mode}
+                  checked={options.permissionMode === mode}
+                  onChange={() => set({ permissionMode: mode })}
+                />
+                <span>
+                  {name} <span class="faint">{words}</span>
+                </span>
+              </label>
+            );
+          })}
+        </div>
+      </fieldset>
+      <div class="pair">
+        <label class="field">
+          <span>{text.maxTurns}</span>
+          <input
+            type="number"
+            min={1}
+            max={MOST_TURNS}
+            value={options.maxTurns}
+            title={text.maxTurnsHint}
+            onChange={(event) => {
+              const value = Math.round(event.currentTarget.valueAsNumber);
+              const valid = value >= 1 && value <= MOST_TURNS;
+              set({ maxTurns: valid ? value : DEFAULT_OPTIONS.maxTurns });
+            }}
+          />
+        </label>
+        <label class="field">
+          <span>{text.fastModel}</span>
+          <input
+            type="text"
+            value={options.fastModel}
+            placeholder={text.fastModelHint}
+            spellcheck={false}
+            autocapitalize="off"
+            onInput={(event) => set({ fastModel: event.currentTarget.value })}
+          />
+        </label>
+      </div>
+    </section>
+  );
+}

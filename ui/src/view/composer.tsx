@@ -1,0 +1,159 @@
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { activeTurn, type Turn } from "../session/conversation.ts";
+import { text } from "../text.ts";
+import { Advanced } from "./advanced.tsx";
+import { useSession } from "./context.ts";
+import { Icon } from "./icon.tsx";
+import { ModelMenu } from "./model-menu.tsx";
+
+const FIELD = "composer-field";
+
+/** Bytes of a prompt that the server takes (`protocol::options::MAX_PROMPT`). */
+const MOST_BYTES = 1024 * 1024;
+
+export function focusComposer(): void {
+  const field = document.getElementById(FIELD);
+  if (field instanceof HTMLTextAreaElement) {
+    field.focus();
+    requestAnimationFrame(() => field.setSelectionRange(field.value.length, field.value.length));
+  }
+}
+
+export function Composer() {
+  const session = useSession();
+  const field = useRef<HTMLTextAreaElement>(null);
+  const [advanced, setAdvanced] = useState(false);
+  const draft = session.draft.value;
+  const active = activeTurn(session.conversation.value);
+  const link = session.link.value.state;
+  const empty = draft.trim() === "";
+
+  const send = () => {
+    if (empty) return;
+    if (new TextEncoder().encode(draft).length > MOST_BYTES) {
+      session.tell(text.tooLong("1 MiB"));
+      return;
+    }
+    session.say(draft);
+    session.setDraft("");
+  };
+
+  useLayoutEffect(() => {
+    const element = field.current;
+    if (element === null) return;
+    element.style.height = "auto";
+    element.style.height = `${element.scrollHeight}px`;
+  }, [draft]);
+
+  useEscape(active);
+
+  const pressed = (event: KeyboardEvent) => {
+    // The Enter that ends a composed character sends nothing.
+    if (event.isComposing || event.keyCode === 229) return;
+    if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
+      event.preventDefault();
+      send();
+    } else if (event.key === "ArrowUp" && draft === "") {
+      const last = lastPrompt(session.conversation.value.turns, session.outbox.value);
+      if (last === null) return;
+      event.preventDefault();
+      session.setDraft(last);
+      focusComposer();
+    }
+  };
+
+  const offline = link === "offline" || link === "waiting";
+  const placeholder = offline
+    ? text.placeholderOffline
+    : active === null
+      ? text.placeholder
+      : text.placeholderBusy;
+  return (
+    <div class="composer-place">
+      {advanced && <Advanced close={() => setAdvanced(false)} />}
+      <form
+        class="composer"
+        onSubmit={(event) => {
+          event.preventDefault();
+          send();
+        }}
+      >
+        <label class="hidden" for={FIELD}>
+          {text.messageLabel}
+        </label>
+        <textarea
+          ref={field}
+          id={FIELD}
+          data-testid="composer"
+          rows={1}
+          value={draft}
+          placeholder={placeholder}
+          enterkeyhint="send"
+          aria-keyshortcuts="Enter"
+          title={text.keys}
+          onInput={(event) => session.setDraft(event.currentTarget.value)}
+          onKeyDown={pressed}
+        />
+        <div class="tools">
+          <ModelMenu />
+          <button
+            type="button"
+            class="quiet"
+            data-testid="advanced-toggle"
+            aria-expanded={advanced}
+            aria-controls="advanced"
+            onClick={() => setAdvanced(!advanced)}
+          >
+            <Icon name="sliders" />
+            <span class="wide">{text.advanced}</span>
+            <span class="hidden narrow">{text.advanced}</span>
+          </button>
+          <span class="space" />
+          {active !== null && <Stop turn={active} />}
+          <button type="submit" class="primary" data-testid="send" disabled={empty}>
+            <Icon name="up" />
+            {text.send}
+          </button>
+        </div>
+      </form>
+    </div>
+  );
+}
+
+function Stop({ turn }: { turn: Turn }) {
+  const session = useSession();
+  return (
+    <button
+      type="button"
+      class="stop"
+      data-testid="stop"
+      onClick={() => session.interrupt(turn.id)}
+    >
+      <Icon name="stop" />
+      {turn.stopping ? text.stopNow : text.stop}
+    </button>
+  );
+}
+
+/** Esc stops the running turn, wherever the focus is. */
+function useEscape(active: Turn | null): void {
+  const session = useSession();
+  const id = active?.id ?? null;
+  useEffect(() => {
+    if (id === null) return;
+    const pressed = (event: KeyboardEvent) => {
+      if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+      event.preventDefault();
+      session.interrupt(id);
+    };
+    document.addEventListener("keydown", pressed);
+    return () => document.removeEventListener("keydown", pressed);
+  }, [id, session]);
+}
+
+function lastPrompt(
+  turns: readonly Turn[],
+  unsent: readonly { readonly content: string }[],
+): string | null {
+  return unsent.at(-1)?.content ?? turns.findLast((turn) => turn.message !== null)?.message?.content ?? null;
+}

@@ -1,0 +1,96 @@
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { activeTurn, waitingTurns } from "../session/conversation.ts";
+import { text } from "../text.ts";
+import { useSession } from "./context.ts";
+import { Empty } from "./empty.tsx";
+import { Icon } from "./icon.tsx";
+import { TurnView } from "./turn.tsx";
+import { UnsentMessages } from "./unsent.tsx";
+
+/** So near to the bottom counts as there, in CSS pixels. */
+const NEAR = 48;
+/** What grows right after a click was opened by hand, and does not move the page. */
+const BY_HAND_MS = 400;
+
+export function ConversationView() {
+  const session = useSession();
+  const conversation = session.conversation.value;
+  const scroller = useRef<HTMLElement>(null);
+  const content = useRef<HTMLDivElement>(null);
+  const following = useRef(true);
+  const touched = useRef(0);
+  const [below, setBelow] = useState(false);
+
+  const toBottom = () => {
+    const element = scroller.current;
+    if (element !== null) element.scrollTop = element.scrollHeight;
+  };
+  const scrolled = () => {
+    const element = scroller.current;
+    if (element === null) return;
+    const near = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
+    following.current = near;
+    if (near) setBelow(false);
+  };
+
+  useLayoutEffect(() => {
+    if (following.current) toBottom();
+    else setBelow(true);
+  }, [conversation.seq, session.outbox.value]);
+
+  // A keyboard that opens, a composer that grows, text that gets its height only when it is seen.
+  useLayoutEffect(() => {
+    const [view, inner] = [scroller.current, content.current];
+    if (view === null || inner === null) return;
+    const observer = new ResizeObserver(() => {
+      if (following.current && performance.now() - touched.current > BY_HAND_MS) toBottom();
+    });
+    observer.observe(view);
+    observer.observe(inner);
+    return () => observer.disconnect();
+  }, []);
+
+  const waiting = new Set(waitingTurns(conversation));
+  const shown = conversation.turns.filter((turn) => !waiting.has(turn));
+  const empty = shown.length === 0 && session.outbox.value.length === 0 && session.caughtUp.value;
+  return (
+    <main
+      ref={scroller}
+      class="scroller"
+      onScroll={scrolled}
+      onPointerDown={() => (touched.current = performance.now())}
+      onKeyDown={() => (touched.current = performance.now())}
+      tabIndex={-1}
+    >
+      <div
+        ref={content}
+        class="log"
+        role="log"
+        aria-label={text.conversation}
+        aria-live="off"
+        aria-busy={activeTurn(conversation) !== null}
+      >
+        {empty && <Empty />}
+        {shown.map((turn) => (
+          <TurnView key={turn.id} turn={turn} />
+        ))}
+        <UnsentMessages />
+      </div>
+      {below && (
+        <div class="below">
+          <button
+            type="button"
+            onClick={() => {
+              following.current = true;
+              setBelow(false);
+              toBottom();
+            }}
+          >
+            <Icon name="down" />
+            {text.newMessages}
+          </button>
+        </div>
+      )}
+    </main>
+  );
+}

@@ -1,0 +1,34 @@
+import { waitingTurns } from "../session/conversation.ts";
+import { text } from "../text.ts";
+import { useSession } from "./context.ts";
+import { Icon } from "./icon.tsx";
+
+/** The messages that wait for the running turn to end. */
+export function Queue() {
+  const session = useSession();
+  const waiting = waitingTurns(session.conversation.value);
+  if (waiting.length === 0) return null;
+  return (
+    <section class="queue" aria-label={text.waiting(waiting.length)}>
+      <ol>
+        {waiting.map((turn) => (
+          <li key={turn.id} data-testid="queue-item">
+            <Icon name="clock" />
+            <span class="summary" title={turn.message?.content}>
+              {turn.message?.content}
+            </span>
+            <button
+              type="button"
+              class="quiet small"
+              aria-label={`${text.removeFromQueue}: ${turn.message?.content.slice(0, 60) ?? ""}`}
+              title={text.removeFromQueue}
+              onClick={() => session.interrupt(turn.id)}
+            >
+              <Icon name="cross" />
+            </button>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}

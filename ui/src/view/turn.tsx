@@ -1,0 +1,74 @@
+/** One turn: what a person said, what the agent did about it, and how it ended. */
+import { filesOf, type Turn } from "../session/conversation.ts";
+import { count, dollars, duration, text } from "../text.ts";
+import { Elapsed } from "./elapsed.tsx";
+import { Icon, type IconName } from "./icon.tsx";
+import { Items } from "./item.tsx";
+import { memo } from "./memo.ts";
+
+export const TurnView = memo(({ turn }: { turn: Turn }) => (
+  <article class="turn" data-testid="turn" data-state={turn.state} aria-label={turn.id}>
+    {turn.message !== null && (
+      <div class="message" data-testid="message-user" role="group" aria-label={text.you}>
+        <p>{turn.message.content}</p>
+      </div>
+    )}
+    <Items items={turn.items} parent={null} />
+    {turn.state === "ended" ? <TurnEnd turn={turn} /> : <Progress turn={turn} />}
+  </article>
+));
+
+/** What goes on while nothing else shows it. */
+function Progress({ turn }: { turn: Turn }) {
+  if (turn.state === "queued") return null;
+  const starting = turn.state === "starting";
+  const last = turn.items.at(-1);
+  // A text that streams and a tool with its own clock say enough.
+  const busy =
+    last !== undefined &&
+    (((last.kind === "text" || last.kind === "thinking") && !last.done) ||
+      (last.kind === "tool" && last.state === "running"));
+  if (busy && !turn.stopping) return null;
+  const words = turn.stopping ? text.stopping : starting ? text.starting : text.working;
+  return (
+    <p class="progress" data-testid="progress">
+      <Icon name="spinner" />
+      <span>{words}</span>
+      <Elapsed since={turn.startedAt} />
+    </p>
+  );
+}
+
+const OUTCOME_ICONS = { completed: "check", failed: "alert", interrupted: "stop" } as const;
+
+function TurnEnd({ turn }: { turn: Turn }) {
+  const outcome = turn.outcome ?? "failed";
+  const icon: IconName = OUTCOME_ICONS[outcome];
+  const usage = turn.usage;
+  const files = filesOf(turn).length;
+  const input =
+    usage === null
+      ? 0
+      : usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens;
+  const took = usage?.duration_ms || (turn.startedAt > 0 ? turn.endedAt - turn.startedAt : 0);
+  const facts = [
+    took > 0 ? duration(took) : null,
+    files > 0 ? text.filesChanged(files) : null,
+    usage === null ? null : text.tokens(count(input), count(usage.output_tokens)),
+    usage !== null && usage.cost_usd > 0 ? dollars(usage.cost_usd) : null,
+    turn.model,
+  ].filter((fact) => fact !== null);
+  // It never ran: there is nothing more to say than that.
+  const word = turn.startedAt === 0 ? text.removed : text.outcomes[outcome];
+  return (
+    <footer class={`turn-end ${outcome}`} data-testid="turn-end" data-outcome={outcome}>
+      <span class="outcome">
+        <Icon name={icon} />
+        {word}
+      </span>
+      {facts.map((fact) => (
+        <span key={fact}>{fact}</span>
+      ))}
+    </footer>
+  );
+}
