@@ -57,6 +57,11 @@ impl Conversation {
             .flat_map(|turn| &turn.content)
         {
             if block.kind != "tool_result" {
+                // Results before the prompt, in the same turn, are those of calls that were
+                // interrupted.
+                if block.kind == "text" && is_persons(&block.text) {
+                    done.clear();
+                }
                 continue;
             }
             let tool = names
@@ -124,23 +129,28 @@ pub fn text_of(blocks: &[Block]) -> String {
 
 /// What a person said in this turn, `None` where it holds only results and the client's own notes.
 fn persons_words(turn: &Turn) -> Option<String> {
-    const NOTES: [&str; 4] = [
-        "<system-reminder>",
-        "[Request interrupted",
-        "<local-command-",
-        "<command-",
-    ];
     if turn.role != "user" {
         return None;
     }
     let words: Vec<&str> = turn
         .content
         .iter()
-        .filter(|block| block.kind == "text")
+        .filter(|block| block.kind == "text" && is_persons(&block.text))
         .map(|block| block.text.trim())
-        .filter(|text| !text.is_empty() && !NOTES.iter().any(|note| text.starts_with(note)))
         .collect();
     (!words.is_empty()).then(|| words.join("\n"))
+}
+
+/// Whether a text is a person's, and not one of the client's own notes.
+fn is_persons(text: &str) -> bool {
+    const NOTES: [&str; 4] = [
+        "<system-reminder>",
+        "[Request interrupted",
+        "<local-command-",
+        "<command-",
+    ];
+    let text = text.trim();
+    !text.is_empty() && !NOTES.iter().any(|note| text.starts_with(note))
 }
 
 /// All text that the client gave apart from what people and tools said.

@@ -295,3 +295,18 @@ fn anything_else_gets_an_introduction() {
     assert!(said.contains("scripted demo") && said.contains("GROQ_API_KEY"));
     assert_eq!(next(&json!({"model": "m", "messages": []})).len(), 1);
 }
+
+#[test]
+fn results_before_the_prompt_are_not_its_own() {
+    // So Claude Code sends it after an interrupt: one turn with the stopped call's result, its own
+    // note, and what the person says next.
+    let after = vec![
+        call("a", "Bash"),
+        json!({"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "a", "content": "stopped", "is_error": true},
+            {"type": "text", "text": "[Request interrupted by user for tool use]"},
+            {"type": "text", "text": "run `ls`"}]}),
+    ];
+    let parts = next(&request("run `sleep 60`", &ALL, after));
+    assert_eq!(tool(&parts).1["command"], "ls");
+}
