@@ -147,6 +147,11 @@ fn classify(
     if status == 413 && code == Some("rate_limit_exceeded") {
         return (429, "rate_limit_error", named(provider, message));
     }
+    // The model wrote a call that Groq could not read; the same request may well succeed the next
+    // time, and clients try again after a 500 but not after a 400.
+    if code == Some("tool_use_failed") {
+        return (500, "api_error", named(provider, message));
+    }
     if matches!(status, 400 | 413 | 422) && is_context_overflow(code, &message) {
         return (400, "invalid_request_error", too_long(&message));
     }
@@ -346,6 +351,13 @@ mod tests {
         let body = r#"{"error":{"message":"Request too large for model on tokens per minute (TPM): Limit 8000, Requested 41000","type":"tokens","code":"rate_limit_exceeded"}}"#;
         let refused = refusal(413, body, KeyOwner::Router);
         assert_eq!((refused.status, refused.kind), (429, "rate_limit_error"));
+    }
+
+    #[test]
+    fn a_call_that_groq_could_not_read_is_worth_another_try() {
+        let body = r#"{"error":{"message":"Failed to call a function","code":"tool_use_failed"}}"#;
+        let refused = refusal(400, body, KeyOwner::Router);
+        assert_eq!((refused.status, refused.kind), (500, "api_error"));
     }
 
     #[test]

@@ -400,7 +400,7 @@ fn s12_an_error_within_the_stream_is_an_error_event() {
     let groq = b"event: error\ndata: {\"error\":{\"message\":\"Failed to call a function\",\"code\":\"tool_use_failed\",\"status_code\":400}}\n\n";
     assert_eq!(
         raw(groq),
-        "error invalid_request_error: groq: Failed to call a function"
+        "error api_error: groq: Failed to call a function"
     );
     let bare = b"event: error\ndata: {\"message\":\"no\",\"code\":503}\n\n";
     assert_eq!(raw(bare), "error api_error: groq: no");
@@ -412,7 +412,7 @@ fn s12_an_error_within_the_stream_is_an_error_event() {
 
     let mut stream = ChatStream::new(terms(true));
     stream.push(groq);
-    assert_eq!(stream.early_failure().unwrap().status, 400);
+    assert_eq!(stream.early_failure().unwrap().status, 500);
 }
 
 #[test]
