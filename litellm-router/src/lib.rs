@@ -22,6 +22,7 @@ pub mod error;
 pub mod messages;
 pub mod mock;
 pub mod models;
+pub mod pass_through;
 pub mod providers;
 pub mod reply;
 pub mod route;

@@ -184,31 +184,6 @@ impl<'a> MessagesRequest<'a> {
     }
 }
 
-/// Replaces the value of the top-level key `model` and leaves every other byte as it is.
-///
-/// # Errors
-/// 400 where the body is not a JSON object with one `model`.
-pub fn with_model(body: &[u8], model: &str) -> Result<Vec<u8>, Refusal> {
-    #[derive(Deserialize)]
-    struct ModelOnly<'a> {
-        #[serde(borrow)]
-        model: &'a RawValue,
-    }
-    let invalid = |reason: String| Refusal::new(400, reason);
-    let text = std::str::from_utf8(body).map_err(|error| invalid(error.to_string()))?;
-    let found: ModelOnly =
-        serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
-    let old = found.model.get();
-    // The raw value is a part of the body, so its place in the body is the distance of the two.
-    let start = (old.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
-    let (head, tail) = text
-        .split_at_checked(start)
-        .and_then(|(head, rest)| Some((head, rest.get(old.len()..)?)))
-        .ok_or_else(|| invalid("`model` was not found".into()))?;
-    let quoted = serde_json::to_string(model).map_err(|error| invalid(error.to_string()))?;
-    Ok([head, &quoted, tail].concat().into_bytes())
-}
-
 fn list_or_null<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -287,17 +262,5 @@ mod tests {
             @"the body is not a Messages request: missing field `model` at line 1 column 15");
         insta::assert_snapshot!(refused("{"),
             @"the body is not a Messages request: EOF while parsing an object at line 1 column 1");
-    }
-
-    #[test]
-    fn only_the_model_is_replaced() {
-        let body = br#"{ "messages":[{"model":"inner"}],  "model" : "claude-x" ,"n":1.50}"#;
-        let edited = with_model(body, "a\"b").unwrap();
-        assert_eq!(
-            String::from_utf8(edited).unwrap(),
-            r#"{ "messages":[{"model":"inner"}],  "model" : "a\"b" ,"n":1.50}"#
-        );
-        assert!(with_model(b"[]", "m").is_err());
-        assert!(with_model(br#"{"model":"a","model":"b"}"#, "m").is_err());
     }
 }

@@ -4,7 +4,8 @@ use crate::answer::{Answer, event_stream_headers};
 use crate::auth::Credential;
 use crate::count;
 use crate::error::{self, KeyOwner, Refusal};
-use crate::messages::{MessagesRequest, with_model};
+use crate::messages::MessagesRequest;
+use crate::pass_through;
 use crate::providers::{Dialect, Provider};
 use crate::reply::Identity;
 use crate::translate::completion::Terms;
@@ -173,11 +174,8 @@ impl Exchange {
         query: &str,
         header: Header,
     ) -> Result<Self, Refusal> {
-        let body = if request.model == target.model.as_str() {
-            body.to_vec()
-        } else {
-            with_model(body, &target.model)?
-        };
+        let model = (request.model != target.model.as_str()).then_some(target.model.as_str());
+        let body = pass_through::edited(body, model)?;
         let base = target.api_base.trim_end_matches('/');
         let base = base.strip_suffix("/v1/messages").unwrap_or(base);
         let base = base.strip_suffix("/v1").unwrap_or(base);

@@ -23,7 +23,7 @@ use conversation::Conversation;
 use plan::Plan;
 
 /// The mark under the demo's thinking; no provider has signed it.
-const SIGNATURE: &str = "local-demo-unsigned";
+pub const SIGNATURE: &str = "local-demo-unsigned";
 
 /// One thing that the demo says or does.
 #[derive(Debug, Clone, PartialEq)]
