@@ -91,6 +91,11 @@ impl ChatStream {
         self.done
     }
 
+    /// Whether the answer ended in an error.
+    pub fn has_failed(&self) -> bool {
+        self.completion.failed().is_some()
+    }
+
     /// What can be sent to the client now; empty for a caller that wants its answer whole.
     pub fn take(&mut self) -> Vec<u8> {
         match self.completion.reply() {

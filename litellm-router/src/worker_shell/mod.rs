@@ -90,14 +90,15 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
     });
     match outcome {
         Outcome::Answer(answer, trail) => {
-            log(&id, &trail, answer.status, began);
+            CallLog::new(&id, trail, began)
+                .first_byte(answer.status)
+                .end("answered");
             respond(answer, &id, &context)
         }
         Outcome::Fetch(exchange, trail) => {
             let client = request.inner().signal();
-            let response = upstream::carry_out(*exchange, client, &id, &context).await?;
-            log(&id, &trail, response.status_code(), began);
-            Ok(response)
+            let log = CallLog::new(&id, trail, began);
+            upstream::carry_out(*exchange, client, &id, log, &context).await
         }
     }
 }
@@ -120,21 +121,49 @@ async fn read_body(request: &mut Request) -> std::result::Result<Vec<u8>, Refusa
     Ok(body)
 }
 
-/// One line a call: no content, no key.
-fn log(id: &str, trail: &Trail, status: u16, began: u64) {
-    if trail.model.is_empty() && status < 400 {
-        // Health checks and lists would fill the log.
-        return;
+/// One line a call, written when it is over: no content, no key.
+struct CallLog {
+    id: String,
+    trail: Trail,
+    began: u64,
+    status: u16,
+    ms_to_first_byte: u64,
+}
+
+impl CallLog {
+    fn new(id: &str, trail: Trail, began: u64) -> Self {
+        Self {
+            id: id.to_owned(),
+            trail,
+            began,
+            status: 0,
+            ms_to_first_byte: 0,
+        }
     }
-    let line = serde_json::json!({
-        "request_id": id,
-        "model": trail.model,
-        "deployment": trail.deployment,
-        "stream": trail.streams,
-        "status": status,
-        "ms_to_first_byte": Date::now().as_millis().saturating_sub(began),
-    });
-    console_log!("{line}");
+
+    fn first_byte(mut self, status: u16) -> Self {
+        self.status = status;
+        self.ms_to_first_byte = Date::now().as_millis().saturating_sub(self.began);
+        self
+    }
+
+    fn end(self, outcome: &str) {
+        if self.trail.model.is_empty() && self.status < 400 {
+            // Health checks and lists would fill the log.
+            return;
+        }
+        let line = serde_json::json!({
+            "request_id": self.id,
+            "model": self.trail.model,
+            "deployment": self.trail.deployment,
+            "stream": self.trail.streams,
+            "status": self.status,
+            "outcome": outcome,
+            "ms_to_first_byte": self.ms_to_first_byte,
+            "ms": Date::now().as_millis().saturating_sub(self.began),
+        });
+        console_log!("{line}");
+    }
 }
 
 fn head(status: u16, headers: &[(String, String)], id: &str) -> Result<ResponseBuilder> {

@@ -11,7 +11,7 @@ use worker::{
 };
 
 use super::pipe::Pipe;
-use super::{head, respond};
+use super::{CallLog, head, respond};
 use crate::error::Refusal;
 use crate::translate::stream::ChatStream;
 use crate::upstream::{self, Exchange, LARGEST_RESPONSE, Next};
@@ -27,9 +27,12 @@ pub async fn carry_out(
     exchange: Exchange,
     client: web_sys::AbortSignal,
     id: &str,
+    log: CallLog,
     context: &Context,
 ) -> Result<Response> {
-    let request = request(&exchange)?;
+    let Ok(request) = request(&exchange) else {
+        return refuse(&exchange.unreachable(), id, log, context);
+    };
     let controller = AbortController::default();
     let signal = either(&client, &controller.signal())?;
     let fetch = Fetch::Request(request);
@@ -37,11 +40,11 @@ pub async fn carry_out(
     let mut response = match select(sent, delay(exchange.timeout_ms.into())).await {
         Either::Left((Ok(response), _)) => response,
         Either::Left((Err(_), _)) => {
-            return respond(exchange.unreachable().answer(), id, context);
+            return refuse(&exchange.unreachable(), id, log, context);
         }
         Either::Right(_) => {
             controller.abort();
-            return respond(exchange.timed_out().answer(), id, context);
+            return refuse(&exchange.timed_out(), id, log, context);
         }
     };
     let status = response.status_code();
@@ -54,6 +57,7 @@ pub async fn carry_out(
         Next::Relay { status, headers } => {
             // The runtime passes the bytes on by itself; they never come into this code.
             let (_, body) = response.into_parts();
+            log.first_byte(status).end("passed through");
             Ok(head(status, &headers, id)?.body(body))
         }
         Next::Collect(collect) => {
@@ -65,6 +69,7 @@ pub async fn carry_out(
                     refusal.answer()
                 }
             };
+            log.first_byte(answer.status).end("answered");
             respond(answer, id, context)
         }
         Next::Stream { headers, stream } => {
@@ -83,18 +88,32 @@ pub async fn carry_out(
             }
             if let Some(refusal) = relay.stream.early_failure() {
                 controller.abort();
-                return respond(refusal.answer(), id, context);
+                return refuse(&refusal, id, log, context);
             }
+            let log = log.first_byte(200);
             let (pipe, readable) = Pipe::new()?;
             context.wait_until(async move {
-                if relay.run(first, pipe).await.is_err() {
-                    // Nobody listens any more.
-                    controller.abort();
+                match relay.run(first, pipe).await {
+                    Ok(true) => log.end("completed"),
+                    Ok(false) => {
+                        controller.abort();
+                        log.end("failed");
+                    }
+                    Err(_) => {
+                        // Nobody listens any more.
+                        controller.abort();
+                        log.end("client left");
+                    }
                 }
             });
             Ok(head(200, &headers, id)?.stream(readable))
         }
     }
+}
+
+fn refuse(refusal: &Refusal, id: &str, log: CallLog, context: &Context) -> Result<Response> {
+    log.first_byte(refusal.status).end("failed");
+    respond(refusal.answer(), id, context)
 }
 
 /// A stream on its way from a provider to the client.
@@ -110,14 +129,15 @@ struct Relay {
 }
 
 impl Relay {
-    async fn run(mut self, first: Vec<u8>, pipe: Pipe) -> std::result::Result<(), JsValue> {
+    /// Sends everything; tells whether the answer was finished. An error: the client has left.
+    async fn run(mut self, first: Vec<u8>, pipe: Pipe) -> std::result::Result<bool, JsValue> {
         pipe.write(&first).await?;
         while !self.stream.is_done() {
             let bytes = self.advance().await;
             pipe.write(&bytes).await?;
         }
         pipe.close().await;
-        Ok(())
+        Ok(!self.stream.has_failed())
     }
 
     /// Waits for the next thing to happen and returns what the client has to know of it.
