@@ -50,18 +50,18 @@ impl Conversation {
         let (since, prompt) = asked.unwrap_or_default();
         let mut done = Vec::new();
         let mut searched = false;
-        for block in request
-            .messages
-            .iter()
-            .skip(since)
-            .flat_map(|turn| &turn.content)
-        {
+        // In the prompt's own turn, what is before the prompt are the results of calls that were
+        // interrupted.
+        let answered = request.messages.iter().skip(since).flat_map(|turn| {
+            let prompt = turn.content.iter().rposition(|block| {
+                turn.role == "user" && block.kind == "text" && is_persons(&block.text)
+            });
+            turn.content
+                .iter()
+                .skip(prompt.map_or(0, |place| place + 1))
+        });
+        for block in answered {
             if block.kind != "tool_result" {
-                // Results before the prompt, in the same turn, are those of calls that were
-                // interrupted.
-                if block.kind == "text" && is_persons(&block.text) {
-                    done.clear();
-                }
                 continue;
             }
             let tool = names

@@ -24,7 +24,9 @@ fn next(request: &Value) -> Vec<Part> {
 }
 
 fn call(id: &str, name: &str) -> Value {
-    json!({"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": name, "input": {}}]})
+    json!({"role": "assistant", "content": [
+        {"type": "text", "text": "I'll do that."},
+        {"type": "tool_use", "id": id, "name": name, "input": {}}]})
 }
 
 fn result(id: &str, text: &str, is_error: bool) -> Value {
