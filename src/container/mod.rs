@@ -201,6 +201,12 @@ pub trait Provider {
     async fn last_end(&self) -> Option<String>;
 }
 
+/// Whether a request to the agent-server does no more when it arrives twice than when it arrives once.
+/// A turn of a session is named, and starts once; a turn beside any session does not.
+fn repeatable(method: &Method, path: &str) -> bool {
+    *method != Method::Post || !path.starts_with("/?")
+}
+
 /// One start that several requests wait for.
 type Starting = Shared<LocalBoxFuture<'static, std::result::Result<Endpoint, Problem>>>;
 
@@ -276,32 +282,59 @@ impl Object {
             let same = crate::admission::equal(&body.unwrap_or_default(), known.as_bytes());
             return Ok(answer::empty(if same { 204 } else { 403 }));
         }
-        if let Some(path) = path.strip_prefix("/agent") {
-            let endpoint = self.ensure_running(&id).await?;
-            return self
-                .forward(&endpoint, method, &with_query(path), body)
-                .await;
+        let (path, start) = match (path.strip_prefix("/agent"), path.strip_prefix("/running")) {
+            (Some(path), _) => (path, true),
+            (None, Some(path)) => (path, false),
+            (None, None) => {
+                return Err(Problem::new(
+                    ProblemKind::NotFound,
+                    "no such path in a container object",
+                ));
+            }
+        };
+        let path = with_query(path);
+        let endpoint = self.endpoint(&id, start).await?;
+        if !repeatable(&method, &path) {
+            // A connection that was kept open may be dead; better it breaks under a question that
+            // can be asked again.
+            let _ = endpoint.fetch(Method::Get, "/", None).await;
+            return self.forward(&endpoint, method, &path, body).await;
         }
-        if let Some(path) = path.strip_prefix("/running") {
-            let provider = self.provider(&id)?;
-            let Some(endpoint) = provider.running().await? else {
+        match self
+            .forward(&endpoint, method.clone(), &path, body.clone())
+            .await
+        {
+            Ok(response) => Ok(response),
+            Err(_) => {
+                let endpoint = self.endpoint(&id, start).await?;
+                self.forward(&endpoint, method, &path, body).await
+            }
+        }
+    }
+
+    /// Where the sandbox is; started where it does not run and `start` says so.
+    async fn endpoint(
+        self: &Rc<Self>,
+        id: &SessionId,
+        start: bool,
+    ) -> std::result::Result<Endpoint, Problem> {
+        if start {
+            return self.ensure_running(id).await;
+        }
+        let provider = self.provider(id)?;
+        match provider.running().await? {
+            Some(endpoint) => Ok(endpoint),
+            None => {
                 let why = provider
                     .last_end()
                     .await
                     .unwrap_or_else(|| "it is asleep".to_owned());
-                return Err(Problem::new(
+                Err(Problem::new(
                     ProblemKind::SandboxFailed,
                     format!("the sandbox does not run: {why}"),
-                ));
-            };
-            return self
-                .forward(&endpoint, method, &with_query(path), body)
-                .await;
+                ))
+            }
         }
-        Err(Problem::new(
-            ProblemKind::NotFound,
-            "no such path in a container object",
-        ))
     }
 
     async fn forward(
