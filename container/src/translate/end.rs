@@ -125,7 +125,7 @@ impl TurnResult {
             output_tokens: sum(|model| model.output_tokens),
             cache_read_input_tokens: sum(|model| model.cache_read_input_tokens),
             cache_creation_input_tokens: sum(|model| model.cache_creation_input_tokens),
-            cost_usd: models.values().map(|model| model.cost_usd).sum(),
+            cost_usd: models.values().fold(0.0, |sum, model| sum + model.cost_usd),
             ..base
         }
     }

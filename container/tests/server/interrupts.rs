@@ -1,0 +1,146 @@
+//! Interrupting, and what is left afterwards: nothing that was interrupted, all that was not.
+
+use std::time::Duration;
+
+use protocol::Outcome;
+use protocol::event::EventBody;
+use serde_json::json;
+
+use crate::upstream::Reply;
+use crate::world::{World, eventually, processes_with};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn a_running_command_ends_within_a_second_and_leaves_nothing() {
+    let world = World::new().await;
+    world.script(
+        "sleep",
+        vec![Reply::Call(
+            "Bash",
+            json!({"command": "setsid sleep 77001 & for i in $(seq 60); do sleep 1.0077; done"}),
+        )],
+    );
+    let pid = world.claude_pid().await;
+    let records = world.begin(1, json!({"prompt": "script:sleep"})).await;
+    eventually("the command runs", || {
+        !processes_with("sleep\x0077001").is_empty() && !processes_with("1.0077").is_empty()
+    })
+    .await;
+    let took = world.interrupt(1).await;
+    assert!(took < SECOND, "{took:?}");
+    assert_eq!(processes_with("77001"), [0_u32; 0]);
+    assert_eq!(processes_with("1.0077"), [0_u32; 0]);
+    let turn = records.to_end().await;
+    assert_eq!(turn.outcome(), Outcome::Interrupted);
+    assert_eq!(turn.error(), None);
+    assert_eq!(turn.outputs(), ["Interrupted"]);
+    // Claude Code obeyed: it is the same process, and the next turn works.
+    world.turn(2, "hello").await.completed();
+    assert_eq!(world.claude_pid().await, pid);
+}
+
+#[tokio::test]
+async fn what_an_earlier_turn_put_into_the_background_lives_on() {
+    let world = World::new().await;
+    world.script(
+        "server",
+        vec![
+            Reply::Call(
+                "Bash",
+                json!({"command": "setsid sleep 77002 >/dev/null 2>&1 </dev/null & echo started"}),
+            ),
+            Reply::Say("It runs"),
+        ],
+    );
+    world.script(
+        "sleep",
+        vec![
+            Reply::Call(
+                "Bash",
+                json!({"command": "setsid sleep 77003 >/dev/null 2>&1 </dev/null & echo started"}),
+            ),
+            Reply::Call(
+                "Bash",
+                json!({"command": "while true; do sleep 0.77004; done"}),
+            ),
+        ],
+    );
+    world.turn(1, "script:server").await.completed();
+    assert_eq!(processes_with("77002").len(), 1);
+    let records = world.begin(2, json!({"prompt": "script:sleep"})).await;
+    eventually("the command runs", || !processes_with("0.77004").is_empty()).await;
+    world.interrupt(2).await;
+    assert_eq!(records.to_end().await.outcome(), Outcome::Interrupted);
+    assert_eq!(processes_with("77002").len(), 1);
+    assert_eq!(processes_with("77003").len(), 1);
+    assert_eq!(processes_with("0.77004").len(), 0);
+    drop(world);
+    // The sandbox's end is the end of all of it.
+    assert_eq!(processes_with("77002").len(), 0);
+    assert_eq!(processes_with("77003").len(), 0);
+}
+
+#[tokio::test]
+async fn a_model_that_hangs() {
+    let world = World::new().await;
+    world.script("hang", vec![Reply::Hang]);
+    let mut records = world.begin(1, json!({"prompt": "script:hang"})).await;
+    records
+        .until(|event| matches!(event, EventBody::Status(_)))
+        .await;
+    let took = world.interrupt(1).await;
+    assert!(took < SECOND, "{took:?}");
+    assert_eq!(records.to_end().await.outcome(), Outcome::Interrupted);
+    world.turn(2, "hello").await.completed();
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_obey() {
+    let world = World::new().await;
+    world.script(
+        "sleep",
+        vec![Reply::Call(
+            "Bash",
+            json!({"command": "while true; do sleep 0.77005; done"}),
+        )],
+    );
+    world.turn(1, "my name is Ada").await.completed();
+    let pid = world.claude_pid().await;
+    let records = world.begin(2, json!({"prompt": "script:sleep"})).await;
+    eventually("the command runs", || !processes_with("0.77005").is_empty()).await;
+    let stopped = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
+    let took = world.interrupt(2).await;
+    assert!(took < Duration::from_millis(1300), "{took:?}");
+    assert_eq!(records.to_end().await.outcome(), Outcome::Interrupted);
+    assert_eq!(processes_with("0.77005").len(), 0);
+    world.turn(3, "hello").await.completed();
+    assert_ne!(world.claude_pid().await, pid);
+    assert!(world.upstream.last_conversation().contains("Ada"));
+}
+
+#[tokio::test]
+async fn a_turn_that_has_not_come_yet_does_not_start() {
+    let world = World::new().await;
+    world.interrupt(3).await;
+    let turn = world.turn(3, "hello").await;
+    assert_eq!(turn.outcome(), Outcome::Interrupted);
+    assert_eq!(world.upstream.requests().len(), 0);
+    world.turn(4, "hello").await.completed();
+    // One that is over stays as it was.
+    world.interrupt(4).await;
+    world.interrupt(1).await;
+    world.turn(5, "hello").await.completed();
+}
+
+#[tokio::test]
+async fn interrupted_at_once() {
+    let world = World::new().await;
+    let records = world.begin(1, json!({"prompt": "hello"})).await;
+    let took = world.interrupt(1).await;
+    assert!(took < SECOND, "{took:?}");
+    let turn = records.to_end().await;
+    assert_eq!(turn.outcome(), Outcome::Interrupted);
+    world.turn(2, "hello").await.completed();
+}

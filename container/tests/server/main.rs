@@ -1,0 +1,18 @@
+//! The built server with the real Claude Code. Only the model is scripted.
+
+// clippy.toml allows these in tests, but not in what tests share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod direct;
+mod failures;
+mod host;
+mod interrupts;
+mod isolation;
+mod turns;
+mod upstream;
+mod world;
