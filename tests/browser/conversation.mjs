@@ -49,7 +49,7 @@ try {
   await page.getByTestId("composer").fill("stream 500 words every 50 ms");
   await page.getByTestId("composer").press("Enter");
   await page.getByTestId("stop").waitFor();
-  await page.getByTestId("message-assistant").filter({ hasText: /\b5\b|five/i }).last().waitFor();
+  await page.getByTestId("message-assistant").filter({ hasText: /word5\b/ }).last().waitFor();
   await page.getByTestId("stop").click();
   await page.locator('[data-testid="turn-end"][data-outcome="interrupted"]').waitFor({ timeout: 10_000 });
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
