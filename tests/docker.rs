@@ -20,6 +20,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             interrupt::running_command(&world, &fresh_session("docker")).await
         }),
         test(world, "docker::no_key_and_no_internet", walled_off),
+        test(
+            world,
+            "docker::a_container_that_is_killed_ends_the_turn",
+            killed,
+        ),
     ]
 }
 
@@ -48,6 +53,28 @@ async fn walled_off(world: Arc<World>) -> Result<()> {
         outputs[2].contains("404") || outputs[2].contains("refused"),
         "{}",
         outputs[2]
+    );
+    Ok(())
+}
+
+async fn killed(world: Arc<World>) -> Result<()> {
+    let mut tab = world.tab(&fresh_session("docker"), Some(0)).await?;
+    tab.say("run `kill -9 -1; sleep 30`").await?;
+    let end = tab.end().await?;
+    ensure!(end["outcome"] == "failed", "{}", tab.seen());
+    ensure!(
+        tab.contents("error").len() == 1,
+        "one error says why: {}",
+        tab.seen()
+    );
+    tab.say("run `echo up again`").await?;
+    tab.completed().await?;
+    ensure!(
+        tab.contents("tool_result")
+            .last()
+            .is_some_and(|output| output.contains("up again")),
+        "{}",
+        tab.seen()
     );
     Ok(())
 }

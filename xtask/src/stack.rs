@@ -289,7 +289,8 @@ impl Stack {
                     output(docker().args(["rm", "--force", id, &format!("{name}-proxy")])).await;
             }
         }
-        let _ = output(docker().args(["rmi", &image])).await;
+        // Its name alone: the layers below make the next build quick.
+        let _ = output(docker().args(["rmi", "--no-prune", &image])).await;
     }
 
     /// The image that wrangler has built for this stack.
