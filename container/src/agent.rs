@@ -54,7 +54,7 @@ impl Shared {
             children: Arc::default(),
             conversations: Mutex::new(conversations),
             process: Mutex::new(ProcessState {
-                state: AgentState::Stopped,
+                state: AgentState::Starting,
                 pid: None,
                 starts: 0,
                 version: None,

@@ -10,6 +10,7 @@ use protocol::options::Turn;
 use protocol::{Problem, ProblemKind, SessionId};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 
 use crate::agent::Shared;
 use crate::claude::{Claude, Heard, MAX_LINE};
@@ -24,6 +25,9 @@ const MAX_AT_ONCE: usize = 4;
 
 /// Lines that wait for their reader; then Claude Code waits.
 const WAITING: usize = 64;
+
+/// How long a request waits for one before it to be over.
+const PATIENCE_SLOT: Duration = Duration::from_secs(3);
 
 /// How long a process has to end by itself after its result, and then after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -53,29 +57,46 @@ struct Slot {
 }
 
 impl Slot {
-    fn take(shared: &Arc<Shared>, session: Option<String>) -> Result<Self, Problem> {
+    /// Waits a moment for one to become free: a process ends a little after its answer.
+    async fn take(shared: &Arc<Shared>, session: Option<String>) -> Result<Self, Problem> {
         let slots = &shared.direct;
-        let permit = Arc::clone(&slots.free).try_acquire_owned().map_err(|_| {
-            Problem::new(
-                ProblemKind::NoCapacity,
-                format!("{MAX_AT_ONCE} requests run here already; try again when one has ended"),
-            )
-        })?;
-        if let Some(session) = &session {
-            let mut busy = slots.busy.lock().unwrap_or_else(PoisonError::into_inner);
-            if !busy.insert(session.clone()) {
+        let deadline = Instant::now() + PATIENCE_SLOT;
+        let free = Arc::clone(&slots.free).acquire_owned();
+        let permit = tokio::time::timeout_at(deadline, free)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or_else(|| {
+                Problem::new(
+                    ProblemKind::NoCapacity,
+                    format!(
+                        "{MAX_AT_ONCE} requests run here already; try again when one has ended"
+                    ),
+                )
+            })?;
+        while !slots.claim(session.as_ref()) {
+            if Instant::now() >= deadline {
                 return Err(Problem::new(
                     ProblemKind::Conflict,
                     "a request with this sessionId runs already; two can't continue one conversation",
                 )
                 .at("sessionId"));
             }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok(Self {
             shared: Arc::clone(shared),
             session,
             _permit: permit,
         })
+    }
+}
+
+impl Slots {
+    /// Takes the session's conversation, unless somebody has it.
+    fn claim(&self, session: Option<&String>) -> bool {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        session.is_none_or(|session| busy.insert(session.clone()))
     }
 }
 
@@ -109,11 +130,15 @@ enum Out {
 ///
 /// # Errors
 /// A problem where it can't be started: too many at once, a bad folder, no Claude Code.
-pub fn begin(shared: &Arc<Shared>, turn: Turn, session: Option<String>) -> Result<Direct, Problem> {
+pub async fn begin(
+    shared: &Arc<Shared>,
+    turn: Turn,
+    session: Option<String>,
+) -> Result<Direct, Problem> {
     if let Some(session) = &session {
         SessionId::parse(session)?;
     }
-    let slot = Slot::take(shared, session.clone())?;
+    let slot = Slot::take(shared, session.clone()).await?;
     let setup = &shared.setup;
     let launch = turn.launch;
     let conversation = match (&launch.resume_session_id, &session) {

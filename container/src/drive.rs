@@ -42,6 +42,9 @@ const PATIENCE_STOP: Duration = Duration::from_secs(4);
 /// A process that ends sooner than this after its start is not started again until a turn needs it.
 const SOON: Duration = Duration::from_secs(10);
 
+/// How many processes may die under a message before they have taken it.
+const ATTEMPTS: u32 = 3;
+
 /// Lines that are looked at together.
 const BATCH: usize = 64;
 
@@ -140,10 +143,23 @@ impl Driver {
 
     async fn turn(&mut self, log: &TurnLog, turn: &Turn) -> Result<Ended, Cause> {
         self.translator.begin();
+        for _ in 0..ATTEMPTS {
+            if let Some(end) = self.attempt(log, turn).await? {
+                return Ok(end);
+            }
+        }
+        Err(Cause::new(
+            ProblemKind::SandboxFailed,
+            "Claude Code ends before it takes a message",
+        ))
+    }
+
+    /// None where the process was dead before it could take the message.
+    async fn attempt(&mut self, log: &TurnLog, turn: &Turn) -> Result<Option<Ended>, Cause> {
         tokio::select! {
             biased;
             () = log.interruption() => {
-                return Ok((None, interrupted(None)));
+                return Ok(Some((None, interrupted(None))));
             }
             ready = self.prepare(turn) => ready?,
         }
@@ -157,9 +173,16 @@ impl Driver {
     }
 
     /// Listens until the turn's result.
-    async fn converse(&mut self, log: &TurnLog, uuid: &str, model: String) -> Result<Ended, Cause> {
+    async fn converse(
+        &mut self,
+        log: &TurnLog,
+        uuid: &str,
+        model: String,
+    ) -> Result<Option<Ended>, Cause> {
         let mut deadline: Option<tokio::time::Instant> = None;
         let mut lost_lines = false;
+        // The process has taken the message: something has come back.
+        let mut taken = false;
         loop {
             let Some(claude) = &mut self.claude else {
                 return Err(lost(&Exit("it is not there".to_owned())));
@@ -167,7 +190,7 @@ impl Driver {
             let heard = tokio::select! {
                 biased;
                 // It does not obey: it is put down.
-                () = until(deadline) => return Ok((None, interrupted(Some(model)))),
+                () = until(deadline) => return Ok(Some((None, interrupted(Some(model))))),
                 () = log.interruption(), if deadline.is_none() => {
                     claude.send_control(&fresh_uuid(), json!({ "subtype": "interrupt" }));
                     self.translator.interrupt();
@@ -188,6 +211,7 @@ impl Driver {
                     Heard::Message(message) => message,
                     Heard::TooLong(bytes) => {
                         lost_lines = true;
+                        taken = true;
                         pieces.add(vec![left_out(bytes).event()]);
                         continue;
                     }
@@ -195,11 +219,16 @@ impl Driver {
                         pieces.flush(log)?;
                         self.bury().await;
                         if deadline.is_some() {
-                            return Ok((None, interrupted(Some(model))));
+                            return Ok(Some((None, interrupted(Some(model)))));
+                        }
+                        if !taken {
+                            self.busy = false;
+                            return Ok(None);
                         }
                         return Err(lost(&exit));
                     }
                 };
+                taken |= !matches!(message.kind, Kind::ControlResponse(_));
                 self.record(log, &mut pieces, &message)?;
                 let end = match &message.kind {
                     Kind::Result(result) => {
@@ -237,7 +266,7 @@ impl Driver {
                     if deadline.is_some() {
                         self.sweep().await;
                     }
-                    return Ok(end);
+                    return Ok(Some(end));
                 }
             }
             pieces.flush(log)?;
@@ -344,7 +373,10 @@ impl Driver {
             Change::Restart => false,
             Change::Switch { model: other, mode } => {
                 self.until_ready().await?;
-                let model = other.then(|| json!({ "subtype": "set_model", "model": model }));
+                // `set_model` would spend a call of the model on the question whether there is one.
+                let model = other.then(
+                    || json!({ "subtype": "apply_flag_settings", "settings": { "model": model } }),
+                );
                 let mode =
                     mode.map(|mode| json!({ "subtype": "set_permission_mode", "mode": mode }));
                 let mut switched = true;

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use bytes::BytesMut;
 use futures_util::{Stream, stream};
 use protocol::options::MAX_BODY;
 use protocol::sandbox::{
@@ -25,6 +26,9 @@ use serde::de::DeserializeOwned;
 use crate::agent::Agent;
 use crate::direct;
 use crate::turn_log::{Read, TurnLog};
+
+/// How many times the limit of a body is read before its sender is cut off.
+const MAX_EXCESS: usize = 16;
 
 /// What the routes share.
 #[derive(Debug)]
@@ -167,21 +171,29 @@ pub(crate) async fn refuse_browsers(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// The body, up to `limit` bytes.
+/// The body, up to `limit` bytes. A longer one is read past, so that its sender, who reads nothing
+/// before it has sent everything, hears the answer; but not without end.
 pub(crate) async fn body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    to_bytes(body, limit).await.map_err(|error| {
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(inner) = cause {
-            if inner.is::<http_body_util::LengthLimitError>() {
-                return Problem::new(
-                    ProblemKind::TooLarge,
-                    format!("the request is longer than {limit} bytes"),
-                );
-            }
-            cause = inner.source();
+    use futures_util::StreamExt;
+    let mut stream = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    let mut length = 0;
+    while length < limit * MAX_EXCESS
+        && let Some(piece) = stream.next().await
+    {
+        let piece = piece.map_err(|_| Problem::bad_request("the request's body was cut"))?;
+        length += piece.len();
+        if length <= limit {
+            bytes.extend_from_slice(&piece);
         }
-        Problem::bad_request("the request's body was cut")
-    })
+    }
+    if length > limit {
+        return Err(Problem::new(
+            ProblemKind::TooLarge,
+            format!("the request is longer than {limit} bytes"),
+        ));
+    }
+    Ok(bytes.freeze())
 }
 
 async fn json<T: DeserializeOwned>(request: Body) -> Result<T, Problem> {
@@ -366,7 +378,7 @@ async fn direct_request(State(server): State<Arc<Server>>, request: Body) -> Ans
     let stream = options.wants_stream();
     let session = options.session_id.clone();
     let turn = options.into_turn()?;
-    let answer = direct::begin(&server.agent.shared, turn, session)?;
+    let answer = direct::begin(&server.agent.shared, turn, session).await?;
     if stream {
         use futures_util::StreamExt;
         let open = OpenStream::new(&server);

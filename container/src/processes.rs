@@ -100,6 +100,11 @@ fn below(table: &[Process], roots: impl IntoIterator<Item = u32>) -> Vec<Process
     found
 }
 
+/// The processes below `root`.
+pub fn descendants(root: u32) -> Vec<Process> {
+    below(&table(), [root])
+}
+
 /// Whether the process was started with this mark. A program can give itself another environment,
 /// and is then found by its descent alone.
 fn carries(pid: u32, mark: &str) -> bool {

@@ -163,7 +163,7 @@ async fn bury_orphans(children: Arc<Children>, mut child_ended: Signal) {
     }
 }
 
-async fn stdin_closed() {
+pub(crate) async fn stdin_closed() {
     use tokio::io::AsyncReadExt;
     let mut stdin = tokio::io::stdin();
     let mut buffer = [0; 64];

@@ -29,7 +29,7 @@ async fn the_process_is_killed_in_the_middle_of_a_turn() {
     eventually("the command runs", || !processes_with("0.77006").is_empty()).await;
     let debug = world.debug().await;
     kill(debug["claude"]["pid"].as_u64().unwrap());
-    let (code, content) = records.to_end().await.failed();
+    let (code, content) = records.rest().await.failed();
     assert_eq!(code, "sandbox_failed");
     assert!(content.contains("signal: 9"), "{content}");
     assert_eq!(processes_with("0.77006").len(), 0);

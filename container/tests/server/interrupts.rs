@@ -31,7 +31,7 @@ async fn a_running_command_ends_within_a_second_and_leaves_nothing() {
     assert!(took < SECOND, "{took:?}");
     assert_eq!(processes_with("77001"), [0_u32; 0]);
     assert_eq!(processes_with("1.0077"), [0_u32; 0]);
-    let turn = records.to_end().await;
+    let turn = records.rest().await;
     assert_eq!(turn.outcome(), Outcome::Interrupted);
     assert_eq!(turn.error(), None);
     assert_eq!(turn.outputs(), ["Interrupted"]);
@@ -71,7 +71,7 @@ async fn what_an_earlier_turn_put_into_the_background_lives_on() {
     let records = world.begin(2, json!({"prompt": "script:sleep"})).await;
     eventually("the command runs", || !processes_with("0.77004").is_empty()).await;
     world.interrupt(2).await;
-    assert_eq!(records.to_end().await.outcome(), Outcome::Interrupted);
+    assert_eq!(records.rest().await.outcome(), Outcome::Interrupted);
     assert_eq!(processes_with("77002").len(), 1);
     assert_eq!(processes_with("77003").len(), 1);
     assert_eq!(processes_with("0.77004").len(), 0);
@@ -91,7 +91,7 @@ async fn a_model_that_hangs() {
         .await;
     let took = world.interrupt(1).await;
     assert!(took < SECOND, "{took:?}");
-    assert_eq!(records.to_end().await.outcome(), Outcome::Interrupted);
+    assert_eq!(records.rest().await.outcome(), Outcome::Interrupted);
     world.turn(2, "hello").await.completed();
 }
 
@@ -113,7 +113,7 @@ async fn a_process_that_does_not_obey() {
     rustix::process::kill_process(stopped, rustix::process::Signal::STOP).unwrap();
     let took = world.interrupt(2).await;
     assert!(took < Duration::from_millis(1300), "{took:?}");
-    assert_eq!(records.to_end().await.outcome(), Outcome::Interrupted);
+    assert_eq!(records.rest().await.outcome(), Outcome::Interrupted);
     assert_eq!(processes_with("0.77005").len(), 0);
     world.turn(3, "hello").await.completed();
     assert_ne!(world.claude_pid().await, pid);
@@ -140,7 +140,7 @@ async fn interrupted_at_once() {
     let records = world.begin(1, json!({"prompt": "hello"})).await;
     let took = world.interrupt(1).await;
     assert!(took < SECOND, "{took:?}");
-    let turn = records.to_end().await;
+    let turn = records.rest().await;
     assert_eq!(turn.outcome(), Outcome::Interrupted);
     world.turn(2, "hello").await.completed();
 }

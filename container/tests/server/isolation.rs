@@ -61,7 +61,7 @@ async fn a_repositorys_settings_hooks_and_servers_are_not_run() {
     );
     // A process that starts with the repository there.
     let options = json!({"prompt": "script:bash", "maxTurns": 4});
-    world.begin(1, options).await.to_end().await.completed();
+    world.begin(1, options).await.rest().await.completed();
     assert!(!workspace.join("hooked").exists());
     assert!(!workspace.join("served").exists());
 }

@@ -142,14 +142,14 @@ async fn who_comes_back_gets_exactly_the_rest() {
     // Gone: the turn goes on.
     drop(first);
     let whole = Records::of(world.get("/turns/turn-1?after=0").await)
-        .to_end()
+        .rest()
         .await
         .completed();
     assert_eq!(whole.said(), ["a b c d e f"]);
     let count = whole.records.len() as u64;
     for after in [1, 3, count - 1] {
         let rest = Records::of(world.get(&format!("/turns/turn-1?after={after}")).await)
-            .to_end()
+            .rest()
             .await;
         assert_eq!(rest.records.first().unwrap().n, after + 1);
         assert_eq!(rest.records.len() as u64, count - after);
@@ -158,7 +158,7 @@ async fn who_comes_back_gets_exactly_the_rest() {
     let again = world
         .begin(1, json!({"prompt": "script:slow"}))
         .await
-        .to_end()
+        .rest()
         .await;
     assert_eq!(again.records.len() as u64, count);
     assert_eq!(world.upstream.requests().len(), 1);
@@ -169,7 +169,7 @@ async fn who_comes_back_gets_exactly_the_rest() {
     let gone = world.get("/turns/turn-1?after=2").await;
     assert_eq!(gone.status(), StatusCode::NOT_FOUND);
     let rest = Records::of(world.get("/turns/turn-1?after=3").await);
-    assert_eq!(rest.to_end().await.records.len() as u64, count - 3);
+    assert_eq!(rest.rest().await.records.len() as u64, count - 3);
     let unknown = world.get("/turns/turn-7").await;
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
 }
@@ -179,7 +179,7 @@ async fn claude_codes_own_messages_for_those_who_ask() {
     let world = World::new().await;
     world.turn(1, "hello").await.completed();
     let turn = Records::of(world.get("/turns/turn-1?messages=true").await)
-        .to_end()
+        .rest()
         .await;
     let types: Vec<serde_json::Value> = turn
         .records
@@ -243,7 +243,7 @@ async fn another_launch_is_another_process_in_the_same_conversation() {
     let pid = world.claude_pid().await;
     let options =
         json!({"prompt": "who am I?", "appendSystemPrompt": "Speak like a PIRATE", "maxTurns": 3});
-    world.begin(2, options).await.to_end().await.completed();
+    world.begin(2, options).await.rest().await.completed();
     assert_ne!(world.claude_pid().await, pid);
     assert!(
         world
@@ -271,7 +271,7 @@ async fn another_model_is_no_other_process() {
         ),
         (4, json!({"prompt": "hello"}), "test/model"),
     ] {
-        let ended = world.begin(turn, options).await.to_end().await.completed();
+        let ended = world.begin(turn, options).await.rest().await.completed();
         assert_eq!(ended.end().model.as_deref(), Some(model));
         let requests = world.upstream.requests();
         assert_eq!(requests.last().unwrap()["model"], model);
@@ -289,7 +289,7 @@ async fn a_new_conversation_on_request_and_an_old_one_by_name() {
         .find_map(|record| record.claude_session_id.clone())
         .unwrap();
     let options = json!({"prompt": "who am I?", "continueSession": false});
-    let second = world.begin(2, options).await.to_end().await.completed();
+    let second = world.begin(2, options).await.rest().await.completed();
     assert!(!world.upstream.last_conversation().contains("Ada"));
     assert!(
         second
@@ -298,11 +298,11 @@ async fn a_new_conversation_on_request_and_an_old_one_by_name() {
             .any(|record| record.claude_session_id.is_some())
     );
     let options = json!({"prompt": "and now?", "resumeSessionId": name});
-    world.begin(3, options).await.to_end().await.completed();
+    world.begin(3, options).await.rest().await.completed();
     assert!(world.upstream.last_conversation().contains("Ada"));
 
     let options = json!({"prompt": "x", "resumeSessionId": "00000000-0000-4000-8000-000000000000"});
-    let (code, content) = world.begin(4, options).await.to_end().await.failed();
+    let (code, content) = world.begin(4, options).await.rest().await.failed();
     assert_eq!(code, "sandbox_failed");
     assert!(content.contains("No conversation found"), "{content}");
     world.turn(5, "hello").await.completed();
@@ -346,7 +346,7 @@ async fn a_new_turn_ends_the_one_that_runs() {
         .await;
     let second = world.turn(2, "hello").await.completed();
     assert_eq!(second.said(), ["Hello from the model"]);
-    assert_eq!(first.to_end().await.outcome(), Outcome::Interrupted);
+    assert_eq!(first.rest().await.outcome(), Outcome::Interrupted);
 }
 
 #[tokio::test]
@@ -357,7 +357,7 @@ async fn too_many_calls_of_the_model() {
         vec![Reply::Call("Bash", json!({"command": "echo again"}))],
     );
     let options = json!({"prompt": "script:loop", "maxTurns": 2});
-    let (code, _) = world.begin(1, options).await.to_end().await.failed();
+    let (code, _) = world.begin(1, options).await.rest().await.failed();
     assert_eq!(code, "max_turns");
 }
 
@@ -374,7 +374,7 @@ async fn permissions_can_be_skipped_as_root_too() {
     let options = json!({
         "prompt": "script:fetch", "permissionMode": "bypassPermissions", "allowedTools": ["Read"],
     });
-    let turn = world.begin(1, options).await.to_end().await.completed();
+    let turn = world.begin(1, options).await.rest().await.completed();
     assert_eq!(turn.outputs().len(), 1);
     assert!(turn.outputs()[0].trim().parse::<u32>().is_ok());
 }

@@ -145,7 +145,7 @@ impl World {
     pub async fn turn(&self, turn: u64, prompt: &str) -> Turn {
         self.begin(turn, json!({"prompt": prompt}))
             .await
-            .to_end()
+            .rest()
             .await
     }
 
@@ -277,7 +277,7 @@ impl Records {
         }
     }
 
-    pub async fn to_end(mut self) -> Turn {
+    pub async fn rest(mut self) -> Turn {
         let mut records = Vec::new();
         while let Some(record) = self.next().await {
             if record.n > 0 {
