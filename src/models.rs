@@ -9,8 +9,6 @@ use crate::answer::{internal, read_json};
 
 /// The model of a deployment that has a provider's key, where nobody chose another.
 const PREFERRED: &str = "groq/openai/gpt-oss-120b";
-/// Works without a key, and says that it is a demonstration.
-const DEMO: &str = "local/demo";
 
 #[derive(Deserialize)]
 struct List {
@@ -33,7 +31,7 @@ struct Model {
 pub async fn menu(env: &Env) -> Result<Value, Problem> {
     let models = list(env).await?;
     Ok(json!({
-        "default": default_of(env, &models),
+        "default": default_of(env, &models).await?,
         "models": models.iter().map(|model| json!({
             "id": model.id,
             "name": model.display_name,
@@ -48,12 +46,32 @@ pub async fn menu(env: &Env) -> Result<Value, Problem> {
 /// # Errors
 /// Where the router does not answer.
 pub async fn default_model(env: &Env) -> Result<String, Problem> {
-    Ok(default_of(env, &list(env).await?))
+    let models = list(env).await?;
+    default_of(env, &models).await
 }
 
 /// # Errors
 /// 404 with the nearest names where the router has no such model.
 pub async fn check(env: &Env, model: &str) -> Result<(), Problem> {
+    find(env, model).await.map(drop)
+}
+
+/// The preferred model where the router can call it, else the first that it can.
+async fn default_of(env: &Env, models: &[Model]) -> Result<String, Problem> {
+    let preferred = env
+        .var("DEFAULT_MODEL")
+        .map_or_else(|_| PREFERRED.to_owned(), |value| value.to_string());
+    match find(env, &preferred).await {
+        Ok(model) if model.available => return Ok(preferred),
+        Err(problem) if problem.kind != ProblemKind::NotFound => return Err(problem),
+        _ => {}
+    }
+    let available = models.iter().find(|model| model.available);
+    Ok(available.map_or(preferred, |model| model.id.clone()))
+}
+
+/// What the router knows of a model, by its name or by a wildcard.
+async fn find(env: &Env, model: &str) -> Result<Model, Problem> {
     let mut path = String::new();
     for byte in model.bytes() {
         use std::fmt::Write;
@@ -65,7 +83,7 @@ pub async fn check(env: &Env, model: &str) -> Result<(), Problem> {
     }
     let mut response = ask(env, &format!("/v1/models/{path}")).await?;
     match response.status_code() {
-        200..=299 => Ok(()),
+        200..=299 => read_json(&mut response).await,
         404 => {
             let told = read_json::<Value>(&mut response).await.ok();
             let told = told
@@ -76,16 +94,6 @@ pub async fn check(env: &Env, model: &str) -> Result<(), Problem> {
             Err(Problem::new(ProblemKind::NotFound, told).at("model"))
         }
         status => Err(unavailable(status)),
-    }
-}
-
-fn default_of(env: &Env, models: &[Model]) -> String {
-    let preferred = env
-        .var("DEFAULT_MODEL")
-        .map_or_else(|_| PREFERRED.to_owned(), |value| value.to_string());
-    match models.iter().find(|model| model.id == preferred) {
-        Some(model) if !model.available => DEMO.to_owned(),
-        _ => preferred,
     }
 }
 
