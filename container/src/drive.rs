@@ -298,6 +298,7 @@ impl Driver {
                 let mut process = self.shared.process();
                 if process.conversation.as_ref() != Some(&init.session_id) {
                     conversation = Some(init.session_id.clone());
+                    self.translator.begin_conversation();
                 }
                 process.conversation = Some(init.session_id.clone());
                 process.version = Some(init.claude_code_version.clone());

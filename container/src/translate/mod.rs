@@ -72,6 +72,11 @@ impl Translator {
         self.interrupted = false;
     }
 
+    /// Forgets what belongs to the conversation before.
+    pub fn begin_conversation(&mut self) {
+        self.tasks.clear();
+    }
+
     /// From now on the turn is being interrupted, and results that say so are put plainly.
     pub fn interrupt(&mut self) {
         self.interrupted = true;
