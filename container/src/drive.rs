@@ -1,46 +1,25 @@
-//! The task that owns the kept `claude` process and runs the turns on it.
+//! The task that runs the turns, one at a time, on the kept process.
 
-use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::ProblemKind;
 use protocol::event::EventBody;
-use protocol::options::{Launch, Turn};
+use protocol::options::Turn;
 use protocol::sandbox::{AgentState, Record, TurnEnd};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::agent::{Job, Shared};
-use crate::claude::{Claude, Exit, Heard, MAX_LINE};
+use crate::claude::{Exit, Heard, MAX_LINE};
 use crate::conversations::fresh_uuid;
-use crate::launch::{Change, Conversation, Start, change};
-use crate::processes::{Identity, own_session};
+use crate::kept::Kept;
 use crate::translate::{Cause, Translator, end_of, merge};
 use crate::turn_log::{MAX_BYTES, TurnLog};
 use crate::wire::{Kind, Message};
-use crate::workspace;
-
-/// How long a process may take until it is ready.
-const PATIENCE_START: Duration = Duration::from_secs(60);
-
-/// How long it may take for the answer to a control request.
-const PATIENCE_CONTROL: Duration = Duration::from_secs(5);
 
 /// How long an interrupted turn may take to end by itself. All of an interrupt is over in a second.
 const PATIENCE_INTERRUPT: Duration = Duration::from_millis(700);
-
-/// How long a process that did not obey an interrupt has between SIGTERM and SIGKILL.
-const PATIENCE_TERM: Duration = Duration::from_millis(150);
-
-/// How long a process has to end by itself, once its input is closed. An idle one takes 30 ms.
-const PATIENCE_CLOSE: Duration = Duration::from_millis(500);
-
-/// How long it has then between SIGTERM and SIGKILL.
-const PATIENCE_STOP: Duration = Duration::from_secs(4);
-
-/// A process that ends sooner than this after its start is not started again until a turn needs it.
-const SOON: Duration = Duration::from_secs(10);
 
 /// How many processes may die under a message before they have taken it.
 const ATTEMPTS: u32 = 3;
@@ -50,13 +29,10 @@ const BATCH: usize = 64;
 
 pub struct Driver {
     shared: Arc<Shared>,
-    claude: Option<Claude>,
-    started: Instant,
+    kept: Kept,
     translator: Translator,
     /// A message was sent, and its result has not come.
     busy: bool,
-    /// What was started by calls that are over: background servers, which outlive an interrupt.
-    spared: HashSet<Identity>,
 }
 
 /// The end of a turn, and the error to show with it.
@@ -66,18 +42,16 @@ impl Driver {
     pub fn new(shared: Arc<Shared>) -> Self {
         let workspace = shared.setup.workspace.to_string_lossy().into_owned();
         Self {
+            kept: Kept::new(Arc::clone(&shared)),
             shared,
-            claude: None,
-            started: Instant::now(),
             translator: Translator::new(workspace),
             busy: false,
-            spared: HashSet::new(),
         }
     }
 
     /// Runs turns until the server stops.
     pub async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        self.restart();
+        self.kept.restart();
         let shared = Arc::clone(&self.shared);
         loop {
             tokio::select! {
@@ -87,18 +61,11 @@ impl Driver {
                     Some(job) => self.run_job(job).await,
                     None => break,
                 },
-                heard = next(&mut self.claude) => self.heard_idle(heard),
+                heard = self.kept.hear() => self.heard_idle(heard),
             }
-            self.show_state();
+            self.kept.show_state();
         }
-        if let Some(claude) = self.claude.take() {
-            let (pid, mark) = (claude.pid, claude.mark.clone());
-            claude
-                .stop(PATIENCE_CLOSE, PATIENCE_STOP, &self.shared.children)
-                .await;
-            self.shared.children.kill_family(pid, &mark, |_| true).await;
-        }
-        self.show_state();
+        self.kept.end().await;
     }
 
     async fn run_job(&mut self, job: Job) {
@@ -107,7 +74,7 @@ impl Driver {
             return;
         }
         self.shared.process().state = AgentState::Busy;
-        let model = self.model(&job.turn);
+        let model = self.kept.model(&job.turn);
         let shared = Arc::clone(&self.shared);
         let result = tokio::select! {
             biased;
@@ -122,19 +89,17 @@ impl Driver {
             return;
         }
         if std::mem::take(&mut self.busy) {
-            self.put_down().await;
+            self.kept.put_down().await;
         }
         self.end_log(&job.log, result, model);
-        match &self.claude {
-            Some(claude) => {
-                self.spared = self.shared.children.family_names(claude.pid, &claude.mark);
-            }
-            None => self.restart(),
+        if self.kept.claude.is_none() {
+            self.kept.restart();
         }
+        self.kept.spare_background();
     }
 
     fn end_log(&mut self, log: &TurnLog, result: Result<Ended, Cause>, model: String) {
-        self.show_state();
+        self.kept.show_state();
         match result {
             Ok((error, end)) => log.end(error, end),
             Err(cause) => log.end(Some(cause.event()), cause.end(Some(model))),
@@ -161,15 +126,15 @@ impl Driver {
             () = log.interruption() => {
                 return Ok(Some((None, interrupted(None))));
             }
-            ready = self.prepare(turn) => ready?,
+            ready = self.kept.prepare(turn) => ready?,
         }
-        let Some(claude) = &self.claude else {
+        let Some(claude) = &self.kept.claude else {
             return Err(lost(&Exit("it is not there".to_owned())));
         };
         let uuid = fresh_uuid();
         claude.send_prompt(Some(&uuid), &turn.prompt);
         self.busy = true;
-        self.converse(log, &uuid, self.model(turn)).await
+        self.converse(log, &uuid, self.kept.model(turn)).await
     }
 
     /// Listens until the turn's result.
@@ -184,7 +149,7 @@ impl Driver {
         // The process has taken the message: something has come back.
         let mut taken = false;
         loop {
-            let Some(claude) = &mut self.claude else {
+            let Some(claude) = &mut self.kept.claude else {
                 return Err(lost(&Exit("it is not there".to_owned())));
             };
             let heard = tokio::select! {
@@ -217,7 +182,7 @@ impl Driver {
                     }
                     Heard::Gone(exit) => {
                         pieces.flush(log)?;
-                        self.bury().await;
+                        self.kept.bury().await;
                         if deadline.is_some() {
                             return Ok(Some((None, interrupted(Some(model)))));
                         }
@@ -236,7 +201,7 @@ impl Driver {
                             .user_message_uuids
                             .as_ref()
                             .is_none_or(|uuids| uuids.iter().any(|ended| ended == uuid));
-                        let before = self.cost(result.total_cost_usd);
+                        let before = self.kept.cost(result.total_cost_usd);
                         ours.then(|| {
                             end_of(
                                 result,
@@ -264,7 +229,7 @@ impl Driver {
                 if let Some(end) = end {
                     self.busy = false;
                     if deadline.is_some() {
-                        self.sweep().await;
+                        self.kept.sweep().await;
                     }
                     return Ok(Some(end));
                 }
@@ -313,21 +278,10 @@ impl Driver {
             ..Record::default()
         })
         .map_err(|_| full())?;
-        if tools_ran
-            && !self.translator.tools_run()
-            && let Some(claude) = &self.claude
-        {
-            self.spared = self.shared.children.family_names(claude.pid, &claude.mark);
+        if tools_ran && !self.translator.tools_run() {
+            self.kept.spare_background();
         }
         Ok(())
-    }
-
-    /// What the process had cost before this result.
-    fn cost(&mut self, now: f64) -> f64 {
-        match &mut self.claude {
-            Some(claude) => std::mem::replace(&mut claude.cost, now),
-            None => 0.0,
-        }
     }
 
     /// What comes between turns: nothing that belongs to one.
@@ -335,245 +289,15 @@ impl Driver {
         match heard {
             Heard::Gone(exit) => {
                 tracing::warn!(exit = exit.0, "Claude Code has ended between turns");
-                self.claude = None;
-                if self.started.elapsed() > SOON {
-                    self.restart();
-                }
+                self.kept.ended_idle();
             }
             Heard::Message(message) => {
                 if let Kind::Result(result) = &message.kind {
-                    self.cost(result.total_cost_usd);
+                    self.kept.cost(result.total_cost_usd);
                 }
             }
             Heard::TooLong(_) => {}
         }
-    }
-
-    fn model(&self, turn: &Turn) -> String {
-        turn.model
-            .clone()
-            .unwrap_or_else(|| self.shared.setup.model.clone())
-    }
-
-    /// Brings up a process that runs as the turn wants it.
-    async fn prepare(&mut self, turn: &Turn) -> Result<(), Cause> {
-        let model = self.model(turn);
-        let conversation = self.conversation(&turn.launch);
-        let change = match &mut self.claude {
-            Some(claude) if claude.conversation == conversation.id() => {
-                let start = &mut claude.start;
-                let change = change(&start.launch, &start.model, &turn.launch, &model);
-                // Before it is asked for: where the answer is not waited for, it is asked for again.
-                start.model.clone_from(&model);
-                start.launch.permission_mode = turn.launch.permission_mode;
-                change
-            }
-            _ => Change::Restart,
-        };
-        let switched = match change {
-            Change::Restart => false,
-            Change::Switch { model: other, mode } => {
-                self.until_ready().await?;
-                // `set_model` would spend a call of the model on the question whether there is one.
-                let model = other.then(
-                    || json!({ "subtype": "apply_flag_settings", "settings": { "model": model } }),
-                );
-                let mode =
-                    mode.map(|mode| json!({ "subtype": "set_permission_mode", "mode": mode }));
-                let mut switched = true;
-                for request in [model, mode].into_iter().flatten() {
-                    switched &= self.control(request).await;
-                }
-                switched
-            }
-        };
-        if !switched {
-            if let Some(claude) = self.claude.take() {
-                claude
-                    .stop(PATIENCE_CLOSE, PATIENCE_STOP, &self.shared.children)
-                    .await;
-            }
-            self.launch(turn.launch.clone(), model, conversation)?;
-        }
-        self.until_ready().await
-    }
-
-    /// The conversation that a turn belongs to.
-    fn conversation(&self, launch: &Launch) -> Conversation {
-        let conversations = self.shared.conversations();
-        if let Some(id) = &launch.resume_session_id {
-            return Conversation::Resume(id.clone());
-        }
-        match &self.claude {
-            Some(claude) => {
-                let id = claude.conversation.clone();
-                match conversations.has_transcript(&id) {
-                    true if launch.continue_session => Conversation::Resume(id),
-                    true => Conversation::New(fresh_uuid()),
-                    false => Conversation::New(id),
-                }
-            }
-            None if launch.continue_session => conversations.current(),
-            None => Conversation::New(fresh_uuid()),
-        }
-    }
-
-    /// Starts a process with the defaults in the background, so that the next turn finds it ready.
-    fn restart(&mut self) {
-        let conversation = self.shared.conversations().current();
-        let model = self.shared.setup.model.clone();
-        if let Err(cause) = self.launch(Launch::default(), model, conversation) {
-            tracing::error!(cause = cause.content);
-        }
-        self.show_state();
-    }
-
-    fn launch(
-        &mut self,
-        launch: Launch,
-        model: String,
-        conversation: Conversation,
-    ) -> Result<(), Cause> {
-        let setup = &self.shared.setup;
-        let folder = |path: &str| {
-            workspace::folder(&setup.workspace, path)
-                .map_err(|problem| Cause::new(problem.kind, problem.detail))
-        };
-        let start = Start {
-            cwd: folder(&launch.cwd)?,
-            add_dir: launch
-                .add_dir
-                .iter()
-                .map(|path| folder(path))
-                .collect::<Result<_, _>>()?,
-            launch,
-            model,
-            conversation,
-            partial: true,
-        };
-        let claude = Claude::spawn(setup, start, &self.shared.children).map_err(|error| {
-            Cause::new(
-                ProblemKind::SandboxFailed,
-                format!("Claude Code could not be started: {error}"),
-            )
-        })?;
-        claude.send_initialize();
-        let mut process = self.shared.process();
-        process.pid = Some(claude.pid);
-        process.starts += 1;
-        drop(process);
-        self.started = Instant::now();
-        self.spared.clear();
-        self.claude = Some(claude);
-        Ok(())
-    }
-
-    async fn until_ready(&mut self) -> Result<(), Cause> {
-        let waiting = async {
-            while let Some(claude) = &mut self.claude
-                && !claude.ready
-            {
-                if let Heard::Gone(exit) = claude.hear().await {
-                    self.claude = None;
-                    return Err(Cause::new(
-                        ProblemKind::SandboxFailed,
-                        format!("Claude Code did not start: {}", exit.0),
-                    ));
-                }
-            }
-            Ok(())
-        };
-        match tokio::time::timeout(PATIENCE_START, waiting).await {
-            Ok(ready) => ready,
-            Err(_) => {
-                self.put_down().await;
-                Err(Cause::new(
-                    ProblemKind::SandboxFailed,
-                    format!(
-                        "Claude Code was not ready after {} seconds",
-                        PATIENCE_START.as_secs()
-                    ),
-                ))
-            }
-        }
-    }
-
-    /// Asks for something and waits for the answer. False where it was refused or not answered.
-    async fn control(&mut self, request: Value) -> bool {
-        let id = fresh_uuid();
-        let Some(claude) = &mut self.claude else {
-            return false;
-        };
-        claude.send_control(&id, request);
-        let answer = async {
-            loop {
-                match claude.hear().await {
-                    Heard::Message(message) => {
-                        if let Kind::ControlResponse(answer) = &message.kind
-                            && answer.response.request_id == id
-                        {
-                            return answer.response.subtype == "success";
-                        }
-                    }
-                    Heard::TooLong(_) => {}
-                    Heard::Gone(_) => return false,
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE_CONTROL, answer)
-            .await
-            .unwrap_or(false)
-    }
-
-    /// Ends what the interrupted calls have left behind.
-    async fn sweep(&self) {
-        let Some(claude) = &self.claude else {
-            return;
-        };
-        let session = own_session();
-        self.shared
-            .children
-            .kill_family(claude.pid, &claude.mark, |process| {
-                process.session != session && !self.spared.contains(&process.identity())
-            })
-            .await;
-    }
-
-    /// Ends the process and what its running calls have started, but not what was in the background
-    /// before.
-    async fn put_down(&mut self) {
-        let Some(claude) = self.claude.take() else {
-            return;
-        };
-        let (pid, mark) = (claude.pid, claude.mark.clone());
-        claude.kill(PATIENCE_TERM).await;
-        self.clean_up(pid, &mark).await;
-    }
-
-    /// The same, where the process is gone already.
-    async fn bury(&mut self) {
-        if let Some(claude) = self.claude.take() {
-            self.clean_up(claude.pid, &claude.mark).await;
-        }
-    }
-
-    async fn clean_up(&self, pid: u32, mark: &str) {
-        self.shared
-            .children
-            .kill_family(pid, mark, |process| {
-                !self.spared.contains(&process.identity())
-            })
-            .await;
-    }
-
-    fn show_state(&self) {
-        let mut process = self.shared.process();
-        process.pid = self.claude.as_ref().map(|claude| claude.pid);
-        process.state = match &self.claude {
-            None => AgentState::Stopped,
-            Some(claude) if claude.ready => AgentState::Ready,
-            Some(_) => AgentState::Starting,
-        };
     }
 }
 
@@ -602,13 +326,6 @@ impl Pieces {
             ..Record::default()
         })
         .map_err(|_| full())
-    }
-}
-
-async fn next(claude: &mut Option<Claude>) -> Heard {
-    match claude {
-        Some(claude) => claude.hear().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -4,7 +4,8 @@
 //! | part | purpose |
 //! | --- | --- |
 //! | [`http`] | the routes, as `protocol::sandbox` describes them |
-//! | [`agent`], [`drive`] | the turns of the session, one at a time, on one kept process |
+//! | [`agent`], [`drive`] | the turns of the session, one at a time |
+//! | [`kept`] | the one process that they run on: brought up, switched, put down |
 //! | [`direct`] | requests beside the session, each with a process of its own |
 //! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
@@ -22,6 +23,7 @@ pub mod direct;
 pub mod drive;
 pub mod host;
 pub mod http;
+pub mod kept;
 pub mod launch;
 pub mod lines;
 pub mod processes;

@@ -196,6 +196,11 @@ async fn the_end_of_the_server_is_the_end_of_all_it_started() {
     let begin = Instant::now();
     assert_eq!(world.stop().await, Some(0));
     assert!(begin.elapsed() < Duration::from_secs(5));
+    let (code, content) = records.rest().await.failed();
+    assert_eq!(
+        (code.as_str(), content.as_str()),
+        ("sandbox_failed", "The sandbox was stopped")
+    );
     assert_eq!(processes_with("77007").len(), 0);
     assert_eq!(processes_with("77008").len(), 0);
     assert!(!std::path::Path::new(&format!("/proc/{claude}")).exists());

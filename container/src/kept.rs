@@ -1,0 +1,328 @@
+//! The kept `claude` process: brought up as a turn wants it, and put down with what it has started.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use protocol::ProblemKind;
+use protocol::options::{Launch, Turn};
+use protocol::sandbox::AgentState;
+use serde_json::{Value, json};
+
+use crate::agent::Shared;
+use crate::claude::{Claude, Heard};
+use crate::conversations::fresh_uuid;
+use crate::launch::{Change, Conversation, Start, change};
+use crate::processes::{Identity, own_session};
+use crate::translate::Cause;
+use crate::wire::Kind;
+use crate::workspace;
+
+/// How long a process may take until it is ready.
+const PATIENCE_START: Duration = Duration::from_secs(60);
+
+/// How long it may take for the answer to a control request.
+const PATIENCE_CONTROL: Duration = Duration::from_secs(5);
+
+/// How long a process that did not obey an interrupt has between SIGTERM and SIGKILL.
+const PATIENCE_TERM: Duration = Duration::from_millis(150);
+
+/// How long a process has to end by itself, once its input is closed. An idle one takes 30 ms.
+const PATIENCE_CLOSE: Duration = Duration::from_millis(500);
+
+/// How long it has then between SIGTERM and SIGKILL.
+const PATIENCE_STOP: Duration = Duration::from_secs(4);
+
+/// A process that ends sooner than this after its start is not started again until a turn needs it.
+const SOON: Duration = Duration::from_secs(10);
+
+pub struct Kept {
+    shared: Arc<Shared>,
+    /// None between the end of one process and the start of the next.
+    pub claude: Option<Claude>,
+    started: Instant,
+    /// What was started by calls that are over: background servers, which outlive an interrupt.
+    spared: HashSet<Identity>,
+}
+
+impl Kept {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            claude: None,
+            started: Instant::now(),
+            spared: HashSet::new(),
+        }
+    }
+
+    /// The next that comes from the process, if there is one.
+    pub async fn hear(&mut self) -> Heard {
+        match &mut self.claude {
+            Some(claude) => claude.hear().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// From now on, what the process has started up to now outlives an interrupt.
+    pub fn spare_background(&mut self) {
+        if let Some(claude) = &self.claude {
+            self.spared = self.shared.children.family_names(claude.pid, &claude.mark);
+        }
+    }
+
+    /// The process has ended without a turn. It is started again, unless it only just was.
+    pub fn ended_idle(&mut self) {
+        self.claude = None;
+        if self.started.elapsed() > SOON {
+            self.restart();
+        }
+    }
+
+    /// Ends the process and all that it has ever started.
+    pub async fn end(&mut self) {
+        if let Some(claude) = self.claude.take() {
+            let (pid, mark) = (claude.pid, claude.mark.clone());
+            let children = &self.shared.children;
+            claude.stop(PATIENCE_CLOSE, PATIENCE_STOP, children).await;
+            children.kill_family(pid, &mark, |_| true).await;
+        }
+        self.show_state();
+    }
+
+    /// The model that a turn is answered by.
+    pub fn model(&self, turn: &Turn) -> String {
+        turn.model
+            .clone()
+            .unwrap_or_else(|| self.shared.setup.model.clone())
+    }
+
+    /// What the process had cost before this result.
+    pub fn cost(&mut self, now: f64) -> f64 {
+        match &mut self.claude {
+            Some(claude) => std::mem::replace(&mut claude.cost, now),
+            None => 0.0,
+        }
+    }
+
+    /// Brings up a process that runs as the turn wants it.
+    pub async fn prepare(&mut self, turn: &Turn) -> Result<(), Cause> {
+        let model = self.model(turn);
+        let conversation = self.conversation(&turn.launch);
+        let change = match &mut self.claude {
+            Some(claude) if claude.conversation == conversation.id() => {
+                let start = &mut claude.start;
+                let change = change(&start.launch, &start.model, &turn.launch, &model);
+                // Before it is asked for: where the answer is not waited for, it is asked for again.
+                start.model.clone_from(&model);
+                start.launch.permission_mode = turn.launch.permission_mode;
+                change
+            }
+            _ => Change::Restart,
+        };
+        let switched = match change {
+            Change::Restart => false,
+            Change::Switch { model: other, mode } => {
+                self.until_ready().await?;
+                // `set_model` would spend a call of the model on the question whether there is one.
+                let model = other.then(
+                    || json!({ "subtype": "apply_flag_settings", "settings": { "model": model } }),
+                );
+                let mode =
+                    mode.map(|mode| json!({ "subtype": "set_permission_mode", "mode": mode }));
+                let mut switched = true;
+                for request in [model, mode].into_iter().flatten() {
+                    switched &= self.control(request).await;
+                }
+                switched
+            }
+        };
+        if !switched {
+            if let Some(claude) = self.claude.take() {
+                claude
+                    .stop(PATIENCE_CLOSE, PATIENCE_STOP, &self.shared.children)
+                    .await;
+            }
+            self.launch(turn.launch.clone(), model, conversation)?;
+        }
+        self.until_ready().await
+    }
+
+    /// The conversation that a turn belongs to.
+    fn conversation(&self, launch: &Launch) -> Conversation {
+        let conversations = self.shared.conversations();
+        if let Some(id) = &launch.resume_session_id {
+            return Conversation::Resume(id.clone());
+        }
+        match &self.claude {
+            Some(claude) => {
+                let id = claude.conversation.clone();
+                match conversations.has_transcript(&id) {
+                    true if launch.continue_session => Conversation::Resume(id),
+                    true => Conversation::New(fresh_uuid()),
+                    false => Conversation::New(id),
+                }
+            }
+            None if launch.continue_session => conversations.current(),
+            None => Conversation::New(fresh_uuid()),
+        }
+    }
+
+    /// Starts a process with the defaults in the background, so that the next turn finds it ready.
+    pub fn restart(&mut self) {
+        let conversation = self.shared.conversations().current();
+        let model = self.shared.setup.model.clone();
+        if let Err(cause) = self.launch(Launch::default(), model, conversation) {
+            tracing::error!(cause = cause.content);
+        }
+        self.show_state();
+    }
+
+    fn launch(
+        &mut self,
+        launch: Launch,
+        model: String,
+        conversation: Conversation,
+    ) -> Result<(), Cause> {
+        let setup = &self.shared.setup;
+        let folder = |path: &str| {
+            workspace::folder(&setup.workspace, path)
+                .map_err(|problem| Cause::new(problem.kind, problem.detail))
+        };
+        let start = Start {
+            cwd: folder(&launch.cwd)?,
+            add_dir: launch
+                .add_dir
+                .iter()
+                .map(|path| folder(path))
+                .collect::<Result<_, _>>()?,
+            launch,
+            model,
+            conversation,
+            partial: true,
+        };
+        let claude = Claude::spawn(setup, start, &self.shared.children).map_err(|error| {
+            Cause::new(
+                ProblemKind::SandboxFailed,
+                format!("Claude Code could not be started: {error}"),
+            )
+        })?;
+        claude.send_initialize();
+        let mut process = self.shared.process();
+        process.pid = Some(claude.pid);
+        process.starts += 1;
+        drop(process);
+        self.started = Instant::now();
+        self.spared.clear();
+        self.claude = Some(claude);
+        Ok(())
+    }
+
+    async fn until_ready(&mut self) -> Result<(), Cause> {
+        let waiting = async {
+            while let Some(claude) = &mut self.claude
+                && !claude.ready
+            {
+                if let Heard::Gone(exit) = claude.hear().await {
+                    self.claude = None;
+                    return Err(Cause::new(
+                        ProblemKind::SandboxFailed,
+                        format!("Claude Code did not start: {}", exit.0),
+                    ));
+                }
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(PATIENCE_START, waiting).await {
+            Ok(ready) => ready,
+            Err(_) => {
+                self.put_down().await;
+                Err(Cause::new(
+                    ProblemKind::SandboxFailed,
+                    format!(
+                        "Claude Code was not ready after {} seconds",
+                        PATIENCE_START.as_secs()
+                    ),
+                ))
+            }
+        }
+    }
+
+    /// Asks for something and waits for the answer. False where it was refused or not answered.
+    async fn control(&mut self, request: Value) -> bool {
+        let id = fresh_uuid();
+        let Some(claude) = &mut self.claude else {
+            return false;
+        };
+        claude.send_control(&id, request);
+        let answer = async {
+            loop {
+                match claude.hear().await {
+                    Heard::Message(message) => {
+                        if let Kind::ControlResponse(answer) = &message.kind
+                            && answer.response.request_id == id
+                        {
+                            return answer.response.subtype == "success";
+                        }
+                    }
+                    Heard::TooLong(_) => {}
+                    Heard::Gone(_) => return false,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE_CONTROL, answer)
+            .await
+            .unwrap_or(false)
+    }
+
+    /// Ends what the interrupted calls have left behind.
+    pub async fn sweep(&self) {
+        let Some(claude) = &self.claude else {
+            return;
+        };
+        let session = own_session();
+        self.shared
+            .children
+            .kill_family(claude.pid, &claude.mark, |process| {
+                process.session != session && !self.spared.contains(&process.identity())
+            })
+            .await;
+    }
+
+    /// Ends the process and what its running calls have started, but not what was in the background
+    /// before.
+    pub async fn put_down(&mut self) {
+        let Some(claude) = self.claude.take() else {
+            return;
+        };
+        let (pid, mark) = (claude.pid, claude.mark.clone());
+        claude.kill(PATIENCE_TERM).await;
+        self.clean_up(pid, &mark).await;
+    }
+
+    /// The same, where the process is gone already.
+    pub async fn bury(&mut self) {
+        if let Some(claude) = self.claude.take() {
+            self.clean_up(claude.pid, &claude.mark).await;
+        }
+    }
+
+    async fn clean_up(&self, pid: u32, mark: &str) {
+        self.shared
+            .children
+            .kill_family(pid, mark, |process| {
+                !self.spared.contains(&process.identity())
+            })
+            .await;
+    }
+
+    /// Tells the outside what the process does between turns.
+    pub fn show_state(&self) {
+        let mut process = self.shared.process();
+        process.pid = self.claude.as_ref().map(|claude| claude.pid);
+        process.state = match &self.claude {
+            None => AgentState::Stopped,
+            Some(claude) if claude.ready => AgentState::Ready,
+            Some(_) => AgentState::Starting,
+        };
+    }
+}
