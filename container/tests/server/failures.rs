@@ -153,6 +153,22 @@ async fn long_inputs_and_outputs_are_cut() {
 }
 
 #[tokio::test]
+async fn output_that_nobody_acknowledges_ends_the_turn() {
+    let world = World::new().await;
+    let path = world.workspace().join("big.txt");
+    let content = "x".repeat(3 * 1024 * 1024);
+    let input = json!({"file_path": path.to_str().unwrap(), "content": content});
+    world.script("much", vec![Reply::Call("Write", input)]);
+    let options = json!({"prompt": "script:much", "maxTurns": 40});
+    let turn = world.begin(1, options).await.rest().await;
+    assert!(turn.records.len() > 10);
+    let (code, content) = turn.failed();
+    assert_eq!(code, "too_large");
+    assert!(content.contains("67108864"), "{content}");
+    world.turn(2, "hello").await.completed();
+}
+
+#[tokio::test]
 async fn there_is_no_claude_code() {
     let world = World::with(&[("AGENT_CLAUDE", "/nonexistent/claude")]).await;
     let health: serde_json::Value = world.get("/").await.json().await.unwrap();
