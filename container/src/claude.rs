@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::conversations::fresh_uuid;
 use crate::launch::{Setup, Start};
 use crate::lines::{Line, Lines};
-use crate::processes::{Children, own_session, signal};
+use crate::processes::{Children, OWN_PROGRAM, WITH_PARENT, own_session, signal};
 use crate::wire::{ControlRequest, Kind, Message};
 
 /// Bytes of a line of Claude Code's. Longer ones are read past.
@@ -72,8 +72,15 @@ impl Claude {
     /// Those of the start: no such program, arguments that hold NUL, no memory.
     pub fn spawn(setup: &Setup, start: Start, children: &Arc<Children>) -> io::Result<Self> {
         let mark = fresh_uuid();
-        let mut command = Command::new(&setup.claude);
+        if !setup.claude.is_file() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let mut command = Command::new(OWN_PROGRAM);
         command
+            .arg0("agent-server")
+            .arg(WITH_PARENT)
+            .arg(std::process::id().to_string())
+            .arg(&setup.claude)
             .args(start.arguments())
             .env_clear()
             .envs(start.environment(setup, &mark))

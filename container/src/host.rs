@@ -39,7 +39,7 @@ use tokio::sync::Mutex;
 
 use crate::http::{Refused, body, only, refuse_browsers, unknown};
 use crate::launch::Secret;
-use crate::processes::{descendants, signal};
+use crate::processes::{OWN_PROGRAM, descendants, signal};
 use crate::serve::{announce, stdin_closed};
 
 /// Bytes of a request.
@@ -323,8 +323,9 @@ impl Sandbox {
 async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sandbox> {
     let folder = options.data.join(name);
     std::fs::create_dir_all(&folder)?;
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(OWN_PROGRAM);
     command
+        .arg0("agent-server")
         .args(["serve", "--listen=127.0.0.1:0", "--until-stdin-closes"])
         .env_clear()
         .envs(&wanted.env)

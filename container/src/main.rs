@@ -1,7 +1,9 @@
 //! The command line of the agent-server.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use agent_server::processes::{WITH_PARENT, end_with_parent};
 use agent_server::{host, serve};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -22,6 +24,13 @@ enum Command {
     /// Offer sandboxes on this machine, each a folder and a server of its own, for a laptop without
     /// containers. Whoever asks needs the token of AGENT_HOST_TOKEN.
     Host(host::Options),
+    /// Become a program that ends when its parent does.
+    #[command(name = WITH_PARENT, hide = true)]
+    WithParent {
+        parent: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -31,15 +40,19 @@ fn main() -> ExitCode {
         .with_env_filter(level)
         .with_writer(std::io::stderr)
         .init();
-    let cli = Cli::parse();
+    let command = Cli::parse().command;
+    if let Command::WithParent { parent, program } = &command {
+        return failed(&end_with_parent(*parent, program));
+    }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     let result = runtime.block_on(async {
-        match cli.command {
+        match command {
             Command::Serve(options) => serve::serve(options).await,
             Command::Host(options) => host::host(options).await,
+            Command::WithParent { .. } => Ok(()),
         }
     });
     // The wait for its standard input can't be ended from here.

@@ -7,6 +7,7 @@
 //! environment that all it starts inherits: so every process is found by descent or by its mark.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -228,6 +229,30 @@ impl Children {
             self.reap();
         }
         killed.len()
+    }
+}
+
+/// This program, whatever has become of its file since.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The subcommand behind [`end_with_parent`].
+pub const WITH_PARENT: &str = "with-parent";
+
+/// Becomes another program that gets SIGTERM when `parent`, which has started this process, dies:
+/// even by a signal that it can't answer. Returns only where that fails.
+pub fn end_with_parent(parent: u32, program: &[OsString]) -> io::Error {
+    use std::os::unix::process::CommandExt;
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::TERM)) {
+        return error.into();
+    }
+    // It may have died before it could be watched.
+    let now = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
+    if now.and_then(|pid| u32::try_from(pid).ok()) != Some(parent) {
+        return io::Error::other("the parent is gone");
+    }
+    match program.split_first() {
+        Some((program, arguments)) => std::process::Command::new(program).args(arguments).exec(),
+        None => io::Error::other("no program"),
     }
 }
 

@@ -221,3 +221,24 @@ async fn the_end_of_the_server_is_the_end_of_all_it_started() {
     assert_eq!(processes_with("77008").len(), 0);
     assert!(!std::path::Path::new(&format!("/proc/{claude}")).exists());
 }
+
+#[tokio::test]
+async fn a_server_that_is_killed_takes_its_agent_along() {
+    let mut world = World::new().await;
+    world.script(
+        "sleep",
+        vec![Reply::Call(
+            "Bash",
+            json!({"command": "while true; do sleep 0.77012; done"}),
+        )],
+    );
+    let _records = world.begin(1, json!({"prompt": "script:sleep"})).await;
+    eventually("the command runs", || !processes_with("0.77012").is_empty()).await;
+    let claude = world.debug().await["claude"]["pid"].as_u64().unwrap();
+    world.server.kill().await.unwrap();
+    eventually("the agent is gone", || {
+        !std::path::Path::new(&format!("/proc/{claude}")).exists()
+            && processes_with("0.77012").is_empty()
+    })
+    .await;
+}
