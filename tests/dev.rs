@@ -9,12 +9,12 @@ use libtest_mimic::Trial;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
-use world::{PATIENCE, Running, test};
+use world::{PATIENCE, Running, lone_test, test};
 
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
-        test(world, "dev::ctrl_c_leaves_no_process", |_| ctrl_c()),
-        test(world, "dev::other_hosts_are_refused", |_| other_hosts()),
+        lone_test(world, "dev::ctrl_c_leaves_no_process", ctrl_c),
+        lone_test(world, "dev::other_hosts_are_refused", other_hosts),
         test(world, "dev::a_taken_port_is_named", |world| async move {
             let port = world
                 .stack

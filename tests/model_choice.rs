@@ -5,15 +5,17 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
-use world::{Running, World, fresh_session, test};
+use world::{Running, World, fresh_session, lone_test, test};
 use xtask::stack::Provider;
 
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "model_choice::is_seen_by_every_tab", every_tab),
-        test(world, "model_choice::survives_a_restart_of_workerd", |_| {
-            restart()
-        }),
+        lone_test(
+            world,
+            "model_choice::survives_a_restart_of_workerd",
+            restart,
+        ),
         test(world, "model_choice::unknown_models_are_refused", unknown),
     ]
 }

@@ -266,7 +266,20 @@ pub fn lines(body: &str) -> Result<Vec<Value>> {
         .collect()
 }
 
-/// A test with its world.
+/// A test that starts what it needs by itself.
+pub fn lone_test<F>(
+    running: &Arc<Running>,
+    name: &str,
+    body: impl FnOnce() -> F + Send + 'static,
+) -> Trial
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    let running = Arc::clone(running);
+    Trial::test(name, move || running.run(body()))
+}
+
+/// A test in the world that is shared.
 pub fn test<F>(
     world: &Arc<Running>,
     name: &str,
@@ -280,15 +293,7 @@ where
         let shared = world
             .shared()
             .map_err(|error| Failed::from(format!("the stack did not start: {error:#}")))?;
-        world
-            .runtime
-            .block_on(async {
-                tokio::spawn(body(shared))
-                    .await
-                    .map_err(|panic| anyhow::anyhow!("{panic}"))
-                    .and_then(|result| result)
-            })
-            .map_err(|error| Failed::from(format!("{error:#}")))
+        world.run(body(shared))
     })
 }
 
@@ -308,6 +313,17 @@ impl Running {
             sandboxes,
             world: std::sync::Mutex::default(),
         }))
+    }
+
+    fn run(
+        &self,
+        body: impl Future<Output = Result<()>> + Send + 'static,
+    ) -> std::result::Result<(), Failed> {
+        self.runtime
+            .block_on(async { tokio::spawn(body).await })
+            .map_err(|panic| anyhow::anyhow!("{panic}"))
+            .and_then(|result| result)
+            .map_err(|error| Failed::from(format!("{error:#}")))
     }
 
     fn shared(&self) -> Result<Arc<World>> {

@@ -83,6 +83,7 @@ pub struct Stack {
     services: Vec<Service>,
     log: Arc<Mutex<Vec<String>>>,
     options: StackOptions,
+    data: PathBuf,
     tools: Tools,
     /// The router first: the session Worker looks for it.
     wranglers: [Wrangler; 2],
@@ -132,7 +133,7 @@ impl Stack {
             name: "worker",
             config: root().join("wrangler.jsonc"),
             port,
-            data,
+            data: data.clone(),
             vars: worker_vars,
             containers: provider == Provider::Cloudflare,
         };
@@ -144,6 +145,7 @@ impl Stack {
             services,
             log,
             options,
+            data,
             tools,
             wranglers: [router, worker],
         };
@@ -159,6 +161,8 @@ impl Stack {
     /// # Errors
     /// What did not start, with its last lines.
     pub async fn start_workers(&mut self) -> Result<()> {
+        // Parts that were killed are still in it, and would be taken for alive for a while.
+        let _ = tokio::fs::remove_dir_all(registry(&self.data)).await;
         let answer_at = [
             format!("{}/worker-health", self.router_url),
             // Answers only where the Worker runs and has found the router.
@@ -305,6 +309,11 @@ impl Stack {
     }
 }
 
+/// Where the two Workers find each other.
+fn registry(data: &Path) -> PathBuf {
+    data.join("registry")
+}
+
 /// One `wrangler dev`.
 struct Wrangler {
     name: &'static str,
@@ -344,7 +353,7 @@ impl Wrangler {
             .arg("--show-interactive-dev-session=false")
             .env("WRANGLER_SEND_METRICS", "false")
             // Stacks beside each other find their own parts alone.
-            .env("WRANGLER_REGISTRY_PATH", self.data.join("registry"))
+            .env("WRANGLER_REGISTRY_PATH", registry(&self.data))
             .current_dir(root());
         if !self.containers {
             command.arg("--enable-containers=false");
