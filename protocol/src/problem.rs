@@ -25,6 +25,8 @@ pub enum ProblemKind {
     ModelFailed,
     /// Something took longer than it may.
     TimedOut,
+    /// The turn took as many calls of the model as it was allowed.
+    MaxTurns,
     /// This deployment is not set up for what was asked.
     NotConfigured,
 }
@@ -40,6 +42,7 @@ impl ProblemKind {
             Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::UpgradeRequired => 426,
+            Self::MaxTurns => 422,
             Self::TooManyRequests => 429,
             Self::Internal => 500,
             Self::SandboxFailed | Self::ModelFailed => 502,
@@ -64,6 +67,7 @@ impl ProblemKind {
             Self::SandboxFailed => "The sandbox failed",
             Self::ModelFailed => "The model did not answer",
             Self::TimedOut => "Timed out",
+            Self::MaxTurns => "Turn limit reached",
             Self::NotConfigured => "Not configured",
         }
     }
@@ -85,6 +89,7 @@ impl ProblemKind {
             Self::SandboxFailed => "sandbox_failed",
             Self::ModelFailed => "model_failed",
             Self::TimedOut => "timed_out",
+            Self::MaxTurns => "max_turns",
             Self::NotConfigured => "not_configured",
         }
     }

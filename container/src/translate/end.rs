@@ -9,9 +9,6 @@ use crate::wire::{ModelUsage, TurnResult};
 /// Bytes of a cause.
 const MAX_CAUSE: usize = 2000;
 
-/// The code of a turn that took all the calls of the model that it may.
-pub const MAX_TURNS: &str = "max_turns";
-
 /// Why a turn failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
@@ -52,11 +49,10 @@ impl TurnResult {
             return None;
         }
         if self.subtype == "error_max_turns" {
-            return Some(Cause {
-                code: MAX_TURNS.to_owned(),
-                content: "The turn took as many calls of the model as it may (maxTurns). Send another message to go on."
-                    .to_owned(),
-            });
+            return Some(Cause::new(
+                ProblemKind::MaxTurns,
+                "The turn took as many calls of the model as it may (maxTurns). Send another message to go on.",
+            ));
         }
         let told = match &self.result {
             Some(result) if !result.is_empty() => result.clone(),
