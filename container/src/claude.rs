@@ -13,7 +13,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
 use crate::conversations::fresh_uuid;
-use crate::launch::{Setup, Start};
+use crate::launch::{Running, Setup, Start};
 use crate::lines::{Line, Lines};
 use crate::processes::{Children, OWN_PROGRAM, WITH_PARENT, own_session, signal};
 use crate::wire::{ControlRequest, Kind, Message};
@@ -51,8 +51,10 @@ pub struct Claude {
     pub pid: u32,
     /// In the environment of all that it starts.
     pub mark: String,
-    /// What it runs with now.
+    /// What it was started with.
     pub start: Start,
+    /// What it runs with now.
+    pub running: Running,
     /// Claude Code's name for the conversation.
     pub conversation: String,
     /// It has answered `initialize`.
@@ -116,6 +118,10 @@ impl Claude {
             pid,
             mark,
             conversation: start.conversation.id().to_owned(),
+            running: Running {
+                model: Some(start.model.clone()),
+                mode: Some(start.launch.permission_mode),
+            },
             start,
             ready: false,
             cost: 0.0,

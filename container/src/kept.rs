@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::ProblemKind;
 use protocol::options::{Launch, Turn};
 use protocol::sandbox::AgentState;
+use protocol::{PermissionMode, ProblemKind};
 use serde_json::{Value, json};
 
 use crate::agent::Shared;
 use crate::claude::{Claude, Heard};
 use crate::conversations::fresh_uuid;
-use crate::launch::{Change, Conversation, Start, change};
+use crate::launch::{Change, Conversation, Start, aliases, change};
 use crate::processes::{Identity, own_session};
 use crate::translate::Cause;
 use crate::wire::Kind;
@@ -108,14 +108,9 @@ impl Kept {
     pub async fn prepare(&mut self, turn: &Turn) -> Result<(), Cause> {
         let model = self.model(turn);
         let conversation = self.conversation(&turn.launch);
-        let change = match &mut self.claude {
+        let change = match &self.claude {
             Some(claude) if claude.conversation == conversation.id() => {
-                let start = &mut claude.start;
-                let change = change(&start.launch, &start.model, &turn.launch, &model);
-                // Before it is asked for: where the answer is not waited for, it is asked for again.
-                start.model.clone_from(&model);
-                start.launch.permission_mode = turn.launch.permission_mode;
-                change
+                change(&claude.start.launch, &claude.running, &turn.launch, &model)
             }
             _ => Change::Restart,
         };
@@ -123,17 +118,14 @@ impl Kept {
             Change::Restart => false,
             Change::Switch { model: other, mode } => {
                 self.until_ready().await?;
-                // `set_model` would spend a call of the model on the question whether there is one.
-                let model = other.then(
-                    || json!({ "subtype": "apply_flag_settings", "settings": { "model": model } }),
-                );
-                let mode =
-                    mode.map(|mode| json!({ "subtype": "set_permission_mode", "mode": mode }));
-                let mut switched = true;
-                for request in [model, mode].into_iter().flatten() {
-                    switched &= self.control(request).await;
-                }
-                switched
+                (!other
+                    || self
+                        .switch_model(&model, turn.launch.fast_model.as_deref())
+                        .await)
+                    && match mode {
+                        Some(mode) => self.switch_mode(mode).await,
+                        None => true,
+                    }
             }
         };
         if !switched {
@@ -145,6 +137,51 @@ impl Kept {
             self.launch(turn.launch.clone(), model, conversation)?;
         }
         self.until_ready().await
+    }
+
+    /// Switches to another model, and what the aliases stand for with it. False where that was refused
+    /// or not answered.
+    async fn switch_model(&mut self, model: &str, fast_model: Option<&str>) -> bool {
+        let Some(claude) = &mut self.claude else {
+            return false;
+        };
+        // Whoever waits for the answer may stop waiting: then nobody knows what it runs with.
+        claude.running.model = None;
+        // An empty variable is as good as none, and one that was set can't be taken away.
+        let env: serde_json::Map<String, Value> = aliases(model, fast_model)
+            .into_iter()
+            .map(|(name, model)| (name.to_owned(), model.unwrap_or_default().into()))
+            .collect();
+        // `set_model` would spend a call of the model on the question whether there is one.
+        let switched = self
+            .control(json!({
+                "subtype": "apply_flag_settings",
+                "settings": { "model": model, "env": env },
+            }))
+            .await;
+        if let Some(claude) = &mut self.claude
+            && switched
+        {
+            claude.running.model = Some(model.to_owned());
+        }
+        switched
+    }
+
+    /// The same for the permission mode.
+    async fn switch_mode(&mut self, mode: PermissionMode) -> bool {
+        let Some(claude) = &mut self.claude else {
+            return false;
+        };
+        claude.running.mode = None;
+        let switched = self
+            .control(json!({ "subtype": "set_permission_mode", "mode": mode }))
+            .await;
+        if let Some(claude) = &mut self.claude
+            && switched
+        {
+            claude.running.mode = Some(mode);
+        }
+        switched
     }
 
     /// The conversation that a turn belongs to.

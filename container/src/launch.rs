@@ -187,21 +187,28 @@ impl Start {
         ] {
             variables.push((name, value.into()));
         }
-        // Sub-agents ask for models by these aliases. Behind a router that knows no Anthropic models
-        // the names that they stand for exist as little as a key for them.
-        let fast = self.launch.fast_model.as_ref();
-        let foreign = (!self.model.contains("claude")).then_some(&self.model);
-        for (name, model) in [
-            ("ANTHROPIC_DEFAULT_HAIKU_MODEL", fast.or(foreign)),
-            ("ANTHROPIC_DEFAULT_SONNET_MODEL", foreign),
-            ("ANTHROPIC_DEFAULT_OPUS_MODEL", foreign),
-        ] {
+        for (name, model) in aliases(&self.model, self.launch.fast_model.as_deref()) {
             if let Some(model) = model {
                 variables.push((name, model.into()));
             }
         }
         variables
     }
+}
+
+/// The variables that say what the aliases `haiku`, `sonnet` and `opus` stand for, by which
+/// sub-agents ask for models; `None` for Claude Code's own choice. Behind a router that knows no
+/// Anthropic models the names that they would stand for exist as little as a key for them.
+pub fn aliases<'a>(
+    model: &'a str,
+    fast_model: Option<&'a str>,
+) -> [(&'static str, Option<&'a str>); 3] {
+    let foreign = (!model.contains("claude")).then_some(model);
+    [
+        ("ANTHROPIC_DEFAULT_HAIKU_MODEL", fast_model.or(foreign)),
+        ("ANTHROPIC_DEFAULT_SONNET_MODEL", foreign),
+        ("ANTHROPIC_DEFAULT_OPUS_MODEL", foreign),
+    ]
 }
 
 /// What a running process needs for a turn.
@@ -216,27 +223,32 @@ pub enum Change {
     },
 }
 
-/// Compares what a process runs with and what a turn wants. The conversation is not looked at.
-pub fn change(running: &Launch, model: &str, wanted: &Launch, wanted_model: &str) -> Change {
+/// What a running process can be switched to, as it is known to run. `None` where it was asked for
+/// something else and has not said that it does so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    pub model: Option<String>,
+    pub mode: Option<PermissionMode>,
+}
+
+/// Compares what a process was started with and runs with, and what a turn wants. The conversation
+/// is not looked at.
+pub fn change(started: &Launch, running: &Running, wanted: &Launch, wanted_model: &str) -> Change {
     let same = Launch {
         permission_mode: wanted.permission_mode,
         resume_session_id: wanted.resume_session_id.clone(),
         continue_session: wanted.continue_session,
-        ..running.clone()
+        ..started.clone()
     };
-    let bypass = PermissionMode::BypassPermissions;
-    let mode =
-        (running.permission_mode != wanted.permission_mode).then_some(wanted.permission_mode);
+    let bypasses = |launch: &Launch| launch.permission_mode == PermissionMode::BypassPermissions;
     // A process can't be switched to bypassing unless it was started for it, and one that was is
     // not kept for a turn that wants to be asked.
-    if same != *wanted
-        || mode.is_some() && [running.permission_mode, wanted.permission_mode].contains(&bypass)
-    {
+    if same != *wanted || bypasses(started) != bypasses(wanted) {
         return Change::Restart;
     }
     Change::Switch {
-        model: model != wanted_model,
-        mode,
+        model: running.model.as_deref() != Some(wanted_model),
+        mode: (running.mode != Some(wanted.permission_mode)).then_some(wanted.permission_mode),
     }
 }
 
@@ -337,11 +349,15 @@ mod tests {
 
     #[test]
     fn what_needs_another_process() {
-        let running = Launch::default();
+        let started = Launch::default();
+        let mut running = Running {
+            model: Some("a".to_owned()),
+            mode: Some(started.permission_mode),
+        };
         let with = |edit: fn(&mut Launch)| {
             let mut wanted = Launch::default();
             edit(&mut wanted);
-            change(&running, "a", &wanted, "b")
+            change(&started, &running, &wanted, "b")
         };
         let switch = |mode| Change::Switch { model: true, mode };
         assert_eq!(with(|_| {}), switch(None));
@@ -358,6 +374,20 @@ mod tests {
         assert_eq!(
             with(|launch| launch.system_prompt = Some("x".to_owned())),
             Change::Restart
+        );
+        running.model = Some("b".to_owned());
+        let neither = Change::Switch {
+            model: false,
+            mode: None,
+        };
+        assert_eq!(change(&started, &running, &started, "b"), neither);
+        let unknown = Running {
+            model: None,
+            mode: None,
+        };
+        assert_eq!(
+            change(&started, &unknown, &started, "b"),
+            switch(Some(started.permission_mode))
         );
     }
 

@@ -144,3 +144,38 @@ async fn interrupted_at_once() {
     assert_eq!(turn.outcome(), Outcome::Interrupted);
     world.turn(2, "hello").await.completed();
 }
+
+/// Sends a signal to Claude Code.
+fn signal(pid: u64, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+#[tokio::test]
+async fn interrupted_before_the_process_has_another_model_or_mode() {
+    let world = World::new().await;
+    // It is not ready in the first round, and is in the second.
+    for (turn, model) in [(1, "other/model"), (3, "third/model")] {
+        let pid = loop {
+            if let Some(pid) = world.debug().await["claude"]["pid"].as_u64() {
+                break pid;
+            }
+        };
+        signal(pid, rustix::process::Signal::STOP);
+        let options = json!({"prompt": "hello", "model": model, "permissionMode": "plan"});
+        let records = world.begin(turn, options.clone()).await;
+        while world.debug().await["agent"] != "busy" {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        world.interrupt(turn).await;
+        assert_eq!(records.rest().await.outcome(), Outcome::Interrupted);
+        signal(pid, rustix::process::Signal::CONT);
+        let next = world.begin(turn + 1, options).await.rest().await;
+        next.completed();
+        let requests = world.upstream.requests();
+        let last = requests.last().unwrap();
+        assert_eq!(last["model"], model);
+        assert!(last["messages"].to_string().contains("Plan mode"), "{last}");
+        assert_eq!(world.claude_pid().await, pid);
+    }
+}

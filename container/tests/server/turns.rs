@@ -280,6 +280,44 @@ async fn another_model_is_no_other_process() {
 }
 
 #[tokio::test]
+async fn a_sub_agent_that_asks_for_haiku_gets_a_model_that_there_is() {
+    let world = World::new().await;
+    for alias in ["haiku", "sonnet", "opus"] {
+        let input = json!({
+            "description": "count", "prompt": "script:worker", "model": alias,
+            "subagent_type": "general-purpose",
+        });
+        let script = vec![Reply::Call("Agent", input), Reply::Say("All counted")];
+        world.script(alias, script);
+    }
+    world.script("worker", vec![Reply::Say("I counted")]);
+    let pid = world.claude_pid().await;
+    let mut turn = 0;
+    for (model, alias, called) in [
+        ("test/model", "haiku", "test/model"),
+        ("other/model", "haiku", "other/model"),
+        ("other/model", "sonnet", "other/model"),
+        ("other/model", "opus", "other/model"),
+        ("anthropic/claude-sonnet-5", "haiku", "claude-haiku"),
+        ("test/model", "haiku", "test/model"),
+    ] {
+        turn += 1;
+        let before = world.upstream.requests().len();
+        let options = json!({"prompt": format!("script:{alias}"), "model": model});
+        world.begin(turn, options).await.rest().await.completed();
+        let models: Vec<String> = world.upstream.requests()[before..]
+            .iter()
+            .map(|request| request["model"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(models.len(), 3, "{models:?}");
+        assert_eq!(models[0], model);
+        assert!(models[1].starts_with(called), "{alias}: {models:?}");
+        assert_eq!(models[2], model);
+    }
+    assert_eq!(world.claude_pid().await, pid);
+}
+
+#[tokio::test]
 async fn a_new_conversation_on_request_and_an_old_one_by_name() {
     let world = World::new().await;
     let first = world.turn(1, "my name is Ada").await.completed();
