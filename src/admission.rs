@@ -16,6 +16,10 @@ pub struct Caller<'a> {
     pub origin_header: Option<&'a str>,
     /// The `Authorization` header.
     pub authorization: Option<&'a str>,
+    /// The `Sec-Fetch-Site` header, with which browsers say whose page asks.
+    pub fetch_site: Option<&'a str>,
+    /// The request opens a page, as following a link does.
+    pub opens_page: bool,
 }
 
 /// # Errors
@@ -24,6 +28,14 @@ pub fn admit(caller: &Caller, operator_token: Option<&str>) -> Result<(), Proble
     if let Some(origin) = caller.origin_header
         && !origin.eq_ignore_ascii_case(caller.origin)
     {
+        return Err(Problem::new(
+            ProblemKind::Forbidden,
+            "requests from pages of another origin are not accepted",
+        ));
+    }
+    // An image or a script of another page's sends no `Origin`.
+    let from_elsewhere = matches!(caller.fetch_site, Some("cross-site" | "same-site"));
+    if from_elsewhere && !caller.opens_page {
         return Err(Problem::new(
             ProblemKind::Forbidden,
             "requests from pages of another origin are not accepted",
@@ -42,14 +54,6 @@ pub fn admit(caller: &Caller, operator_token: Option<&str>) -> Result<(), Proble
              set one with: npx wrangler secret put OPERATOR_TOKEN",
         )),
     }
-}
-
-/// The operator's own pages: open to the operator, and on a machine of one's own.
-///
-/// # Errors
-/// As [`admit`].
-pub fn admit_operator(caller: &Caller, operator_token: Option<&str>) -> Result<(), Problem> {
-    admit(caller, operator_token)
 }
 
 /// The token of an `Authorization: Bearer` header.
@@ -97,10 +101,37 @@ mod tests {
             origin: &origin,
             origin_header,
             authorization,
+            fetch_site: None,
+            opens_page: false,
         };
         admit(&caller, token)
             .err()
             .map_or(200, |problem| problem.status())
+    }
+
+    #[test]
+    fn images_of_other_pages_get_nothing_but_links_work() {
+        for (fetch_site, opens_page, expected) in [
+            (Some("cross-site"), false, 403),
+            (Some("same-site"), false, 403),
+            (Some("cross-site"), true, 200),
+            (Some("same-origin"), false, 200),
+            (Some("none"), true, 200),
+            (None, false, 200),
+        ] {
+            let caller = Caller {
+                host: "localhost",
+                origin: "http://localhost:8787",
+                origin_header: None,
+                authorization: None,
+                fetch_site,
+                opens_page,
+            };
+            let status = admit(&caller, None)
+                .err()
+                .map_or(200, |problem| problem.status());
+            assert_eq!(status, expected, "{fetch_site:?} {opens_page}");
+        }
     }
 
     #[test]

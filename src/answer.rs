@@ -1,8 +1,13 @@
 //! How answers and problems are written.
 
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
 use protocol::{Problem, ProblemKind};
 use serde::Serialize;
-use worker::{Headers, Response, ResponseBuilder, Result, console_error};
+use worker::{Delay, Headers, Response, ResponseBuilder, Result, console_error};
 
 /// What a handler answers: a response, or the reason why not.
 pub type Answer = std::result::Result<Response, Problem>;
@@ -62,6 +67,26 @@ pub fn internal(place: &str, error: &impl std::fmt::Display) -> Problem {
         ProblemKind::Internal,
         "something went wrong here; the operator's log says what",
     )
+}
+
+/// Waits for something no longer than `limit`.
+///
+/// # Errors
+/// 504 where it takes longer; `what` names it for people.
+pub async fn within<T>(
+    limit: Duration,
+    what: &str,
+    wanted: impl Future<Output = std::result::Result<T, Problem>>,
+) -> std::result::Result<T, Problem> {
+    let late = Delay::from(limit);
+    pin_mut!(wanted, late);
+    match select(wanted, late).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => Err(Problem::new(
+            ProblemKind::TimedOut,
+            format!("{what} did not answer within {} seconds", limit.as_secs()),
+        )),
+    }
 }
 
 /// A problem that one of our own objects answered with, or `None` where its answer is no problem.

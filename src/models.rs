@@ -1,14 +1,19 @@
 //! Which models there are. The router knows; nothing here has a list of its own.
 
+use std::time::Duration;
+
 use protocol::{Problem, ProblemKind};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use worker::{Env, Fetcher, Method, RequestInit};
 
-use crate::answer::{internal, read_json};
+use crate::answer::{internal, read_json, within};
 
 /// The model of a deployment that has a provider's key, where nobody chose another.
 const PREFERRED: &str = "groq/openai/gpt-oss-120b";
+
+/// How long the router may take to tell its models: it asks nobody for them.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct List {
@@ -113,13 +118,16 @@ async fn ask(env: &Env, path: &str) -> Result<worker::Response, Problem> {
     let headers = router_headers(env)?;
     let mut init = RequestInit::new();
     init.with_method(Method::Get).with_headers(headers);
-    router
-        .fetch(format!("http://router.internal{path}"), Some(init))
-        .await
-        .map_err(|error| {
+    let answer = async {
+        let answered = router
+            .fetch(format!("http://router.internal{path}"), Some(init))
+            .await;
+        answered.map_err(|error| {
             internal("router", &error);
             unavailable(503)
         })
+    };
+    within(PATIENCE, "the model router", answer).await
 }
 
 /// The headers with which this Worker calls the router: with the master key where there is one.

@@ -126,6 +126,8 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
     }
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let (origin_header, authorization) = (header("origin"), header("authorization"));
+    let fetch_site = header("sec-fetch-site");
+    let is_page = matches!(route, Route::Root | Route::NewSession | Route::Page { .. });
     let token = env
         .secret("OPERATOR_TOKEN")
         .ok()
@@ -135,6 +137,8 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         origin: &url.origin().ascii_serialization(),
         origin_header: origin_header.as_deref(),
         authorization: authorization.as_deref(),
+        fetch_site: fetch_site.as_deref(),
+        opens_page: is_page && header("sec-fetch-mode").as_deref() == Some("navigate"),
     };
     match route {
         Route::Health => return demo::health(env).await,
@@ -142,7 +146,6 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Route::FromSandbox { session, path } => {
             return sandbox::forward(request, env, &SessionId::parse(&session)?, &path).await;
         }
-        Route::ClaudeCodeDebug => admission::admit_operator(&caller, token.as_deref())?,
         _ => admission::admit(&caller, token.as_deref())?,
     }
     match route {

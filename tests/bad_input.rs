@@ -204,6 +204,18 @@ async fn origins(world: Arc<World>) -> Result<()> {
         .send()
         .await?;
     ensure!(response.status() == 403, "{}", response.status());
+    let image = world
+        .http
+        .get(world.url("/claude-code/debug?sessionId=x"))
+        .header("sec-fetch-site", "cross-site")
+        .header("sec-fetch-mode", "no-cors")
+        .send()
+        .await?;
+    ensure!(
+        image.status() == 403,
+        "an image of another page: {}",
+        image.status()
+    );
     let response = world
         .http
         .get(world.url("/demo/models"))

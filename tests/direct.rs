@@ -82,11 +82,17 @@ async fn goes_on(world: Arc<World>) -> Result<()> {
 
 async fn debug(world: Arc<World>) -> Result<()> {
     let session = fresh_session("debug");
-    let response = world
-        .http
-        .get(world.url(&format!("/claude-code/debug?sessionId={session}")))
-        .send()
-        .await?;
+    let path = format!("/claude-code/debug?sessionId={session}");
+    let asleep = world.http.get(world.url(&path)).send().await?;
+    ensure!(
+        asleep.status() == 502,
+        "looking starts no sandbox: {}",
+        asleep.status()
+    );
+    let mut tab = world.tab(&session, Some(0)).await?;
+    tab.say("hello").await?;
+    tab.completed().await?;
+    let response = world.http.get(world.url(&path)).send().await?;
     ensure!(response.status() == 200, "{}", response.text().await?);
     let text = response.text().await?;
     let debug: Value = serde_json::from_str(&text)?;

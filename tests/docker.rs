@@ -19,6 +19,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         test(world, "docker::interrupt", |world| async move {
             interrupt::running_command(&world, &fresh_session("docker")).await
         }),
+        test(
+            world,
+            "docker::a_turn_that_is_starting_never_runs",
+            |world| async move { interrupt::starting(&world, &fresh_session("docker")).await },
+        ),
         test(world, "docker::no_key_and_no_internet", walled_off),
         test(
             world,

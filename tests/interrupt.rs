@@ -16,6 +16,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             |world| async move { running_command(&world, &fresh_session("interrupt")).await },
         ),
         test(world, "interrupt::without_a_turn_it_does_nothing", nothing),
+        test(
+            world,
+            "interrupt::a_turn_that_is_starting_never_runs",
+            |world| async move { starting(&world, &fresh_session("interrupt")).await },
+        ),
     ]
 }
 
@@ -63,5 +68,21 @@ async fn nothing(world: Arc<World>) -> Result<()> {
         "{}",
         tab.seen()
     );
+    Ok(())
+}
+
+/// Interrupts a turn at once, while its sandbox is still starting: nothing of it may ever run.
+pub async fn starting(world: &World, session: &str) -> Result<()> {
+    let mut tab = world.tab(session, Some(0)).await?;
+    tab.say("run `touch ran-unseen`").await?;
+    tab.send(json!({ "type": "interrupt" })).await?;
+    let end = tab.end().await?;
+    ensure!(end["outcome"] == "interrupted", "{}", tab.seen());
+    // Long enough for a sandbox to start and for the agent to run a command.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    tab.say("run `ls`").await?;
+    tab.completed().await?;
+    let listed = tab.contents("tool_result").pop().unwrap_or_default();
+    ensure!(!listed.contains("ran-unseen"), "it ran: {}", tab.seen());
     Ok(())
 }

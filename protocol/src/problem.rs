@@ -21,6 +21,8 @@ pub enum ProblemKind {
     NoCapacity,
     /// The sandbox did not start, stopped, or does not answer.
     SandboxFailed,
+    /// The connection to the sandbox broke, or is not there yet; trying again may help.
+    SandboxUnreachable,
     /// The model or its provider did not answer.
     ModelFailed,
     /// Something took longer than it may.
@@ -45,7 +47,7 @@ impl ProblemKind {
             Self::MaxTurns => 422,
             Self::TooManyRequests => 429,
             Self::Internal => 500,
-            Self::SandboxFailed | Self::ModelFailed => 502,
+            Self::SandboxFailed | Self::SandboxUnreachable | Self::ModelFailed => 502,
             Self::NoCapacity | Self::NotConfigured => 503,
             Self::TimedOut => 504,
         }
@@ -65,6 +67,7 @@ impl ProblemKind {
             Self::Internal => "Internal error",
             Self::NoCapacity => "No sandbox available",
             Self::SandboxFailed => "The sandbox failed",
+            Self::SandboxUnreachable => "The sandbox can't be reached",
             Self::ModelFailed => "The model did not answer",
             Self::TimedOut => "Timed out",
             Self::MaxTurns => "Turn limit reached",
@@ -87,6 +90,7 @@ impl ProblemKind {
             Self::Internal => "internal",
             Self::NoCapacity => "no_capacity",
             Self::SandboxFailed => "sandbox_failed",
+            Self::SandboxUnreachable => "sandbox_unreachable",
             Self::ModelFailed => "model_failed",
             Self::TimedOut => "timed_out",
             Self::MaxTurns => "max_turns",

@@ -6,7 +6,7 @@
 //! | `POST /turns` with a [`TurnRequest`] | the turn's [`Record`]s as NDJSON, from the first |
 //! | `GET /turns/{turn_id}?after=N` | the same from `n > N`; 404 where the turn is not known any more |
 //! | `POST /interrupt` with an [`InterruptRequest`] | 204 once the turn has ended or will not start |
-//! | `POST /acknowledge` with an [`Acknowledge`] | 204; the records up to `n` may be forgotten |
+//! | `POST /acknowledge` with an [`Acknowledge`] | 204; the records up to `n` are forgotten, also in the middle of the turn |
 //! | `POST /` with ClaudeCodeOptions | a turn beside the session's log: Claude Code's own messages |
 //!
 //! A stream of records ends with one that has an `end`. One without it was cut: the session asks
@@ -16,7 +16,6 @@
 //! [`PROTOCOL`] counts up where that is not enough.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::event::{EventBody, Outcome, Usage};
 use crate::options::Turn;
@@ -35,7 +34,8 @@ pub const HEARTBEAT_SECONDS: u64 = 5;
 /// Bytes of one record as a line of NDJSON. More is an error of the agent-server's.
 pub const MAX_RECORD: usize = 2 * crate::event::MAX_EVENT;
 
-/// Starts a turn. Sent again with the same `turn_id`, it attaches to the turn that runs. A turn with
+/// Starts a turn. One of a higher [`PROTOCOL`] than the agent-server's is refused (409): its image is
+/// older than the Worker. Sent again with the same `turn_id`, it attaches to the turn that runs. A turn with
 /// a higher id ends one that still runs; one with a lower id than the last is refused (409): it is an
 /// echo of a turn that the session has given up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,10 +64,6 @@ pub struct Record {
     pub n: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventBody>,
-    /// The message of Claude Code's that the events were made from, as it came, where it was asked
-    /// for (`?messages=true`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<Box<RawValue>>,
     /// Claude Code's name for the conversation, where it is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claude_session_id: Option<String>,

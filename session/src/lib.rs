@@ -47,6 +47,10 @@ pub struct State {
     pub model: Option<String>,
     /// Claude Code's name for the conversation in the sandbox.
     pub claude_session_id: Option<String>,
+    /// A turn that is over for the session, while the agent may not know that yet. One is enough: the
+    /// agent ends a turn by itself when a later one comes.
+    #[serde(default)]
+    pub to_stop: Option<TurnId>,
 }
 
 /// The turn that is starting or running.
@@ -100,10 +104,12 @@ impl Session {
         }
     }
 
-    /// What to do with a turn that is under way, after this object has lost its hold on it (it was
-    /// evicted, or its connection broke).
+    /// What is left to do after this object has lost its hold on it (it was evicted, or a connection
+    /// broke): a turn that is under way, or one that the agent has to be told to stop.
     pub fn reattach(&self) -> Option<Effect> {
-        let current = self.state.current.as_ref()?;
+        let Some(current) = &self.state.current else {
+            return self.state.to_stop.map(|turn| Effect::Interrupt { turn });
+        };
         Some(match current.phase {
             Phase::Starting => Effect::Start { turn: current.id },
             Phase::Running => Effect::Attach {

@@ -50,6 +50,8 @@ enum Act {
     Evict,
     /// The sandbox claims what is not its to claim.
     Lie,
+    /// The agent hears that a turn is to stop.
+    Hear,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -63,6 +65,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (0..12_u8).prop_map(|turn| Act::Lose { turn }),
         1 => Just(Act::Evict),
         1 => Just(Act::Lie),
+        1 => Just(Act::Hear),
     ]
 }
 
@@ -110,7 +113,11 @@ impl World {
                             self.agent.entry(turn).or_default();
                         }
                         Effect::Interrupt { turn } => {
-                            self.agent.entry(turn).or_default().1 = true;
+                            // It may get lost: the state remembers it until it is heard.
+                            assert!(
+                                self.session.state.to_stop == Some(turn)
+                                    || self.session.state.current.is_some()
+                            );
                         }
                         Effect::Attach { turn, after } => {
                             assert_eq!(self.session.state.current.as_ref().unwrap().id, turn);
@@ -216,8 +223,15 @@ impl World {
                 woken.state = serde_json::from_str(&json).unwrap();
                 woken.position = self.session.position;
                 assert_eq!(woken, self.session);
-                assert_eq!(woken.reattach().is_some(), woken.state.current.is_some());
+                let left = woken.state.current.is_some() || woken.state.to_stop.is_some();
+                assert_eq!(woken.reattach().is_some(), left);
                 self.session = woken;
+            }
+            Act::Hear => {
+                if let Some(turn) = self.session.state.to_stop {
+                    self.take(Input::Stopped { turn });
+                    assert_eq!(self.session.state.to_stop, None);
+                }
             }
             Act::Lie => {
                 let Some(turn) = self
@@ -267,6 +281,15 @@ impl World {
                 self.session.state.queue.is_empty(),
                 "nothing waits for nobody"
             );
+        }
+        if let Some(turn) = self.session.state.to_stop {
+            let last = self
+                .session
+                .state
+                .current
+                .as_ref()
+                .map_or(turn, |current| current.id);
+            assert!(turn >= last, "a later turn ends it by itself");
         }
         let mut ended = BTreeSet::new();
         let mut said = BTreeSet::new();
@@ -456,31 +479,73 @@ fn the_model_chosen_last_is_the_sessions() {
 }
 
 #[test]
-fn a_gap_in_the_stream_is_asked_for_again() {
+fn what_comes_after_a_gap_is_not_taken() {
     let mut world = World::new();
     world.say("a".to_owned());
     world.record(None);
-    let step = world
-        .session
-        .step(
-            Input::Record {
-                turn: TurnId(1),
-                record: Record {
-                    n: 3,
-                    ..Record::default()
-                },
-            },
-            1,
-        )
-        .unwrap();
+    let before = world.session.clone();
+    let record = Record {
+        n: 3,
+        ..Record::default()
+    };
+    world.take(Input::Record {
+        turn: TurnId(1),
+        record,
+    });
+    assert_eq!(world.session, before);
     assert_eq!(
-        step,
-        crate::Step {
-            events: vec![],
-            effects: vec![Effect::Attach {
-                turn: TurnId(1),
-                after: 1
-            }]
-        }
+        before.reattach(),
+        Some(Effect::Attach {
+            turn: TurnId(1),
+            after: 1
+        })
+    );
+}
+
+#[test]
+fn an_interrupt_of_a_starting_turn_is_remembered_until_it_is_heard() {
+    let mut world = World::new();
+    world.say("a".to_owned());
+    world.take(Input::Interrupt { turn: None });
+    assert_eq!(world.session.turn_state(), TurnState::Idle);
+    assert_eq!(
+        world.session.reattach(),
+        Some(Effect::Interrupt { turn: TurnId(1) })
+    );
+    world.take(Input::Stopped { turn: TurnId(1) });
+    assert_eq!(world.session.reattach(), None);
+}
+
+#[test]
+fn a_turn_that_is_lost_is_stopped_as_well() {
+    let mut world = World::new();
+    world.say("a".to_owned());
+    world.record(None);
+    world.take(Input::Lost {
+        turn: TurnId(1),
+        problem: Problem::new(ProblemKind::SandboxFailed, "gone"),
+    });
+    assert_eq!(
+        world.session.reattach(),
+        Some(Effect::Interrupt { turn: TurnId(1) })
+    );
+}
+
+#[test]
+fn an_end_of_any_size_fits_into_the_log() {
+    let mut world = World::new();
+    world.say("a".to_owned());
+    let end = TurnEnd {
+        outcome: Outcome::Completed,
+        content: "x".repeat(2_000_000),
+        model: Some("x".repeat(2_000_000)),
+        usage: None,
+    };
+    world.record(Some(end));
+    let last = serde_json::to_string(world.log.last().unwrap()).unwrap();
+    assert!(
+        last.len() < 20_000 && last.contains("\"ended\""),
+        "{} bytes",
+        last.len()
     );
 }

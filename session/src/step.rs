@@ -1,10 +1,14 @@
 //! One step of a session: an input in, events and effects out.
 
-use protocol::event::{Status, TurnState};
+use protocol::event::{Status, TurnState, cut};
 use protocol::sandbox::{Record, TurnEnd};
 use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnId};
 
 use crate::{Current, MAX_QUEUE, Phase, Session};
+
+/// Bytes of a turn's closing words, and of a name, that a sandbox may send.
+const MAX_END: usize = 8 * 1024;
+const MAX_NAME: usize = 200;
 
 /// What happens to a session.
 #[derive(Debug, Clone)]
@@ -32,6 +36,10 @@ pub enum Input {
     Lost {
         turn: TurnId,
         problem: Problem,
+    },
+    /// The agent has heard that a turn is to stop, or is gone itself.
+    Stopped {
+        turn: TurnId,
     },
 }
 
@@ -72,6 +80,7 @@ impl Session {
             Input::SetModel { model } => step.set_model(model),
             Input::Record { turn, record } => step.record(turn, record),
             Input::Lost { turn, problem } => step.lost(turn, problem),
+            Input::Stopped { turn } => step.stopped(turn),
         }
         Ok(step.step)
     }
@@ -142,9 +151,7 @@ impl Stepping<'_> {
     }
 
     fn interrupt_current(&mut self, current: &Current) {
-        self.step
-            .effects
-            .push(Effect::Interrupt { turn: current.id });
+        self.stop_agent(current.id);
         if current.phase == Phase::Starting || current.interrupted {
             // There is nothing to wait for, or it did not help: whatever still comes is ignored.
             self.end_current(interrupted("Interrupted"));
@@ -155,6 +162,15 @@ impl Stepping<'_> {
             let body = EventBody::Status(Status::new(TurnState::Running, "Interrupting"));
             self.log(Some(current.id), body);
         }
+    }
+
+    fn stop_agent(&mut self, turn: TurnId) {
+        self.session.state.to_stop = Some(turn);
+        self.step.effects.push(Effect::Interrupt { turn });
+    }
+
+    fn stopped(&mut self, turn: TurnId) {
+        self.session.state.to_stop.take_if(|told| *told == turn);
     }
 
     fn set_model(&mut self, model: String) {
@@ -176,19 +192,15 @@ impl Stepping<'_> {
         let Some(current) = &mut self.session.state.current else {
             return;
         };
-        // A heartbeat, an echo, or a turn that is over for the session.
-        if current.id != turn || record.n <= self.session.position.n {
-            return;
-        }
-        if record.n != self.session.position.n + 1 {
-            let after = self.session.position.n;
-            self.step.effects.push(Effect::Attach { turn, after });
+        // A heartbeat, an echo, one after a gap, or of a turn that is over for the session.
+        if current.id != turn || record.n != self.session.position.n + 1 {
             return;
         }
         let first = current.phase == Phase::Starting;
         current.phase = Phase::Running;
         self.session.position.n = record.n;
-        if let Some(id) = record.claude_session_id {
+        if let Some(mut id) = record.claude_session_id {
+            cut(&mut id, MAX_NAME);
             self.session.state.claude_session_id = Some(id);
         }
         let says_so = |body: &EventBody| matches!(body, EventBody::Status(_));
@@ -201,9 +213,15 @@ impl Stepping<'_> {
                 self.log(Some(turn), body);
             }
         }
-        if let Some(end) = record.end {
+        if let Some(mut end) = record.end {
+            // The end has to fit into the log, whatever a sandbox makes of it.
+            cut(&mut end.content, MAX_END);
+            if let Some(model) = &mut end.model {
+                cut(model, MAX_NAME);
+            }
             let n = self.session.position.n;
             self.step.effects.push(Effect::Acknowledge { turn, n });
+            self.stopped(turn);
             self.end_current(end);
         }
     }
@@ -215,7 +233,10 @@ impl Stepping<'_> {
         if current.id != turn {
             return;
         }
-        if current.interrupted {
+        let was_interrupted = current.interrupted;
+        // It may be the connection alone that is gone.
+        self.stop_agent(turn);
+        if was_interrupted {
             self.end_current(interrupted("Interrupted"));
             return;
         }
@@ -255,6 +276,7 @@ impl Stepping<'_> {
             interrupted: false,
         });
         self.session.position.n = 0;
+        self.session.state.to_stop = None;
         let body = EventBody::Status(Status {
             model: self.session.state.model.clone(),
             ..Status::new(TurnState::Starting, "Starting")

@@ -13,7 +13,7 @@ use worker::{Delay, Env, Method, State, console_log};
 
 use super::platform::Container;
 use super::{Endpoint, Provider, Start};
-use crate::answer::internal;
+use crate::answer::{internal, within};
 
 /// Where the sandbox finds its model. The name exists nowhere: the platform hands what is sent there
 /// to the sandbox's egress object.
@@ -21,6 +21,12 @@ const MODEL_HOST: &str = "router.internal";
 
 /// A sandbox without requests for this long is stopped, in milliseconds.
 const INACTIVITY: f64 = 10.0 * 60.0 * 1000.0;
+
+/// The same for one that was started for a single request.
+const INACTIVITY_AFTER_ONE: f64 = 60.0 * 1000.0;
+
+/// How long its server may take to tell its health.
+const HEALTH: Duration = Duration::from_secs(5);
 
 /// How long a sandbox may take until its server answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,7 +84,12 @@ impl Cloudflare {
                 false,
             )
             .map_err(|error| problem_of_start(&error))?;
-        if let Err(error) = container.set_inactivity_timeout(INACTIVITY).await {
+        let inactivity = if start.for_one_request {
+            INACTIVITY_AFTER_ONE
+        } else {
+            INACTIVITY
+        };
+        if let Err(error) = container.set_inactivity_timeout(inactivity).await {
             internal("inactivity timeout", &error);
         }
         self.note_the_end()
@@ -110,14 +121,20 @@ impl Cloudflare {
         let begin = worker::Date::now().as_millis();
         let mut pause = 20;
         loop {
-            let error = match Self::endpoint(container)?
-                .fetch(Method::Get, "/", None)
-                .await
-            {
-                Ok(response) if response.status_code() == 200 => return Ok(()),
-                Ok(response) => format!("status {}", response.status_code()),
-                Err(error) => error.to_string(),
+            let endpoint = Self::endpoint(container)?;
+            let health = async {
+                let answer = endpoint.fetch(Method::Get, "/", None).await;
+                Ok(answer.map_or_else(
+                    |error| error.to_string(),
+                    |answer| answer.status_code().to_string(),
+                ))
             };
+            let told = within(HEALTH, "the sandbox", health)
+                .await
+                .unwrap_or_else(|late| late.detail);
+            if told == "200" {
+                return Ok(());
+            }
             if !container.running() {
                 let end = self
                     .last_end()
@@ -131,7 +148,7 @@ impl Cloudflare {
             let waited =
                 Duration::from_millis(worker::Date::now().as_millis().saturating_sub(begin));
             if waited > PATIENCE {
-                internal("container", &error);
+                internal("container", &told);
                 return Err(Problem::new(
                     ProblemKind::TimedOut,
                     format!(

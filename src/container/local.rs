@@ -2,6 +2,8 @@
 //! folder and an agent-server, which one host process starts and stops. They are not walled off:
 //! the agent works with the rights of whoever started it.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use protocol::{Problem, ProblemKind, SessionId};
 use serde::Deserialize;
@@ -9,7 +11,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Env, Fetch, Headers, Method, Request, RequestInit, Response};
 
 use super::{Endpoint, Provider, Start};
-use crate::answer::{internal, read_json};
+use crate::answer::{internal, read_json, within};
 
 pub struct Local {
     /// Where the host process listens.
@@ -24,9 +26,21 @@ pub struct Local {
 #[derive(Deserialize)]
 struct Told {
     url: Option<String>,
+    /// What its server asks for.
+    server_token: Option<String>,
     /// How it ended, for people.
     end: Option<String>,
 }
+
+impl Told {
+    fn endpoint(self) -> Option<Endpoint> {
+        let token = self.server_token;
+        self.url.map(|url| Endpoint::Url { url, token })
+    }
+}
+
+/// How long a local sandbox may take to start.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Local {
     /// # Errors
@@ -69,7 +83,8 @@ impl Local {
             .with_body(body.map(JsValue::from));
         let url = format!("{}/sandboxes/{}", self.host, self.name);
         let request = Request::new_with_init(&url, &init).map_err(failed)?;
-        Fetch::Request(request).send().await.map_err(failed)
+        let answer = async { Fetch::Request(request).send().await.map_err(failed) };
+        within(PATIENCE, "the host of local sandboxes", answer).await
     }
 }
 
@@ -86,7 +101,7 @@ impl Provider for Local {
             return Err(problem);
         }
         let told: Told = read_json(&mut response).await?;
-        told.url.map(Endpoint::Url).ok_or_else(|| {
+        told.endpoint().ok_or_else(|| {
             Problem::new(
                 ProblemKind::SandboxFailed,
                 "the local sandbox did not start",
@@ -100,7 +115,7 @@ impl Provider for Local {
             return Ok(None);
         }
         let told: Told = read_json(&mut response).await?;
-        Ok(told.url.map(Endpoint::Url))
+        Ok(told.endpoint())
     }
 
     async fn last_end(&self) -> Option<String> {

@@ -30,6 +30,13 @@ use crate::answer::{self, Answer, internal, problem_of};
 pub struct Sandbox {
     stub: Stub,
     id: SessionId,
+    for_one_request: bool,
+}
+
+/// What a running sandbox answers, or why it does not run.
+pub enum Running {
+    Answer(Response),
+    Stopped(Problem),
 }
 
 /// The sandbox of a session.
@@ -44,10 +51,18 @@ pub fn of(env: &Env, id: &SessionId) -> std::result::Result<Sandbox, Problem> {
     Ok(Sandbox {
         stub,
         id: id.clone(),
+        for_one_request: false,
     })
 }
 
 impl Sandbox {
+    /// The same sandbox, stopped soon after its last request where it has to be started for it.
+    #[must_use]
+    pub fn for_one_request(mut self) -> Self {
+        self.for_one_request = true;
+        self
+    }
+
     /// Gets it running.
     ///
     /// # Errors
@@ -62,14 +77,22 @@ impl Sandbox {
     /// # Errors
     /// Why it can't be reached.
     pub async fn agent(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
-        self.ask(method, &format!("/agent{path}"), body).await
+        match self.ask(method, &format!("/agent{path}"), body).await? {
+            Running::Answer(response) => Ok(response),
+            Running::Stopped(problem) => Err(problem),
+        }
     }
 
     /// The same, but only where it runs already.
     ///
     /// # Errors
-    /// Why it does not run, or can't be reached.
-    pub async fn running_agent(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+    /// Why it can't be reached.
+    pub async fn running_agent(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> std::result::Result<Running, Problem> {
         self.ask(method, &format!("/running{path}"), body).await
     }
 
@@ -78,42 +101,55 @@ impl Sandbox {
     /// # Errors
     /// Where the object can't be reached.
     pub async fn knows_token(&self, token: &str) -> std::result::Result<bool, Problem> {
-        let response = self
-            .ask(Method::Post, "/token", Some(token.as_bytes().to_vec()))
-            .await?;
-        Ok(response.status_code() == 204)
+        let body = Some(token.as_bytes().to_vec());
+        let answer = self.ask(Method::Post, "/token", body).await?;
+        Ok(matches!(answer, Running::Answer(response) if response.status_code() == 204))
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> std::result::Result<Running, Problem> {
         let failed = |error: worker::Error| internal("container", &error);
         let headers = Headers::new();
         headers.set(SESSION_ID, self.id.as_str()).map_err(failed)?;
-        let request = request(
-            &format!("http://container.internal{path}"),
-            method,
-            headers,
-            body,
-        )
-        .map_err(failed)?;
+        if self.for_one_request {
+            headers.set(FOR_ONE_REQUEST, "1").map_err(failed)?;
+        }
+        let url = format!("http://container.internal{path}");
+        let request = request(&url, method, headers, body).map_err(failed)?;
+        // An object that is moved or deployed anew breaks its connections: that passes.
         let mut response = self
             .stub
             .fetch_with_request(request)
             .await
-            .map_err(failed)?;
-        let is_own = response.headers().has(OWN_PROBLEM).unwrap_or_default();
-        match problem_of_own(&mut response, is_own).await {
-            Some(problem) => Err(problem),
-            None => Ok(response),
+            .map_err(|error| {
+                internal("container", &error);
+                Problem::new(
+                    ProblemKind::SandboxUnreachable,
+                    "the connection to the sandbox's object broke",
+                )
+            })?;
+        let Some(own) = response.headers().get(OWN_PROBLEM).ok().flatten() else {
+            return Ok(Running::Answer(response));
+        };
+        let problem = problem_of(&mut response)
+            .await
+            .unwrap_or_else(|| internal("container", &"a problem without one"));
+        if own == STOPPED {
+            Ok(Running::Stopped(problem))
+        } else {
+            Err(problem)
         }
     }
 }
 
-async fn problem_of_own(response: &mut Response, is_own: bool) -> Option<Problem> {
-    if is_own {
-        problem_of(response).await
-    } else {
-        None
-    }
+/// Whether sandboxes of this deployment call their models through a route of the Worker, because
+/// their traffic can't be intercepted.
+pub fn calls_models_by_route(env: &Env) -> bool {
+    provider_name(env) == "local"
 }
 
 /// The name of the provider that this deployment uses, for people.
@@ -125,39 +161,42 @@ pub fn provider_name(env: &Env) -> String {
 /// Who the session is, on every request to its container object.
 const SESSION_ID: &str = "x-session-id";
 
-/// On answers that are this object's own problems, and not the agent-server's.
+/// On requests that will hardly be followed by another.
+const FOR_ONE_REQUEST: &str = "x-for-one-request";
+
+/// On answers that are this object's own problems, and not the agent-server's: [`STOPPED`] where the
+/// sandbox does not run. A sandbox can't say it: what it answers is written anew.
 const OWN_PROBLEM: &str = "x-container-problem";
+const STOPPED: &str = "stopped";
 
 /// Where a sandbox can be reached.
 #[derive(Clone)]
 pub enum Endpoint {
     Port(Fetcher),
-    Url(String),
+    /// With the token that its server asks for.
+    Url {
+        url: String,
+        token: Option<String>,
+    },
 }
 
 impl Endpoint {
     /// # Errors
     /// Where the sandbox does not answer.
     async fn fetch(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Response> {
+        let headers = Headers::new();
         match self {
             Self::Port(port) => {
-                port.fetch_request(request(
-                    &format!("http://sandbox.internal{path}"),
-                    method,
-                    Headers::new(),
-                    body,
-                )?)
-                .await
+                let url = format!("http://sandbox.internal{path}");
+                port.fetch_request(request(&url, method, headers, body)?)
+                    .await
             }
-            Self::Url(url) => {
-                Fetch::Request(request(
-                    &format!("{url}{path}"),
-                    method,
-                    Headers::new(),
-                    body,
-                )?)
-                .send()
-                .await
+            Self::Url { url, token } => {
+                if let Some(token) = token {
+                    headers.set("authorization", &format!("Bearer {token}"))?;
+                }
+                let request = request(&format!("{url}{path}"), method, headers, body)?;
+                Fetch::Request(request).send().await
             }
         }
     }
@@ -180,6 +219,8 @@ pub struct Start {
     pub session_id: SessionId,
     /// For providers that can't intercept the sandbox's traffic: what its model calls carry.
     pub model_token: String,
+    /// It will hardly be asked a second time.
+    pub for_one_request: bool,
 }
 
 /// One place to run sandboxes.
@@ -204,7 +245,7 @@ pub trait Provider {
 /// Whether a request to the agent-server does no more when it arrives twice than when it arrives once.
 /// A turn of a session is named, and starts once; a turn beside any session does not.
 fn repeatable(method: &Method, path: &str) -> bool {
-    *method != Method::Post || !path.starts_with("/?")
+    *method != Method::Post || path.split('?').next() != Some("/")
 }
 
 /// One start that several requests wait for.
@@ -237,17 +278,37 @@ impl DurableObject for ClaudeCodeContainer {
     async fn fetch(&self, request: Request) -> Result<Response> {
         match self.object.answer(request).await {
             Ok(response) => Ok(response),
-            Err(problem) => {
+            Err(Refusal { problem, stopped }) => {
                 let mut response = answer::problem(&problem)?;
-                response.headers_mut().set(OWN_PROBLEM, "1")?;
+                let own = if stopped { STOPPED } else { "1" };
+                response.headers_mut().set(OWN_PROBLEM, own)?;
                 Ok(response)
             }
         }
     }
 }
 
+/// Why this object has no answer of the sandbox.
+struct Refusal {
+    problem: Problem,
+    /// Because the sandbox does not run.
+    stopped: bool,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            stopped: false,
+        }
+    }
+}
+
 impl Object {
-    async fn answer(self: &Rc<Self>, mut request: Request) -> Answer {
+    async fn answer(
+        self: &Rc<Self>,
+        mut request: Request,
+    ) -> std::result::Result<Response, Refusal> {
         let id = request
             .headers()
             .get(SESSION_ID)
@@ -273,12 +334,13 @@ impl Object {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
+        let brief = request.headers().has(FOR_ONE_REQUEST).unwrap_or_default();
         if path == "/start" {
-            self.ensure_running(&id).await?;
+            self.ensure_running(&id, brief).await?;
             return Ok(answer::empty(204));
         }
         if path == "/token" {
-            let known = self.model_token().await?;
+            let known = self.known_token().await?.unwrap_or_default();
             let same = crate::admission::equal(&body.unwrap_or_default(), known.as_bytes());
             return Ok(answer::empty(if same { 204 } else { 403 }));
         }
@@ -286,19 +348,18 @@ impl Object {
             (Some(path), _) => (path, true),
             (None, Some(path)) => (path, false),
             (None, None) => {
-                return Err(Problem::new(
-                    ProblemKind::NotFound,
-                    "no such path in a container object",
-                ));
+                let problem =
+                    Problem::new(ProblemKind::NotFound, "no such path in a container object");
+                return Err(problem.into());
             }
         };
         let path = with_query(path);
-        let endpoint = self.endpoint(&id, start).await?;
+        let endpoint = self.endpoint(&id, start, brief).await?;
         if !repeatable(&method, &path) {
             // A connection that was kept open may be dead; better it breaks under a question that
             // can be asked again.
             let _ = endpoint.fetch(Method::Get, "/", None).await;
-            return self.forward(&endpoint, method, &path, body).await;
+            return Ok(self.forward(&endpoint, method, &path, body).await?);
         }
         match self
             .forward(&endpoint, method.clone(), &path, body.clone())
@@ -306,8 +367,8 @@ impl Object {
         {
             Ok(response) => Ok(response),
             Err(_) => {
-                let endpoint = self.endpoint(&id, start).await?;
-                self.forward(&endpoint, method, &path, body).await
+                let endpoint = self.endpoint(&id, start, brief).await?;
+                Ok(self.forward(&endpoint, method, &path, body).await?)
             }
         }
     }
@@ -317,26 +378,30 @@ impl Object {
         self: &Rc<Self>,
         id: &SessionId,
         start: bool,
-    ) -> std::result::Result<Endpoint, Problem> {
+        brief: bool,
+    ) -> std::result::Result<Endpoint, Refusal> {
         if start {
-            return self.ensure_running(id).await;
+            return Ok(self.ensure_running(id, brief).await?);
         }
         let provider = self.provider(id)?;
-        match provider.running().await? {
-            Some(endpoint) => Ok(endpoint),
-            None => {
-                let why = provider
-                    .last_end()
-                    .await
-                    .unwrap_or_else(|| "it is asleep".to_owned());
-                Err(Problem::new(
-                    ProblemKind::SandboxFailed,
-                    format!("the sandbox does not run: {why}"),
-                ))
-            }
+        if let Some(endpoint) = provider.running().await? {
+            return Ok(endpoint);
         }
+        let why = provider
+            .last_end()
+            .await
+            .unwrap_or_else(|| "it is asleep".to_owned());
+        Err(Refusal {
+            problem: Problem::new(
+                ProblemKind::SandboxFailed,
+                format!("the sandbox does not run: {why}"),
+            ),
+            stopped: true,
+        })
     }
 
+    /// Asks the sandbox. Of its answer's headers only the type is kept, and only one that no browser
+    /// takes for a page: what a sandbox says must not act in the Worker's name.
     async fn forward(
         &self,
         endpoint: &Endpoint,
@@ -344,21 +409,38 @@ impl Object {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Answer {
-        endpoint.fetch(method, path, body).await.map_err(|error| {
+        let broke = |error: worker::Error| {
             internal("sandbox", &error);
             // What is known of it may be out of date: the next request looks again.
             self.provider.borrow_mut().take();
             Problem::new(
-                ProblemKind::SandboxFailed,
+                ProblemKind::SandboxUnreachable,
                 "the connection to the sandbox broke",
             )
-        })
+        };
+        let response = endpoint.fetch(method, path, body).await.map_err(broke)?;
+        let given = response
+            .headers()
+            .get("content-type")
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let content_type = [answer::NDJSON, answer::PROBLEM, "application/json"]
+            .into_iter()
+            .find(|known| given.starts_with(known))
+            .unwrap_or("application/octet-stream");
+        let status = response.status_code();
+        let (_, body) = response.into_parts();
+        let builder =
+            answer::stream_of(content_type).map_err(|error| internal("sandbox", &error))?;
+        Ok(builder.with_status(status).body(body))
     }
 
     /// Starts the sandbox once, however many ask for it at the same time.
     async fn ensure_running(
         self: &Rc<Self>,
         id: &SessionId,
+        brief: bool,
     ) -> std::result::Result<Endpoint, Problem> {
         let starting = self.starting.borrow().clone();
         let starting = match starting {
@@ -369,6 +451,7 @@ impl Object {
                     let start = Start {
                         session_id: id.clone(),
                         model_token: object.model_token().await?,
+                        for_one_request: brief,
                     };
                     object.provider(&id)?.ensure_running(&start).await
                 }
@@ -407,13 +490,19 @@ impl Object {
 
     /// The token of this sandbox, made once.
     async fn model_token(&self) -> std::result::Result<String, Problem> {
-        let failed = |error: worker::Error| internal("container storage", &error);
-        let storage = self.platform.storage();
-        if let Some(token) = storage.get::<String>("model_token").await.map_err(failed)? {
+        if let Some(token) = self.known_token().await? {
             return Ok(token);
         }
+        let failed = |error: worker::Error| internal("container storage", &error);
         let token = crate::random::hex::<32>().map_err(failed)?;
+        let storage = self.platform.storage();
         storage.put("model_token", &token).await.map_err(failed)?;
         Ok(token)
+    }
+
+    /// The token of this sandbox, where it has one.
+    async fn known_token(&self) -> std::result::Result<Option<String>, Problem> {
+        let stored = self.platform.storage().get("model_token").await;
+        stored.map_err(|error| internal("container storage", &error))
     }
 }

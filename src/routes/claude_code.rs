@@ -6,13 +6,14 @@ use serde_json::Value;
 use worker::{Env, Method, Request, Url};
 
 use crate::answer::{Answer, internal};
-use crate::container;
+use crate::container::{self, Running};
 
 pub async fn run(mut request: Request, env: &Env, request_id: &str) -> Answer {
     let body = super::body(&mut request, MAX_BODY).await?;
     let options = ClaudeCodeOptions::from_slice(&body)?;
     // Checked here as well, so that a bad request starts no sandbox.
     let turn = options.clone().into_turn()?;
+    let named = options.session_id.is_some();
     let session = match options.session_id.as_deref() {
         Some(id) => SessionId::parse(id)?,
         None => SessionId::from_random(
@@ -33,7 +34,14 @@ pub async fn run(mut request: Request, env: &Env, request_id: &str) -> Answer {
         fields.insert("sessionId".to_owned(), session.as_str().into());
     }
     let body = serde_json::to_vec(&body).map_err(|error| internal("body", &error))?;
-    container::of(env, &session)?
+    let sandbox = container::of(env, &session)?;
+    // A request without a session's name will hardly be followed by another.
+    let sandbox = if named {
+        sandbox
+    } else {
+        sandbox.for_one_request()
+    };
+    sandbox
         .agent(
             Method::Post,
             &format!("/?request_id={request_id}"),
@@ -51,7 +59,9 @@ pub async fn debug(url: &Url, env: &Env) -> Answer {
                 .at("sessionId"),
         );
     };
-    container::of(env, &SessionId::parse(&session)?)?
-        .agent(Method::Get, "/debug", None)
-        .await
+    let sandbox = container::of(env, &SessionId::parse(&session)?)?;
+    match sandbox.running_agent(Method::Get, "/debug", None).await? {
+        Running::Answer(response) => Ok(response),
+        Running::Stopped(why) => Err(why),
+    }
 }

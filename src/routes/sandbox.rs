@@ -9,6 +9,12 @@ use crate::answer::Answer;
 use crate::{container, egress};
 
 pub async fn forward(request: Request, env: &Env, session: &SessionId, path: &str) -> Answer {
+    if !container::calls_models_by_route(env) {
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            "there is nothing at this path",
+        ));
+    }
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let authorization = header("authorization");
     let key = header("x-api-key");

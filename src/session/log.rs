@@ -38,8 +38,14 @@ const SCHEMA: &str = "
 /// Bytes of events in a row; the platform's limit for one is 2 MB.
 const MAX_ROW: usize = 1_800_000;
 
-/// Rows that are read at a time.
-const PAGE: i64 = 50;
+/// Bytes of what a message asks for: its event has to fit into a row as well.
+pub const MAX_REQUEST: usize = protocol::event::MAX_EVENT - 10_000;
+
+/// Bytes that are read at a time, at least one row.
+const PAGE: usize = 1_000_000;
+
+/// Characters of a waiting message that a client is shown.
+const EXCERPT: i64 = 500;
 
 pub struct Log {
     sql: SqlStorage,
@@ -139,17 +145,14 @@ impl Log {
                 "UPDATE session SET state = ?",
                 vec![serde_json::to_string(&session.state)?.into()],
             )?;
-            if before.current != session.state.current
-                && let Some(ended) = &before.current
-                && session
-                    .state
-                    .current
-                    .as_ref()
-                    .is_none_or(|current| current.id != ended.id)
+        }
+        for event in events {
+            if let (EventBody::Status(status), Some(turn)) = (&event.body, event.turn_id)
+                && status.state == TurnState::Ended
             {
                 self.sql.exec(
                     "UPDATE turn SET request = '' WHERE id = ?",
-                    vec![integer(ended.id.0)?],
+                    vec![integer(turn.0)?],
                 )?;
             }
         }
@@ -170,11 +173,11 @@ impl Log {
         Ok(())
     }
 
-    /// Keeps what a message asked for.
+    /// Keeps what a message asked for, a [`Turn`] as JSON.
     ///
     /// # Errors
     /// Where the storage fails.
-    pub fn keep_turn(&self, message_id: &str, message: &Event, turn: &Turn) -> Result<()> {
+    pub fn keep_turn(&self, message_id: &str, message: &Event, asked: &str) -> Result<()> {
         let id = message.turn_id.map_or(0, |turn| turn.0);
         self.sql.exec(
             "INSERT INTO turn (id, message_id, seq, request) VALUES (?, ?, ?, ?)",
@@ -182,7 +185,7 @@ impl Log {
                 integer(id)?,
                 message_id.into(),
                 integer(message.seq)?,
-                serde_json::to_string(turn)?.into(),
+                asked.into(),
             ],
         )?;
         Ok(())
@@ -235,7 +238,7 @@ impl Log {
         }))
     }
 
-    /// The messages of turns that have not ended, with the ids of their senders.
+    /// The beginnings of the messages whose turns have not ended, with the ids of their senders.
     ///
     /// # Errors
     /// Where the storage fails.
@@ -244,22 +247,20 @@ impl Log {
         struct Stored {
             id: u64,
             message_id: String,
-            request: String,
+            content: String,
         }
         let stored: Vec<Stored> = self
             .sql
             .exec(
-                "SELECT id, message_id, request FROM turn WHERE request <> ''",
-                None,
+                "SELECT id, message_id, substr(json_extract(request, '$.prompt'), 1, ?) AS content
+                 FROM turn WHERE request <> ''",
+                vec![EXCERPT.into()],
             )?
             .to_array()?;
-        stored
+        let waiting = stored
             .into_iter()
-            .map(|stored| {
-                let turn: Turn = serde_json::from_str(&stored.request)?;
-                Ok((TurnId(stored.id), (stored.message_id, turn.prompt)))
-            })
-            .collect()
+            .map(|stored| (TurnId(stored.id), (stored.message_id, stored.content)));
+        Ok(waiting.collect())
     }
 
     /// Events after `from`, as many as are read at a time; none when there are no more.
@@ -272,22 +273,25 @@ impl Log {
             seq: u64,
             events: String,
         }
-        let stored: Vec<Stored> = self
-            .sql
-            .exec(
-                "SELECT seq, events FROM log
-                 WHERE seq >= COALESCE((SELECT MAX(seq) FROM log WHERE seq <= ?1), 0) AND last_seq > ?1
-                 ORDER BY seq LIMIT ?2",
-                vec![integer(from)?, PAGE.into()],
-            )?
-            .to_array()?;
+        let rows = self.sql.exec(
+            "SELECT seq, events FROM log
+             WHERE seq >= COALESCE((SELECT MAX(seq) FROM log WHERE seq <= ?1), 0) AND last_seq > ?1
+             ORDER BY seq",
+            vec![integer(from)?],
+        )?;
         let mut events = Vec::new();
-        for row in stored {
+        let mut bytes = 0;
+        for row in rows.next::<Stored>() {
+            let row = row?;
+            bytes += row.events.len();
             for (place, line) in row.events.split('\n').enumerate() {
                 let seq = row.seq + place as u64;
                 if seq > from {
                     events.push((seq, line.to_owned()));
                 }
+            }
+            if bytes > PAGE {
+                break;
             }
         }
         Ok(Page { events })

@@ -34,6 +34,7 @@ use worker::{
 };
 
 use crate::answer::{self, Answer, internal};
+use crate::container::Running;
 use log::Log;
 
 /// How often a session that has a turn under way is woken, should it have been evicted.
@@ -178,6 +179,8 @@ struct Object {
     reader: Cell<u64>,
     /// Whether that task is alive.
     reading: Cell<bool>,
+    /// Whether a turn is being given to the sandbox, which may still be starting.
+    opening: Cell<bool>,
     /// Those who wait for the log to grow.
     followers: streams::Followers,
     floods: sockets::Floods,
@@ -208,6 +211,7 @@ impl Object {
             session: RefCell::new(session),
             reader: Cell::new(0),
             reading: Cell::new(false),
+            opening: Cell::new(false),
             followers: streams::Followers::default(),
             floods: sockets::Floods::default(),
             default_model: RefCell::new(None),
@@ -270,11 +274,6 @@ impl Object {
         turn: Turn,
     ) -> std::result::Result<Said, Problem> {
         let _in_order = self.taking.lock().await;
-        if let Some(model) = &turn.model
-            && self.with_session(|session| session.state.model.as_ref() != Some(model))?
-        {
-            crate::models::check(&self.env, model).await?;
-        }
         let id = match id {
             Some(id) => id,
             None => crate::random::hex::<16>().map_err(|error| internal("random", &error))?,
@@ -285,6 +284,18 @@ impl Object {
             .map_err(|error| internal("log", &error))?
         {
             return Ok(said);
+        }
+        let asked = serde_json::to_string(&turn).map_err(|error| internal("say", &error))?;
+        if asked.len() > log::MAX_REQUEST {
+            return Err(Problem::new(
+                ProblemKind::TooLarge,
+                "the message is too large to keep; put long material into a file",
+            ));
+        }
+        if let Some(model) = &turn.model
+            && self.with_session(|session| session.state.model.as_ref() != Some(model))?
+        {
+            crate::models::check(&self.env, model).await?;
         }
         let (content, model) = (turn.prompt.clone(), turn.model.clone());
         let step = self.take_with(
@@ -297,7 +308,7 @@ impl Object {
                 let Some(first) = step.events.first() else {
                     return Ok(());
                 };
-                log.keep_turn(&id, first, &turn)
+                log.keep_turn(&id, first, &asked)
             },
         )?;
         let first = step
@@ -377,12 +388,11 @@ impl Object {
                 self.reader.set(self.reader.get() + 1);
                 let reader = self.reader.get();
                 self.reading.set(true);
+                let alive = ReaderAlive(Rc::clone(self), reader);
                 self.platform.wait_until(AssertUnwindSafe(async move {
+                    let _alive = alive;
                     object.set_watch().await;
                     object.read_turn(reader).await;
-                    if object.reader.get() == reader {
-                        object.reading.set(false);
-                    }
                 }));
             }
             Effect::Interrupt { turn } => self.platform.wait_until(AssertUnwindSafe(async move {
@@ -468,7 +478,10 @@ impl Object {
             .history()
             .map_err(|error| internal("log", &error))?;
         let alive = match self.sandbox() {
-            Ok(sandbox) => sandbox.running_agent(Method::Get, "/", None).await.is_ok(),
+            Ok(sandbox) => {
+                let health = sandbox.running_agent(Method::Get, "/", None).await;
+                matches!(health, Ok(Running::Answer(_)))
+            }
             Err(_) => false,
         };
         let mut state = self.describe()?;
@@ -491,6 +504,18 @@ impl Object {
             }
         }
         answer::json(200, &state)
+    }
+}
+
+/// Says, when the task that reads a turn's stream is over, however it ends, that it is.
+struct ReaderAlive(Rc<Object>, u64);
+
+impl Drop for ReaderAlive {
+    fn drop(&mut self) {
+        let Self(object, reader) = self;
+        if object.reader.get() == *reader {
+            object.reading.set(false);
+        }
     }
 }
 

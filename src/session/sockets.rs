@@ -221,9 +221,12 @@ impl Object {
                 }
                 Ok(())
             }
-            ClientMessage::Interrupt { turn_id } => self
-                .take(vec![Input::Interrupt { turn: turn_id }])
-                .map(drop),
+            ClientMessage::Interrupt { turn_id } => {
+                // Behind the messages that were sent before it, which it may be meant for.
+                let _in_order = self.taking.lock().await;
+                self.take(vec![Input::Interrupt { turn: turn_id }])
+                    .map(drop)
+            }
             ClientMessage::SetModel { model } => {
                 let _in_order = self.taking.lock().await;
                 crate::models::check(&self.env, &model).await?;

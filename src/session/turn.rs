@@ -1,6 +1,7 @@
 //! A turn's stream from the sandbox: asked for, read to its terminal record, and asked for again
 //! from where it broke.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,27 +9,35 @@ use ::session::{Effect, Input, Session};
 use futures_util::future::{Either, select};
 use futures_util::{StreamExt, pin_mut};
 use protocol::sandbox::{
-    Acknowledge, HEARTBEAT_SECONDS, InterruptRequest, MAX_RECORD, PROTOCOL, Record, TurnRequest,
+    Acknowledge, HEARTBEAT_SECONDS, InterruptRequest, MAX_RECORD, PROTOCOL, TurnRequest,
 };
 use protocol::{Problem, ProblemKind, TurnId};
 use worker::{Delay, Method, Response};
 
 use super::Object;
-use crate::answer::{internal, problem_of};
-use crate::container::{self, Sandbox};
+use crate::answer::{internal, problem_of, within};
+use crate::container::{self, Running, Sandbox};
 
 /// Silence after which a stream counts as broken.
 const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT_SECONDS);
 
-/// Times in a row that a stream may break without a record in between.
-const ATTEMPTS: u32 = 6;
+/// Times in a row that a stream may break, or not open, without a record in between.
+const ATTEMPTS: u32 = 8;
+
+/// How long the sandbox may take to answer: its start is part of it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long it may take to hear something small.
+const TELLING: Duration = Duration::from_secs(10);
+
+/// Bytes of a stream after which the agent is told that it may forget them.
+const ACKNOWLEDGE_EVERY: usize = 1024 * 1024;
 
 /// How reading a stream ended.
 enum Reading {
     /// The turn has ended, or another reader has taken over.
     Done,
-    /// It broke; whether there was a record before.
-    Broke { progress: bool },
+    Broke,
 }
 
 impl Object {
@@ -59,37 +68,43 @@ impl Object {
             let (Effect::Start { turn } | Effect::Attach { turn, .. }) = effect else {
                 return;
             };
-            match self.open(&effect).await {
-                Ok(response) => {
-                    if self.reader.get() != reader {
-                        // The turn was given up while its sandbox was starting.
-                        self.tell_interrupt(turn).await;
-                        return;
+            let before = self.taken();
+            let told = match within(PATIENCE, "the sandbox", self.open(&effect)).await {
+                Ok(response) => match self.read(response, reader, turn).await {
+                    Reading::Done => return,
+                    Reading::Broke => {
+                        "the connection to the sandbox kept breaking; send the message again"
+                            .to_owned()
                     }
-                    match self.read(response, reader, turn).await {
-                        Reading::Done => return,
-                        Reading::Broke { progress } => {
-                            failures = if progress { 1 } else { failures + 1 };
-                            if failures >= ATTEMPTS {
-                                self.lose(reader, turn, Problem::new(
-                                    ProblemKind::SandboxFailed,
-                                    "the connection to the sandbox kept breaking; send the message again",
-                                ));
-                                return;
-                            }
-                        }
-                    }
-                }
-                Err(problem) if problem.kind == ProblemKind::NoCapacity && failures < ATTEMPTS => {
-                    failures += 1
-                }
+                },
+                Err(problem) if may_pass(&problem) => problem.detail,
                 Err(problem) => {
                     self.lose(reader, turn, problem);
                     return;
                 }
+            };
+            failures = if self.taken() == before {
+                failures + 1
+            } else {
+                1
+            };
+            if failures >= ATTEMPTS {
+                self.lose(
+                    reader,
+                    turn,
+                    Problem::new(ProblemKind::SandboxUnreachable, told),
+                );
+                return;
             }
             Delay::from(Duration::from_millis(50 << failures)).await;
         }
+    }
+
+    /// The turn that is under way, and how many of its records are taken.
+    fn taken(&self) -> Option<(TurnId, u64)> {
+        let taken =
+            |session: &Session| Some((session.state.current.as_ref()?.id, session.position.n));
+        self.with_session(taken).ok().flatten()
     }
 
     fn lose(self: &Rc<Self>, reader: u64, turn: TurnId, problem: Problem) {
@@ -104,9 +119,11 @@ impl Object {
         let sandbox = self.sandbox()?;
         let mut response = match effect {
             Effect::Attach { turn, after } => {
-                sandbox
-                    .running_agent(Method::Get, &format!("/turns/{turn}?after={after}"), None)
-                    .await?
+                let path = format!("/turns/{turn}?after={after}");
+                match sandbox.running_agent(Method::Get, &path, None).await? {
+                    Running::Answer(response) => response,
+                    Running::Stopped(why) => return Err(why),
+                }
             }
             Effect::Start { turn } => {
                 let mut asked = self
@@ -125,6 +142,7 @@ impl Object {
                 };
                 let body =
                     serde_json::to_vec(&request).map_err(|error| internal("turn", &error))?;
+                let _opening = Opening::begin(&self.opening);
                 sandbox.agent(Method::Post, "/turns", Some(body)).await?
             }
             Effect::Interrupt { .. } | Effect::Acknowledge { .. } => {
@@ -143,93 +161,174 @@ impl Object {
 
     /// Reads records and gives them to the session, all that came together at once.
     async fn read(self: &Rc<Self>, mut response: Response, reader: u64, turn: TurnId) -> Reading {
-        let mut progress = false;
         let Ok(mut stream) = response.stream() else {
-            return Reading::Broke { progress };
+            return Reading::Broke;
         };
         let mut pending = Vec::new();
+        let mut unacknowledged = 0;
         loop {
             let next = stream.next();
             let silence = Delay::from(SILENCE);
             pin_mut!(next, silence);
             let chunk = match select(next, silence).await {
                 Either::Left((Some(Ok(chunk)), _)) => chunk,
-                Either::Left((None | Some(Err(_)), _)) | Either::Right(_) => {
-                    return Reading::Broke { progress };
+                Either::Left((None | Some(Err(_)), _)) | Either::Right(_) => return Reading::Broke,
+            };
+            if self.reader.get() != reader
+                || self.taken().is_none_or(|(current, _)| current != turn)
+            {
+                return Reading::Done;
+            }
+            unacknowledged += chunk.len();
+            pending.extend_from_slice(&chunk);
+            let (inputs, taken) = match records_of(&pending, turn) {
+                Ok(records) => records,
+                Err(problem) => {
+                    self.lose(reader, turn, problem);
+                    return Reading::Done;
                 }
             };
-            if self.reader.get() != reader {
-                return Reading::Done;
-            }
-            pending.extend_from_slice(&chunk);
-            let mut inputs = Vec::new();
-            let mut ended = false;
-            let mut taken = 0;
-            while let Some(length) = pending
-                .get(taken..)
-                .and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
-            {
-                let line = pending.get(taken..taken + length).unwrap_or_default();
-                taken += length + 1;
-                match serde_json::from_slice::<Record>(line) {
-                    Ok(record) => {
-                        ended |= record.end.is_some();
-                        progress |= record.n > 0;
-                        inputs.push(Input::Record { turn, record });
-                    }
-                    Err(error) => {
-                        internal("record", &error);
-                        self.lose(
-                            reader,
-                            turn,
-                            Problem::new(
-                                ProblemKind::SandboxFailed,
-                                "the sandbox said something that is not understood",
-                            ),
-                        );
-                        return Reading::Done;
-                    }
-                }
-            }
             pending.drain(..taken);
-            if pending.len() > MAX_RECORD {
-                self.lose(
-                    reader,
-                    turn,
-                    Problem::new(
-                        ProblemKind::SandboxFailed,
-                        "the sandbox sent a line that is too long",
-                    ),
-                );
-                return Reading::Done;
-            }
-            if !inputs.is_empty() && self.take(inputs).is_err() {
-                return Reading::Broke { progress };
-            }
+            let last = inputs.iter().map(number).max().unwrap_or(0);
+            let ended = inputs.iter().any(ends);
+            let Ok(step) = self.take(inputs) else {
+                return Reading::Broke;
+            };
             if ended || self.reader.get() != reader {
                 return Reading::Done;
             }
+            let n = self.taken().map_or(0, |(_, n)| n);
+            if last > n {
+                return Reading::Broke; // There is a gap: what is missing is asked for again.
+            }
+            // Only what a row of the log remembers: after an eviction the rest is asked for again.
+            if unacknowledged > ACKNOWLEDGE_EVERY && !step.events.is_empty() {
+                unacknowledged = 0;
+                self.carry_out(Effect::Acknowledge { turn, n });
+            }
         }
     }
 
-    /// Tells the agent to stop a turn, where there is an agent.
-    pub(super) async fn tell_interrupt(&self, turn: TurnId) {
-        self.tell_agent("/interrupt", &InterruptRequest { turn_id: turn })
-            .await;
+    /// Tells the agent to stop a turn, and remembers that it has heard it.
+    pub(super) async fn tell_interrupt(self: &Rc<Self>, turn: TurnId) {
+        let body = InterruptRequest { turn_id: turn };
+        let heard = match self.tell_agent("/interrupt", &body).await {
+            Ok(Running::Answer(response)) => response.status_code() < 300,
+            // What does not run does not go on.
+            Ok(Running::Stopped(_)) => !self.starting(),
+            Err(_) => false,
+        };
+        let heard = heard || self.starting() && self.tell_after_start(&body).await;
+        if heard {
+            // Where it can't be stored, the alarm tells it again, which does no harm.
+            let _ = self.take(vec![Input::Stopped { turn }]);
+        } else {
+            self.set_watch().await;
+        }
+    }
+
+    /// Whether a turn is being given to a sandbox that may still be starting.
+    fn starting(&self) -> bool {
+        self.opening.get()
+    }
+
+    async fn tell_after_start(&self, body: &InterruptRequest) -> bool {
+        let (Ok(sandbox), Ok(body)) = (self.sandbox(), serde_json::to_vec(body)) else {
+            return false;
+        };
+        let told = sandbox.agent(Method::Post, "/interrupt", Some(body));
+        matches!(within(PATIENCE, "the sandbox", told).await, Ok(response) if response.status_code() < 300)
     }
 
     pub(super) async fn tell_acknowledge(&self, turn: TurnId, n: u64) {
-        self.tell_agent("/acknowledge", &Acknowledge { turn_id: turn, n })
+        // What it does not hear costs it memory alone.
+        let _ = self
+            .tell_agent("/acknowledge", &Acknowledge { turn_id: turn, n })
             .await;
     }
 
-    async fn tell_agent(&self, path: &str, body: &impl serde::Serialize) {
-        let Ok(sandbox) = self.sandbox() else { return };
-        let Ok(body) = serde_json::to_vec(body) else {
-            return;
+    async fn tell_agent(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<Running, Problem> {
+        let body = serde_json::to_vec(body).map_err(|error| internal(path, &error))?;
+        let sandbox = self.sandbox()?;
+        let told = sandbox.running_agent(Method::Post, path, Some(body));
+        within(TELLING, "the sandbox", told).await
+    }
+}
+
+/// Says for its life that a turn is being given to the sandbox.
+struct Opening<'a>(&'a Cell<bool>);
+
+impl<'a> Opening<'a> {
+    fn begin(opening: &'a Cell<bool>) -> Self {
+        opening.set(true);
+        Self(opening)
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+/// Whether trying again may help.
+fn may_pass(problem: &Problem) -> bool {
+    matches!(
+        problem.kind,
+        ProblemKind::SandboxUnreachable | ProblemKind::NoCapacity | ProblemKind::Internal
+    )
+}
+
+/// The records of all whole lines, and how many bytes they were.
+fn records_of(bytes: &[u8], turn: TurnId) -> Result<(Vec<Input>, usize), Problem> {
+    let broken = |words: &str| Problem::new(ProblemKind::SandboxFailed, words);
+    let mut inputs = Vec::new();
+    let mut taken = 0;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let Some(line) = line.strip_suffix(b"\n") else {
+            if line.len() > MAX_RECORD {
+                return Err(broken("the sandbox sent a line that is too long"));
+            }
+            break;
         };
-        if let Err(problem) = sandbox.running_agent(Method::Post, path, Some(body)).await {
-            internal(path, &problem);
-        }
+        taken += line.len() + 1;
+        let record = serde_json::from_slice(line).map_err(|error| {
+            internal("record", &error);
+            broken("the sandbox said something that is not understood")
+        })?;
+        inputs.push(Input::Record { turn, record });
+    }
+    Ok((inputs, taken))
+}
+
+fn number(input: &Input) -> u64 {
+    match input {
+        Input::Record { record, .. } => record.n,
+        _ => 0,
+    }
+}
+
+fn ends(input: &Input) -> bool {
+    matches!(input, Input::Record { record, .. } if record.end.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_whole_lines() {
+        let (inputs, taken) = records_of(b"{\"n\":1}\n{\"n\":2}\n{\"n\":", TurnId(1)).unwrap();
+        assert_eq!(
+            (inputs.iter().map(number).collect::<Vec<_>>(), taken),
+            (vec![1, 2], 16)
+        );
+        assert!(records_of(b"nonsense\n", TurnId(1)).is_err());
+        assert!(records_of(&vec![b'x'; MAX_RECORD + 1], TurnId(1)).is_err());
+        assert_eq!(records_of(b"", TurnId(1)).unwrap().1, 0);
     }
 }
