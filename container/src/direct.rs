@@ -23,6 +23,9 @@ use crate::workspace;
 /// Requests at once. Each is a process of 200 to 300 MB.
 const MAX_AT_ONCE: usize = 4;
 
+/// Characters of a request's id.
+const MAX_REQUEST_ID: usize = 64;
+
 /// Lines that wait for their reader; then Claude Code waits.
 const WAITING: usize = 64;
 
@@ -108,6 +111,35 @@ impl Drop for Slot {
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(session);
         }
+    }
+}
+
+/// The name of a request, by which its caller finds it in logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// # Errors
+    /// A 400 problem where it is not 1 to 64 of `A-Z a-z 0-9 _ -`.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if text.is_empty() || text.len() > MAX_REQUEST_ID || !text.bytes().all(allowed) {
+            return Err(Problem::bad_request(format!(
+                "request_id is 1 to {MAX_REQUEST_ID} of the characters A-Z a-z 0-9 _ -"
+            ))
+            .at("request_id"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    fn random() -> Self {
+        let digits = random()
+            .iter()
+            .take(12)
+            .fold(String::new(), |digits, byte| {
+                digits + &format!("{byte:02x}")
+            });
+        Self(format!("req_{digits}"))
     }
 }
 
@@ -273,11 +305,11 @@ impl Direct {
         })
     }
 
-    /// The answer in one piece.
+    /// The answer in one piece, under this id or a random one.
     ///
     /// # Errors
     /// A 502 problem with the cause.
-    pub async fn summary(mut self) -> Result<Value, Problem> {
+    pub async fn summary(mut self, request_id: Option<RequestId>) -> Result<Value, Problem> {
         let result = loop {
             match self.lines.recv().await {
                 Some(Out::Line(_)) => {}
@@ -297,16 +329,11 @@ impl Direct {
             };
             return Err(Problem::new(kind, content));
         }
-        let request: String = random()
-            .iter()
-            .take(12)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
         Ok(json!({
             "type": "result",
             "result": result.result.unwrap_or_default(),
             "sessionId": self.session.or(result.session_id),
-            "requestId": format!("req_{request}"),
+            "requestId": request_id.unwrap_or_else(RequestId::random).0,
             "cost_usd": result.total_cost_usd,
             "duration_ms": result.duration_ms,
         }))

@@ -271,13 +271,14 @@ impl Driver {
             _ => {}
         }
         pieces.flush(log)?;
-        log.add(Record {
-            events,
-            message: Some(message.raw.clone()),
-            claude_session_id: conversation,
-            ..Record::default()
-        })
-        .map_err(|_| full())?;
+        if !events.is_empty() || conversation.is_some() {
+            log.add(Record {
+                events,
+                claude_session_id: conversation,
+                ..Record::default()
+            })
+            .map_err(|_| full())?;
+        }
         if tools_ran && !self.translator.tools_run() {
             self.kept.spare_background();
         }

@@ -24,7 +24,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::agent::Agent;
-use crate::direct;
+use crate::direct::{self, RequestId};
 use crate::turn_log::{Read, TurnLog};
 
 /// How many times the limit of a body is read before its sender is cut off.
@@ -254,8 +254,6 @@ fn resident(pid: u32) -> Option<u64> {
 struct Place {
     #[serde(default)]
     after: u64,
-    #[serde(default)]
-    messages: bool,
 }
 
 async fn begin(
@@ -265,6 +263,16 @@ async fn begin(
 ) -> Answer {
     server.used();
     let request: TurnRequest = json(request).await?;
+    if request.protocol > PROTOCOL {
+        return Err(Problem::new(
+            ProblemKind::Conflict,
+            format!(
+                "the sandbox's image is older than the Worker: it speaks version {PROTOCOL} of their protocol, and this turn came in version {}; deploy again, so that both are of one version",
+                request.protocol
+            ),
+        )
+        .into());
+    }
     let log = server.agent.begin(request)?;
     records(&server, log, from)
 }
@@ -287,7 +295,7 @@ async fn attach(
 
 /// The records as they come, until the last.
 fn records(server: &Arc<Server>, log: Arc<TurnLog>, from: Place) -> Answer {
-    if let Read::Forgotten(n) = log.read(from.after, from.messages) {
+    if let Read::Forgotten(n) = log.read(from.after) {
         let problem = Problem::new(
             ProblemKind::NotFound,
             format!(
@@ -301,7 +309,7 @@ fn records(server: &Arc<Server>, log: Arc<TurnLog>, from: Place) -> Answer {
     let lines = stream::unfold((log, from, open), |(log, mut from, open)| async move {
         let mut changes = log.changes();
         loop {
-            match log.read(from.after, from.messages) {
+            match log.read(from.after) {
                 Read::Lines(lines, last) => {
                     from.after = last;
                     return Some((lines, (log, from, open)));
@@ -371,8 +379,20 @@ async fn acknowledge(State(server): State<Arc<Server>>, request: Body) -> Answer
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn direct_request(State(server): State<Arc<Server>>, request: Body) -> Answer {
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    request_id: Option<String>,
+}
+
+async fn direct_request(
+    State(server): State<Arc<Server>>,
+    Query(named): Query<Named>,
+    request: Body,
+) -> Answer {
     server.used();
+    let request_id = named.request_id.as_deref().map(RequestId::parse);
+    let request_id = request_id.transpose()?;
     let bytes = body(request, MAX_BODY).await?;
     let options = ClaudeCodeOptions::from_slice(&bytes)?;
     let stream = options.wants_stream();
@@ -388,7 +408,7 @@ async fn direct_request(State(server): State<Arc<Server>>, request: Body) -> Ans
         })));
     }
     let open = OpenStream::new(&server);
-    let summary = answer.summary().await?;
+    let summary = answer.summary(request_id).await?;
     drop(open);
     Ok(axum::Json(summary).into_response())
 }

@@ -4,11 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use protocol::TurnId;
 use protocol::event::{EventBody, Outcome};
 use protocol::sandbox::{Record, TurnEnd};
-use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 /// Bytes of records that wait to be acknowledged.
@@ -31,42 +30,12 @@ pub struct TurnLog {
 
 #[derive(Debug, Default)]
 struct Kept {
-    records: VecDeque<KeptRecord>,
+    /// Each as a line.
+    records: VecDeque<Bytes>,
     /// How many records have been forgotten: the first one kept is `forgotten + 1`.
     forgotten: u64,
     bytes: usize,
     ended: bool,
-}
-
-#[derive(Debug)]
-struct KeptRecord {
-    /// The record as a line, without Claude Code's own message.
-    line: Bytes,
-    message: Option<Box<RawValue>>,
-}
-
-impl KeptRecord {
-    fn bytes(&self) -> usize {
-        self.line.len()
-            + self
-                .message
-                .as_ref()
-                .map_or(0, |message| message.get().len())
-    }
-
-    /// The line, with Claude Code's message as one more member where it is wanted.
-    fn write(&self, messages: bool, into: &mut BytesMut) {
-        match &self.message {
-            Some(message) if messages => {
-                let open = self.line.strip_suffix(b"}\n").unwrap_or_default();
-                into.put_slice(open);
-                into.put_slice(b",\"message\":");
-                into.put_slice(message.get().as_bytes());
-                into.put_slice(b"}\n");
-            }
-            _ => into.put_slice(&self.line),
-        }
-    }
 }
 
 /// More waits to be acknowledged than is kept.
@@ -124,21 +93,16 @@ impl TurnLog {
             return Ok(());
         }
         record.n = kept.forgotten + kept.records.len() as u64 + 1;
-        let message = record.message.take();
         let Ok(mut line) = serde_json::to_vec(&record) else {
             return Ok(());
         };
         line.push(b'\n');
-        let record = KeptRecord {
-            line: line.into(),
-            message,
-        };
-        let bytes = kept.bytes + record.bytes();
+        let bytes = kept.bytes + line.len();
         if !end && (bytes > MAX_BYTES || kept.records.len() >= MAX_RECORDS) {
             return Err(Full);
         }
         kept.bytes = bytes;
-        kept.records.push_back(record);
+        kept.records.push_back(line.into());
         kept.ended = end;
         drop(kept);
         self.changed.send_modify(|count| *count += 1);
@@ -146,7 +110,7 @@ impl TurnLog {
     }
 
     /// What stands behind record `after`, as NDJSON.
-    pub fn read(&self, after: u64, messages: bool) -> Read {
+    pub fn read(&self, after: u64) -> Read {
         let kept = self.kept();
         if after < kept.forgotten {
             return Read::Forgotten(kept.forgotten);
@@ -154,8 +118,8 @@ impl TurnLog {
         let skip = usize::try_from(after - kept.forgotten).unwrap_or(usize::MAX);
         let mut lines = BytesMut::new();
         let mut last = after;
-        for record in kept.records.iter().skip(skip) {
-            record.write(messages, &mut lines);
+        for line in kept.records.iter().skip(skip) {
+            lines.extend_from_slice(line);
             last += 1;
             if lines.len() >= BATCH {
                 break;
@@ -179,10 +143,10 @@ impl TurnLog {
     pub fn acknowledge(&self, n: u64) {
         let mut kept = self.kept();
         while kept.forgotten < n {
-            let Some(record) = kept.records.pop_front() else {
+            let Some(line) = kept.records.pop_front() else {
                 break;
             };
-            kept.bytes -= record.bytes();
+            kept.bytes -= line.len();
             kept.forgotten += 1;
         }
     }
@@ -242,7 +206,6 @@ mod tests {
                 content: content.to_owned(),
                 place: Place::default(),
             }],
-            message: Some(RawValue::from_string("{\"type\":\"x\"}".to_owned()).unwrap()),
             ..Record::default()
         }
     }
@@ -257,25 +220,24 @@ mod tests {
     #[test]
     fn reads_from_any_place() {
         let log = TurnLog::new(TurnId(1));
-        assert_eq!(log.read(0, false), Read::Nothing);
+        assert_eq!(log.read(0), Read::Nothing);
         for content in ["a", "b", "c"] {
             log.add(progress(content)).unwrap();
         }
-        insta::assert_snapshot!(text(log.read(1, false)), @r#"
+        insta::assert_snapshot!(text(log.read(1)), @r#"
         {"n":2,"events":[{"type":"progress","content":"b","block":""}]}
         {"n":3,"events":[{"type":"progress","content":"c","block":""}]}
         "#);
-        insta::assert_snapshot!(text(log.read(2, true)), @r#"{"n":3,"events":[{"type":"progress","content":"c","block":""}],"message":{"type":"x"}}"#);
-        assert_eq!(log.read(3, false), Read::Nothing);
+        assert_eq!(log.read(3), Read::Nothing);
         log.acknowledge(2);
-        assert_eq!(log.read(1, false), Read::Forgotten(2));
-        assert!(text(log.read(2, false)).contains("\"n\":3"));
+        assert_eq!(log.read(1), Read::Forgotten(2));
+        assert!(text(log.read(2)).contains("\"n\":3"));
         log.end_interrupted();
         log.end_interrupted();
-        assert!(text(log.read(3, false)).contains("\"outcome\":\"interrupted\""));
-        assert_eq!(log.read(4, false), Read::Ended);
+        assert!(text(log.read(3)).contains("\"outcome\":\"interrupted\""));
+        assert_eq!(log.read(4), Read::Ended);
         log.acknowledge(99);
-        assert_eq!(log.read(4, false), Read::Ended);
+        assert_eq!(log.read(4), Read::Ended);
     }
 
     #[test]
@@ -285,6 +247,14 @@ mod tests {
         while log.add(progress(&big)).is_ok() {}
         assert!(log.kept().bytes <= MAX_BYTES);
         assert!(log.kept().bytes > MAX_BYTES - 2 * big.len());
+        // Room comes back in the middle of the turn, as what is kept is acknowledged.
+        let count = log.kept().records.len() as u64;
+        log.acknowledge(count - 1);
+        assert!(log.kept().bytes < 2 * big.len());
+        assert!(log.add(progress(&big)).is_ok());
+        log.acknowledge(count + 1);
+        assert_eq!(log.kept().bytes, 0);
+        while log.add(progress(&big)).is_ok() {}
         log.end_interrupted();
         assert!(log.has_ended());
     }

@@ -47,6 +47,18 @@ async fn one_answer_and_a_conversation_that_goes_on() {
     assert_eq!(first["result"], "Hello from the model");
     assert_eq!(first["sessionId"], "mine");
     assert!(first["requestId"].as_str().unwrap().starts_with("req_"));
+    let named: Value = world
+        .post("/?request_id=req_Named-1", &json!({"prompt": "hello"}))
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(named["requestId"], "req_Named-1");
+    for bad in ["", "a%20b", "a%0Ab", &"x".repeat(65)] {
+        let path = format!("/?request_id={bad}");
+        let answer = world.post(&path, &json!({"prompt": "hello"})).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{bad}");
+    }
     assert!(first["duration_ms"].as_f64().unwrap() > 0.0);
     assert!(first["cost_usd"].is_number());
 

@@ -25,6 +25,12 @@ pub enum Reply {
     Slowly(&'static str, Duration),
     Think(&'static str, &'static str),
     Call(&'static str, Value),
+    /// So many blocks of text, each in so many pieces of so many bytes.
+    Much {
+        blocks: u64,
+        pieces: usize,
+        bytes: usize,
+    },
     /// An answer that is none.
     Refuse(u16, &'static str),
     /// A stream that ends in the middle of a word.
@@ -138,6 +144,16 @@ async fn answer(State(upstream): State<Arc<Upstream>>, body: Bytes) -> Response 
         }
         Reply::Say(text) => events.extend(say(0, text, Duration::ZERO)),
         Reply::Slowly(text, pause) => events.extend(say(0, text, pause)),
+        Reply::Much {
+            blocks,
+            pieces,
+            bytes,
+        } => {
+            let text = "x".repeat(bytes) + " ";
+            for index in 0..blocks {
+                events.extend(say(index, &text.repeat(pieces), Duration::from_millis(1)));
+            }
+        }
         Reply::Cut(text) => {
             events.extend(say(0, text, Duration::ZERO));
             events.pop();
