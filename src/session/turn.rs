@@ -296,10 +296,8 @@ fn records_of(bytes: &[u8], turn: TurnId) -> Result<(Vec<Input>, usize), Problem
             break;
         };
         taken += line.len() + 1;
-        let record = serde_json::from_slice(line).map_err(|error| {
-            internal("record", &error);
-            broken("the sandbox said something that is not understood")
-        })?;
+        let record = serde_json::from_slice(line)
+            .map_err(|_| broken("the sandbox said something that is not understood"))?;
         inputs.push(Input::Record { turn, record });
     }
     Ok((inputs, taken))
