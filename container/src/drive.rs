@@ -61,7 +61,7 @@ impl Driver {
                     Some(job) => self.run_job(job).await,
                     None => break,
                 },
-                heard = self.kept.hear() => self.heard_idle(heard),
+                heard = self.kept.hear() => self.heard_idle(heard).await,
             }
             self.kept.show_state();
         }
@@ -146,7 +146,7 @@ impl Driver {
     ) -> Result<Option<Ended>, Cause> {
         let mut deadline: Option<tokio::time::Instant> = None;
         let mut lost_lines = false;
-        // The process has taken the message: something has come back.
+        // The turn is being worked on.
         let mut taken = false;
         loop {
             let Some(claude) = &mut self.kept.claude else {
@@ -193,7 +193,7 @@ impl Driver {
                         return Err(lost(&exit));
                     }
                 };
-                taken |= !matches!(message.kind, Kind::ControlResponse(_));
+                taken |= is_work(&message.kind);
                 self.record(log, &mut pieces, &message)?;
                 let end = match &message.kind {
                     Kind::Result(result) => {
@@ -286,11 +286,11 @@ impl Driver {
     }
 
     /// What comes between turns: nothing that belongs to one.
-    fn heard_idle(&mut self, heard: Heard) {
+    async fn heard_idle(&mut self, heard: Heard) {
         match heard {
             Heard::Gone(exit) => {
                 tracing::warn!(exit = exit.0, "Claude Code has ended between turns");
-                self.kept.ended_idle();
+                self.kept.ended_idle().await;
             }
             Heard::Message(message) => {
                 if let Kind::Result(result) = &message.kind {
@@ -328,6 +328,19 @@ impl Pieces {
         })
         .map_err(|_| full())
     }
+}
+
+/// Whether a message shows that the turn is being worked on: from there on it may have done something,
+/// and is not begun a second time.
+fn is_work(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::StreamEvent(_)
+            | Kind::Assistant(_)
+            | Kind::User(_)
+            | Kind::ControlRequest(_)
+            | Kind::Result(_)
+    )
 }
 
 async fn until(deadline: Option<tokio::time::Instant>) {

@@ -13,7 +13,7 @@ use crate::agent::Shared;
 use crate::claude::{Claude, Heard};
 use crate::conversations::fresh_uuid;
 use crate::launch::{Change, Conversation, Start, aliases, change};
-use crate::processes::{Identity, own_session};
+use crate::processes::{Identity, Process, own_session};
 use crate::translate::Cause;
 use crate::wire::Kind;
 use crate::workspace;
@@ -63,16 +63,23 @@ impl Kept {
         }
     }
 
-    /// From now on, what the process has started up to now outlives an interrupt.
+    /// From now on, what the process's tools have started up to now outlives an interrupt, and the
+    /// process itself. Its MCP servers serve nobody but it.
     pub fn spare_background(&mut self) {
         if let Some(claude) = &self.claude {
-            self.spared = self.shared.children.family_names(claude.pid, &claude.mark);
+            let session = own_session();
+            let family = self.shared.children.family(claude.pid, &claude.mark);
+            self.spared = family
+                .iter()
+                .filter(|process| process.session != session)
+                .map(Process::identity)
+                .collect();
         }
     }
 
     /// The process has ended without a turn. It is started again, unless it only just was.
-    pub fn ended_idle(&mut self) {
-        self.claude = None;
+    pub async fn ended_idle(&mut self) {
+        self.bury().await;
         if self.started.elapsed() > SOON {
             self.restart();
         }
@@ -260,17 +267,20 @@ impl Kept {
                 && !claude.ready
             {
                 if let Heard::Gone(exit) = claude.hear().await {
-                    self.claude = None;
-                    return Err(Cause::new(
-                        ProblemKind::SandboxFailed,
-                        format!("Claude Code did not start: {}", exit.0),
-                    ));
+                    return Some(exit);
                 }
             }
-            Ok(())
+            None
         };
         match tokio::time::timeout(PATIENCE_START, waiting).await {
-            Ok(ready) => ready,
+            Ok(None) => Ok(()),
+            Ok(Some(exit)) => {
+                self.bury().await;
+                Err(Cause::new(
+                    ProblemKind::SandboxFailed,
+                    format!("Claude Code did not start: {}", exit.0),
+                ))
+            }
             Err(_) => {
                 self.put_down().await;
                 Err(Cause::new(

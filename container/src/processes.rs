@@ -195,14 +195,6 @@ impl Children {
         family
     }
 
-    /// The same, as names to compare with later.
-    pub fn family_names(&self, root: u32, mark: &str) -> HashSet<Identity> {
-        self.family(root, mark)
-            .iter()
-            .map(Process::identity)
-            .collect()
-    }
-
     /// Kills those of the family of `root` that are `doomed`, again and again until no new one
     /// appears. Returns how many were killed.
     pub async fn kill_family(
@@ -211,13 +203,29 @@ impl Children {
         mark: &str,
         doomed: impl Fn(&Process) -> bool,
     ) -> usize {
+        let family = || {
+            let mut family = self.family(root, mark);
+            family.retain(&doomed);
+            family
+        };
+        self.kill_until_none(family).await
+    }
+
+    /// Kills all that descends from this process, whatever has started it. Returns how many were
+    /// killed.
+    pub async fn kill_descendants(&self) -> usize {
+        let living = || {
+            let mut living = descendants(std::process::id());
+            living.retain(|process| !process.dead);
+            living
+        };
+        self.kill_until_none(living).await
+    }
+
+    async fn kill_until_none(&self, find: impl Fn() -> Vec<Process>) -> usize {
         let mut killed = HashSet::new();
         for _ in 0..ROUNDS {
-            let rest: Vec<Process> = self
-                .family(root, mark)
-                .into_iter()
-                .filter(|process| doomed(process))
-                .collect();
+            let rest = find();
             if rest.is_empty() {
                 break;
             }
@@ -320,8 +328,8 @@ mod tests {
         while children.family(root, "kills").is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let spared = children.family_names(root, "kills");
-        let new = |process: &Process| !spared.contains(&process.identity());
+        let spared = children.family(root, "kills");
+        let new = |process: &Process| !spared.contains(process);
         assert_eq!(children.kill_family(root, "kills", new).await, 0);
         assert!(children.kill_family(root, "kills", |_| true).await >= 1);
         assert!(children.family(root, "kills").is_empty());

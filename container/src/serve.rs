@@ -119,6 +119,8 @@ pub async fn serve(options: Options) -> io::Result<()> {
     tracing::info!(why, "stopping");
     serving.abort();
     server.agent.stop(PATIENCE).await;
+    // What agents before the last one have left in the background, and requests that still ran.
+    server.agent.shared.children.kill_descendants().await;
     Ok(())
 }
 

@@ -179,3 +179,59 @@ async fn interrupted_before_the_process_has_another_model_or_mode() {
         assert_eq!(world.claude_pid().await, pid);
     }
 }
+
+#[tokio::test]
+async fn mcp_servers_end_with_the_agent_that_they_serve() {
+    let world = World::new().await;
+    world.script(
+        "server",
+        vec![
+            Reply::Call(
+                "Bash",
+                json!({"command": "setsid sleep 77021 >/dev/null 2>&1 </dev/null & echo started"}),
+            ),
+            Reply::Say("It runs"),
+        ],
+    );
+    // One that does not end when its input is closed.
+    let hello = json!({"jsonrpc": "2.0", "id": 0, "result": {
+        "protocolVersion": "2024-11-05", "capabilities": {},
+        "serverInfo": {"name": "deaf", "version": "1"},
+    }});
+    let script = format!("read line; echo '{hello}'; exec sleep 77020");
+    let servers = json!({"mcpServers": {"deaf": {"command": "sh", "args": ["-c", script]}}});
+    let options = json!({"prompt": "script:server", "mcpConfig": servers});
+    world.begin(1, options).await.rest().await.completed();
+    assert_eq!(processes_with("sleep\x0077020").len(), 1);
+    let pid = world.claude_pid().await;
+    signal(pid, rustix::process::Signal::KILL);
+    eventually("the MCP server has ended", || {
+        processes_with("sleep\x0077020").is_empty()
+    })
+    .await;
+    // What a tool has put into the background is another matter.
+    assert_eq!(processes_with("sleep\x0077021").len(), 1);
+}
+
+#[tokio::test]
+async fn the_servers_end_is_that_of_what_an_earlier_agent_left_in_the_background() {
+    let mut world = World::new().await;
+    world.script(
+        "server",
+        vec![
+            Reply::Call(
+                "Bash",
+                json!({"command": "setsid sleep 77022 >/dev/null 2>&1 </dev/null & echo started"}),
+            ),
+            Reply::Say("It runs"),
+        ],
+    );
+    world.turn(1, "script:server").await.completed();
+    let pid = world.claude_pid().await;
+    let options = json!({"prompt": "hello", "maxTurns": 3});
+    world.begin(2, options).await.rest().await.completed();
+    assert_ne!(world.claude_pid().await, pid);
+    assert_eq!(processes_with("sleep\x0077022").len(), 1);
+    world.stop().await;
+    assert_eq!(processes_with("sleep\x0077022").len(), 0);
+}
