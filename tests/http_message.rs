@@ -14,6 +14,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         test(world, "http_message::sse", as_sse),
         test(
             world,
+            "http_message::sse_goes_on_after_the_last_event_id",
+            comes_back,
+        ),
+        test(
+            world,
             "http_message::is_part_of_the_session",
             part_of_the_session,
         ),
@@ -101,6 +106,30 @@ async fn as_sse(world: Arc<World>) -> Result<()> {
         );
     }
     ensure!(last["state"] == "ended", "{last}");
+    Ok(())
+}
+
+async fn comes_back(world: Arc<World>) -> Result<()> {
+    let session = fresh_session("sse");
+    let body = json!({ "prompt": "stream 30 words every 20 ms", "model": "local/demo", "sessionId": session, "id": "m" });
+    let ask = |after: Option<&str>| {
+        let request = world
+            .http
+            .post(world.url("/agent/message"))
+            .header("accept", "text/event-stream")
+            .json(&body);
+        match after {
+            Some(after) => request.header("last-event-id", after).send(),
+            None => request.send(),
+        }
+    };
+    let whole = ask(None).await?.text().await?;
+    let rest = ask(Some("7")).await?.text().await?;
+    ensure!(
+        rest.starts_with("id: 8\n") && whole.ends_with(&rest),
+        "{rest}"
+    );
+    ensure!(ask(Some("x")).await?.status() == 400);
     Ok(())
 }
 

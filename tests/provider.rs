@@ -33,7 +33,8 @@ impl ScriptedProvider {
     /// A LiteLLM config with the demo model and the scripted ones.
     pub fn litellm_config(&self) -> String {
         let mut config = String::from(
-            "model_list:\n  - model_name: local/demo\n    litellm_params:\n      model: demo/scripted\n",
+            "model_list:\n  - model_name: local/demo\n    litellm_params:\n      model: demo/scripted\n    \
+             model_info:\n      display_name: A demonstration with a name that is too long for a phone\n",
         );
         for way in WAYS {
             config += &format!(

@@ -2,7 +2,7 @@
 
 use protocol::client::message_id;
 use protocol::options::MAX_BODY;
-use protocol::{ClaudeCodeOptions, SessionId};
+use protocol::{ClaudeCodeOptions, Problem, SessionId};
 use worker::{Env, Request};
 
 use crate::answer::{Answer, NDJSON, SSE, internal};
@@ -15,6 +15,17 @@ pub async fn message(mut request: Request, env: &Env) -> Answer {
         .ok()
         .flatten()
         .unwrap_or_default();
+    // A client that comes back to a stream sends the same message, with the id of the last event.
+    let after = request.headers().get("last-event-id").ok().flatten();
+    let after = match after.filter(|id| !id.is_empty()) {
+        None => 0,
+        Some(id) => id.parse().map_err(|_| {
+            Problem::bad_request(
+                "Last-Event-ID must be the id of an event of this session, such as 12",
+            )
+            .at("Last-Event-ID")
+        })?,
+    };
     let body = super::body(&mut request, MAX_BODY).await?;
     let options = ClaudeCodeOptions::from_slice(&body)?;
     let id = serde_json::from_slice::<serde_json::Value>(&body)
@@ -38,6 +49,7 @@ pub async fn message(mut request: Request, env: &Env) -> Answer {
         id: message_id(id)?,
         turn: options.into_turn()?,
         form,
+        after,
     };
     session::say(env, &say).await
 }

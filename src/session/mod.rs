@@ -48,6 +48,8 @@ pub struct Say {
     pub id: Option<String>,
     pub turn: Turn,
     pub form: Form,
+    /// The `seq` of the last event of the turn that the client has.
+    pub after: u64,
 }
 
 /// How the turn is answered.
@@ -244,7 +246,7 @@ impl Object {
                 let say: Say =
                     serde_json::from_slice(&body).map_err(|error| internal("say", &error))?;
                 let said = self.say(say.id, say.turn).await?;
-                self.answer_with_turn(say.form, said).await
+                self.answer_with_turn(say.form, said, say.after).await
             }
             "/state" => self.state().await,
             _ => Err(Problem::new(

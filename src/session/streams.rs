@@ -58,8 +58,8 @@ struct TurnReader {
 }
 
 impl TurnReader {
-    fn new(object: Rc<Object>, said: Said) -> Self {
-        let from = said.seq.saturating_sub(1);
+    fn new(object: Rc<Object>, said: Said, after: u64) -> Self {
+        let from = said.seq.saturating_sub(1).max(after);
         Self {
             object,
             said,
@@ -103,9 +103,14 @@ impl TurnReader {
 }
 
 impl Object {
-    /// Answers a message with its turn.
-    pub(super) async fn answer_with_turn(self: &Rc<Self>, form: Form, said: Said) -> Answer {
-        let reader = TurnReader::new(Rc::clone(self), said);
+    /// Answers a message with its turn, from the event after `after`.
+    pub(super) async fn answer_with_turn(
+        self: &Rc<Self>,
+        form: Form,
+        said: Said,
+        after: u64,
+    ) -> Answer {
+        let reader = TurnReader::new(Rc::clone(self), said, after);
         match form {
             Form::Json => self.answer_at_the_end(reader).await,
             Form::Ndjson => stream_out(reader, NDJSON, "", |_, line| format!("{line}\n")),
