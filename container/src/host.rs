@@ -3,10 +3,13 @@
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | `PUT /sandboxes/{name}` with a [`Wanted`] | `{"url", "started"}`: its server runs |
-//! | `GET /sandboxes/{name}` | `{"name", "state", "url"?, "exit_code"?, "signal"?}` |
-//! | `GET /sandboxes` | `{"sandboxes": […]}` |
+//! | `PUT /sandboxes/{name}` with a [`Wanted`] | `{"url", "server_token", "started"}`: its server answers |
+//! | `GET /sandboxes/{name}` | `{"name", "state", "url", "server_token"}` where it runs, else `{"name", "state", "end"}` |
+//! | `GET /sandboxes` | `{"sandboxes": […]}`, the same of each, without tokens |
 //! | `DELETE /sandboxes/{name}` | 204 once its server has ended; the folder stays |
+//!
+//! `state` is `running`, `ended`, or, in the list, `changing` while it starts or stops. `server_token`
+//! is what the server wants as `Authorization: Bearer …`; `end` says in words how it ended.
 //!
 //! This separates sessions' files from each other by folder alone: the agents run as this user. It is
 //! for one person's machine, and it only listens there.
@@ -16,13 +19,13 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
@@ -30,23 +33,32 @@ use protocol::{Problem, ProblemKind, SessionId};
 use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use subtle::ConstantTimeEq;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::net::TcpListener;
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, Take};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::signal::unix::{SignalKind, signal as on_signal};
 use tokio::sync::Mutex;
 
-use crate::http::{Refused, body, only, refuse_browsers, unknown};
+use crate::guard::{carries_token, no_token, refuse_browsers, refuse_foreign_names};
+use crate::http::{Refused, body, only, unknown};
 use crate::launch::Secret;
 use crate::processes::{OWN_PROGRAM, descendants, signal};
-use crate::serve::{announce, stdin_closed};
+use crate::serve::{End, Ending, SERVER_TOKEN, say, stdin_closed};
 
 /// Bytes of a request.
 const MAX_REQUEST: usize = 64 * 1024;
 
+/// Bytes that a server may say on its standard output.
+const MAX_SAID: u64 = 4096;
+
 /// Characters of a sandbox's name.
 const MAX_NAME: usize = 160;
+
+/// How long a server may take to say that it is there.
+const PATIENCE_ANSWER: Duration = Duration::from_secs(2);
+
+/// How an answer begins that is one.
+const OK: &[u8; 12] = b"HTTP/1.1 200";
 
 /// How long a server may take until it listens.
 const PATIENCE_START: Duration = Duration::from_secs(20);
@@ -101,15 +113,20 @@ impl std::fmt::Debug for Token {
 struct Host {
     options: Options,
     token: Secret,
-    /// Held while a server starts or stops, so that no name has two.
-    sandboxes: Mutex<HashMap<String, Sandbox>>,
+    sandboxes: std::sync::Mutex<HashMap<String, Slot>>,
 }
+
+/// A name's place, held while its server starts or stops, so that no name has two.
+type Slot = Arc<Mutex<Option<Sandbox>>>;
 
 struct Sandbox {
     wanted: Wanted,
     url: String,
+    token: Secret,
     child: Child,
     pid: u32,
+    /// What its server said when it began to end.
+    last_word: Arc<OnceLock<End>>,
     /// Its server ends when this is closed, however this process ends.
     _lifeline: Option<ChildStdin>,
     ended: Option<ExitStatus>,
@@ -144,12 +161,12 @@ pub async fn host(options: Options) -> io::Result<()> {
     let host = Arc::new(Host {
         options,
         token: Secret::new(token),
-        sandboxes: Mutex::default(),
+        sandboxes: std::sync::Mutex::default(),
     });
     let app = routes(Arc::clone(&host));
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
     let url = format!("http://{address}");
-    announce(&url);
+    say(&json!({ "url": url }));
     tracing::info!(url, "listening");
     tokio::select! {
         _ = terminate.recv() => {}
@@ -157,10 +174,45 @@ pub async fn host(options: Options) -> io::Result<()> {
         () = stdin_closed(), if until_stdin_closes => {}
     }
     serving.abort();
-    let mut sandboxes = host.sandboxes.lock().await;
-    let all = sandboxes.drain().map(|(_, sandbox)| stop(sandbox));
+    let all = host.slots().into_iter().map(|(_, slot)| async move {
+        if let Some(sandbox) = slot.lock().await.take() {
+            stop(sandbox).await;
+        }
+    });
     futures_util::future::join_all(all).await;
     Ok(())
+}
+
+impl Host {
+    fn sandboxes(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
+        self.sandboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn slots(&self) -> Vec<(String, Slot)> {
+        let sandboxes = self.sandboxes();
+        let slots = sandboxes.iter();
+        slots
+            .map(|(name, slot)| (name.clone(), Arc::clone(slot)))
+            .collect()
+    }
+
+    fn slot(&self, name: &str) -> Option<Slot> {
+        self.sandboxes().get(name).cloned()
+    }
+
+    /// Gives up a name's place that is empty, unless somebody else is about to use it.
+    fn forget_empty(&self, name: &str, slot: Slot) {
+        let mut sandboxes = self.sandboxes();
+        // Dropped before the map is unlocked, so that the next to count does not count it.
+        let slot = slot;
+        let empty = slot.try_lock().is_ok_and(|sandbox| sandbox.is_none());
+        // The map's and this one: whoever else wants it must come by the map, which is locked.
+        if empty && Arc::strong_count(&slot) <= 2 {
+            sandboxes.remove(name);
+        }
+    }
 }
 
 fn routes(host: Arc<Host>) -> Router {
@@ -178,25 +230,15 @@ fn routes(host: Arc<Host>) -> Router {
         .fallback(unknown)
         .layer(middleware::from_fn_with_state(Arc::clone(&host), authorize))
         .layer(middleware::from_fn(refuse_browsers))
+        .layer(middleware::from_fn(refuse_foreign_names))
         .with_state(host)
 }
 
 async fn authorize(State(host): State<Arc<Host>>, request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .map(HeaderValue::as_bytes)
-        .and_then(|value| value.strip_prefix(b"Bearer "))
-        .unwrap_or_default();
-    if bool::from(given.ct_eq(host.token.reveal().as_bytes())) {
+    if carries_token(request.headers(), &host.token) {
         return next.run(request).await;
     }
-    let problem = Problem::new(
-        ProblemKind::Unauthenticated,
-        "the request needs this host's token: Authorization: Bearer …",
-    );
-    let challenge = HeaderValue::from_static("Bearer");
-    ([(header::WWW_AUTHENTICATE, challenge)], Refused(problem)).into_response()
+    no_token("the request needs this host's token: Authorization: Bearer …")
 }
 
 /// A folder's name, and nothing else.
@@ -240,43 +282,65 @@ async fn ensure(
 ) -> Result<Response, Refused> {
     checked(&name)?;
     let wanted = wanted(&body(request, MAX_REQUEST).await?)?;
-    let mut sandboxes = host.sandboxes.lock().await;
-    if let Some(sandbox) = sandboxes.get_mut(&name)
+    let slot = Arc::clone(host.sandboxes().entry(name.clone()).or_default());
+    let mut place = slot.lock().await;
+    let answer = ensure_in(&mut place, &host.options, &name, wanted).await;
+    drop(place);
+    host.forget_empty(&name, slot);
+    Ok(axum::Json(answer?).into_response())
+}
+
+async fn ensure_in(
+    place: &mut Option<Sandbox>,
+    options: &Options,
+    name: &str,
+    wanted: Wanted,
+) -> Result<Value, Problem> {
+    if let Some(sandbox) = place
         && sandbox.is_running()
         && sandbox.wanted == wanted
+        && answers(&sandbox.url).await
     {
-        return Ok(axum::Json(json!({ "url": sandbox.url, "started": false })).into_response());
+        return Ok(sandbox.started(false));
     }
-    if let Some(other) = sandboxes.remove(&name) {
+    if let Some(other) = place.take() {
         stop(other).await;
     }
-    let sandbox = start(&host.options, &name, wanted).await.map_err(|error| {
+    let sandbox = start(options, name, wanted).await.map_err(|error| {
         tracing::error!(name, %error, "a sandbox did not start");
         Problem::new(
             ProblemKind::SandboxFailed,
             format!("the sandbox's server did not start: {error}"),
         )
     })?;
-    let answer = json!({ "url": sandbox.url, "started": true });
-    sandboxes.insert(name, sandbox);
-    Ok(axum::Json(answer).into_response())
+    Ok(place.insert(sandbox).started(true))
 }
 
 async fn show(
     State(host): State<Arc<Host>>,
     Path(name): Path<String>,
 ) -> Result<Response, Refused> {
-    let mut sandboxes = host.sandboxes.lock().await;
-    let sandbox = sandboxes.get_mut(&name).ok_or_else(|| none(&name))?;
-    Ok(axum::Json(sandbox.state(&name)).into_response())
+    let slot = host.slot(&name).ok_or_else(|| none(&name))?;
+    let mut place = slot.lock().await;
+    let sandbox = place.as_mut().ok_or_else(|| none(&name))?;
+    let mut state = sandbox.state(&name, host.options.idle_seconds);
+    if let Some(members) = state.as_object_mut()
+        && members.contains_key("url")
+    {
+        members.insert("server_token".to_owned(), sandbox.token.reveal().into());
+    }
+    Ok(axum::Json(state).into_response())
 }
 
 async fn list(State(host): State<Arc<Host>>) -> Response {
-    let mut sandboxes = host.sandboxes.lock().await;
-    let all: Vec<Value> = sandboxes
-        .iter_mut()
-        .map(|(name, sandbox)| sandbox.state(name))
-        .collect();
+    let mut all = Vec::new();
+    for (name, slot) in host.slots() {
+        match slot.try_lock().as_deref_mut() {
+            Ok(Some(sandbox)) => all.push(sandbox.state(&name, host.options.idle_seconds)),
+            Ok(None) => {}
+            Err(_) => all.push(json!({ "name": name, "state": "changing" })),
+        }
+    }
     axum::Json(json!({ "sandboxes": all })).into_response()
 }
 
@@ -284,9 +348,16 @@ async fn remove(
     State(host): State<Arc<Host>>,
     Path(name): Path<String>,
 ) -> Result<Response, Refused> {
-    let mut sandboxes = host.sandboxes.lock().await;
-    let sandbox = sandboxes.remove(&name).ok_or_else(|| none(&name))?;
-    stop(sandbox).await;
+    let slot = host.slot(&name).ok_or_else(|| none(&name))?;
+    let sandbox = slot.lock().await.take();
+    let existed = sandbox.is_some();
+    if let Some(sandbox) = sandbox {
+        stop(sandbox).await;
+    }
+    host.forget_empty(&name, slot);
+    if !existed {
+        return Err(none(&name).into());
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -299,30 +370,67 @@ fn none(name: &str) -> Problem {
 }
 
 impl Sandbox {
+    /// Whether its server runs and has not begun to end.
     fn is_running(&mut self) -> bool {
         if self.ended.is_none() {
             self.ended = self.child.try_wait().ok().flatten();
         }
-        self.ended.is_none()
+        self.ended.is_none() && self.last_word.get().is_none()
     }
 
-    fn state(&mut self, name: &str) -> Value {
-        self.is_running();
-        match self.ended {
-            None => json!({ "name": name, "state": "running", "url": self.url }),
-            Some(status) => json!({
-                "name": name,
-                "state": "ended",
-                "exit_code": status.code(),
-                "signal": status.signal(),
-            }),
-        }
+    fn started(&self, started: bool) -> Value {
+        json!({ "url": self.url, "server_token": self.token.reveal(), "started": started })
     }
+
+    fn state(&mut self, name: &str, idle_seconds: u64) -> Value {
+        if self.is_running() {
+            return json!({ "name": name, "state": "running", "url": self.url });
+        }
+        let end = end_in_words(self.last_word.get(), self.ended, idle_seconds);
+        json!({ "name": name, "state": "ended", "end": end })
+    }
+}
+
+/// How a server ended, as the end of the sentence "The sandbox stopped: …".
+fn end_in_words(last_word: Option<&End>, status: Option<ExitStatus>, idle_seconds: u64) -> String {
+    if let Some(signal) = status.and_then(|status| status.signal()) {
+        return format!("it was killed (signal {signal})");
+    }
+    match (last_word, status.and_then(|status| status.code())) {
+        (_, Some(code @ 1..)) => format!("it ended with exit code {code}"),
+        (Some(End::Unused), _) => format!("it had not been used for {}", in_words(idle_seconds)),
+        _ => "it was told to stop".to_owned(),
+    }
+}
+
+fn in_words(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        60.. if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
+}
+
+/// Whether a server says that it is there.
+async fn answers(url: &str) -> bool {
+    let ask = async {
+        let address = url.strip_prefix("http://")?;
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut status = [0; OK.len()];
+        stream.read_exact(&mut status).await.ok()?;
+        Some(status == *OK)
+    };
+    let answer = tokio::time::timeout(PATIENCE_ANSWER, ask).await;
+    answer.ok().flatten().unwrap_or(false)
 }
 
 async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sandbox> {
     let folder = options.data.join(name);
     std::fs::create_dir_all(&folder)?;
+    let token = Secret::random()?;
     let mut command = Command::new(OWN_PROGRAM);
     command
         .arg0("agent-server")
@@ -335,6 +443,7 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
         .env("AGENT_SESSION_ID", wanted.session_id.as_str())
         .env("AGENT_MODEL_URL", &wanted.model_url)
         .env("AGENT_MODEL_TOKEN", &wanted.model_token.0)
+        .env(SERVER_TOKEN, token.reveal())
         .env("AGENT_IDLE_SECONDS", options.idle_seconds.to_string())
         // A Ctrl-C in a terminal is for this process, which ends its children in order.
         .process_group(0)
@@ -348,35 +457,55 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
     }
     let mut child = command.spawn()?;
     let pid = child.id().unwrap_or_default();
-    let url = tokio::time::timeout(PATIENCE_START, address(&mut child))
+    let mut said = Said::of(&mut child)?;
+    let url = tokio::time::timeout(PATIENCE_START, said.address())
         .await
         .map_err(|_| io::Error::other("it did not say where it listens"))??;
+    let last_word = Arc::new(OnceLock::new());
+    tokio::spawn(said.until_the_last_word(Arc::clone(&last_word)));
     Ok(Sandbox {
         wanted,
         url,
+        token,
         pid,
+        last_word,
         _lifeline: child.stdin.take(),
         child,
         ended: None,
     })
 }
 
-/// The address that a server prints when it listens.
-async fn address(child: &mut Child) -> io::Result<String> {
-    let silent = || io::Error::other("it ended, or did not say where it listens");
-    let stdout = child.stdout.take().ok_or_else(silent)?;
-    let mut line = String::new();
-    BufReader::new(stdout.take(1000))
-        .read_line(&mut line)
-        .await?;
-    let said: Value = serde_json::from_str(&line).map_err(|_| silent())?;
-    let url = said.get("url").and_then(Value::as_str);
-    url.map(str::to_owned).ok_or_else(silent)
+/// What a server says on its standard output: where it listens, and when it begins to end.
+struct Said(Lines<BufReader<Take<ChildStdout>>>);
+
+impl Said {
+    fn of(child: &mut Child) -> io::Result<Self> {
+        let stdout = child.stdout.take();
+        let stdout = stdout.ok_or_else(|| io::Error::other("no pipe"))?;
+        Ok(Self(BufReader::new(stdout.take(MAX_SAID)).lines()))
+    }
+
+    async fn address(&mut self) -> io::Result<String> {
+        let silent = || io::Error::other("it ended, or did not say where it listens");
+        let line = self.0.next_line().await?.ok_or_else(silent)?;
+        let said: Value = serde_json::from_str(&line).map_err(|_| silent())?;
+        let url = said.get("url").and_then(Value::as_str);
+        url.map(str::to_owned).ok_or_else(silent)
+    }
+
+    async fn until_the_last_word(mut self, last_word: Arc<OnceLock<End>>) {
+        while let Ok(Some(line)) = self.0.next_line().await {
+            if let Ok(Ending { ending }) = serde_json::from_str(&line) {
+                // The first is the one.
+                let _said = last_word.set(ending);
+            }
+        }
+    }
 }
 
 /// Ends a sandbox's server, and all that it has started.
 async fn stop(mut sandbox: Sandbox) {
-    if !sandbox.is_running() {
+    if let Ok(Some(_)) = sandbox.child.try_wait() {
         return;
     }
     signal(sandbox.pid, Signal::TERM);
@@ -407,6 +536,23 @@ mod tests {
         for bad in ["", ".", "..", "a/b", "a b", "ä", &"n".repeat(161)] {
             assert!(checked(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_end_is_told_in_words() {
+        let words = |last_word: Option<End>, raw, idle_seconds| {
+            let status = Some(ExitStatus::from_raw(raw));
+            end_in_words(last_word.as_ref(), status, idle_seconds)
+        };
+        assert_eq!(words(None, 9, 600), "it was killed (signal 9)");
+        assert_eq!(words(None, 3 << 8, 600), "it ended with exit code 3");
+        let unused = "it had not been used for 10 minutes";
+        assert_eq!(words(Some(End::Unused), 0, 600), unused);
+        assert_eq!(end_in_words(Some(&End::Unused), None, 600), unused);
+        assert!(words(Some(End::Unused), 0, 60).ends_with(" 1 minute"));
+        assert!(words(Some(End::Unused), 0, 90).ends_with(" 90 seconds"));
+        assert_eq!(words(Some(End::Told), 0, 600), "it was told to stop");
+        assert_eq!(words(None, 0, 600), "it was told to stop");
     }
 
     #[test]

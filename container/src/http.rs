@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use bytes::BytesMut;
@@ -25,6 +25,8 @@ use serde::de::DeserializeOwned;
 
 use crate::agent::Agent;
 use crate::direct::{self, RequestId};
+use crate::guard::{authorize, refuse_browsers, refuse_foreign_names};
+use crate::launch::Secret;
 use crate::turn_log::{Read, TurnLog};
 
 /// How many times the limit of a body is read before its sender is cut off.
@@ -105,8 +107,10 @@ impl IntoResponse for Refused {
 
 type Answer = Result<Response, Refused>;
 
-pub fn routes(server: Arc<Server>) -> Router {
-    Router::new()
+/// The routes. Where there is a `token`, all but the health are for those who carry it; where the
+/// server listens on this machine alone (`loopback`), it is asked by this machine's names only.
+pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Router {
+    let mut routes = Router::new()
         .route(
             "/",
             only(
@@ -128,9 +132,15 @@ pub fn routes(server: Arc<Server>) -> Router {
             "/acknowledge",
             only(on(MethodFilter::POST, acknowledge), "POST"),
         )
-        .fallback(unknown)
-        .layer(middleware::from_fn(refuse_browsers))
-        .with_state(server)
+        .fallback(unknown);
+    if let Some(token) = token {
+        routes = routes.layer(middleware::from_fn_with_state(token, authorize));
+    }
+    routes = routes.layer(middleware::from_fn(refuse_browsers));
+    if loopback {
+        routes = routes.layer(middleware::from_fn(refuse_foreign_names));
+    }
+    routes.with_state(server)
 }
 
 pub(crate) fn only<S: Clone + Send + Sync + 'static>(
@@ -155,20 +165,6 @@ pub(crate) async fn unknown(method: Method, uri: axum::http::Uri) -> Refused {
         ProblemKind::NotFound,
         format!("there is no {method} {path}"),
     ))
-}
-
-/// A page that somebody has open can send requests to ports of their machine. No part of the system
-/// that speaks to this server is a browser.
-pub(crate) async fn refuse_browsers(request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
-        let problem = Problem::new(
-            ProblemKind::Forbidden,
-            "this server does not answer browsers",
-        );
-        return Refused(problem).into_response();
-    }
-    next.run(request).await
 }
 
 /// The body, up to `limit` bytes. A longer one is read past, so that its sender, who reads nothing

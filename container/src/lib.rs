@@ -4,6 +4,7 @@
 //! | part | purpose |
 //! | --- | --- |
 //! | [`http`] | the routes, as `protocol::sandbox` describes them |
+//! | `guard` | who may ask: nobody's browser, and who has the token |
 //! | [`agent`], [`drive`] | the turns of the session, one at a time |
 //! | [`kept`] | the one process that they run on: brought up, switched, put down |
 //! | [`direct`] | requests beside the session, each with a process of its own |
@@ -21,6 +22,7 @@ pub mod claude;
 pub mod conversations;
 pub mod direct;
 pub mod drive;
+mod guard;
 pub mod host;
 pub mod http;
 pub mod kept;

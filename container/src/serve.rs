@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use protocol::SessionId;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -49,6 +51,10 @@ pub struct Options {
     /// The token for it. Only by AGENT_MODEL_TOKEN: arguments are seen by every process
     #[arg(skip = model_token())]
     pub model_token: Secret,
+    /// What requests other than GET / must carry (Authorization: Bearer …), where it is set. Only by
+    /// AGENT_SERVER_TOKEN
+    #[arg(skip = server_token())]
+    pub server_token: Option<Secret>,
     /// The model of turns that name none
     #[arg(long, env = "AGENT_MODEL", default_value = "groq/openai/gpt-oss-120b")]
     pub model: String,
@@ -75,8 +81,32 @@ fn model_token() -> Secret {
     Secret::new(std::env::var("AGENT_MODEL_TOKEN").unwrap_or_else(|_| "unused".to_owned()))
 }
 
+/// The variable with the token that requests must carry.
+pub(crate) const SERVER_TOKEN: &str = "AGENT_SERVER_TOKEN";
+
+fn server_token() -> Option<Secret> {
+    let token = std::env::var(SERVER_TOKEN).ok()?;
+    (!token.is_empty()).then(|| Secret::new(token))
+}
+
+/// Why a server ends, for the host that has started it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum End {
+    /// Nobody has used it for the time that it was given.
+    Unused,
+    Told,
+}
+
+/// The last line on the standard output: it takes no more requests.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ending {
+    pub ending: End,
+}
+
 /// Serves until it is told to end: by SIGTERM, SIGINT, a closed input, or disuse, as the options say.
-/// Prints its address as a line of JSON, `{"url":"http://…"}`, as soon as it listens.
+/// Prints its address as a line of JSON, `{"url":"http://…"}`, as soon as it listens, and
+/// `{"ending":"unused"}` or `{"ending":"told"}` when it begins to end.
 ///
 /// # Errors
 /// Where it can't listen, or can't have its folders.
@@ -87,10 +117,12 @@ pub async fn serve(options: Options) -> io::Result<()> {
     let listener = TcpListener::bind(&options.listen)
         .await
         .map_err(|error| told(error, format!("can't listen on {}", options.listen)))?;
-    let url = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}");
 
     let (idle_seconds, until_stdin_closes) = (options.idle_seconds, options.until_stdin_closes);
     let session = options.session_id.clone();
+    let token = options.server_token.clone();
     let setup = setup(options)?;
     Children::adopt_orphans();
     let agent = Agent::start(setup, session);
@@ -99,7 +131,7 @@ pub async fn serve(options: Options) -> io::Result<()> {
         child_ended,
     ));
     let server = Arc::new(Server::new(agent));
-    let app = routes(Arc::clone(&server));
+    let app = routes(Arc::clone(&server), token, address.ip().is_loopback());
     // A token that waits for more to fill a packet is a token that is late.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -107,16 +139,17 @@ pub async fn serve(options: Options) -> io::Result<()> {
         }
     });
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
-    announce(&url);
+    say(&json!({ "url": url }));
     tracing::info!(url, "listening");
 
-    let why = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = stdin_closed(), if until_stdin_closes => "its input was closed",
-        () = unused(&server, idle_seconds) => "nobody used it",
+    let (end, why) = tokio::select! {
+        _ = terminate.recv() => (End::Told, "SIGTERM"),
+        _ = interrupt.recv() => (End::Told, "SIGINT"),
+        () = stdin_closed(), if until_stdin_closes => (End::Told, "its input was closed"),
+        () = unused(&server, idle_seconds) => (End::Unused, "nobody used it"),
     };
     tracing::info!(why, "stopping");
+    say(&Ending { ending: end });
     serving.abort();
     server.agent.stop(PATIENCE).await;
     // What agents before the last one have left in the background, and requests that still ran.
@@ -124,10 +157,10 @@ pub async fn serve(options: Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes the address to the standard output, for whoever started this process.
-pub(crate) fn announce(url: &str) {
+/// Writes a line of JSON to the standard output, for whoever started this process.
+pub(crate) fn say(what: &impl Serialize) {
     use std::io::Write;
-    let line = serde_json::json!({ "url": url });
+    let line = serde_json::to_string(what).unwrap_or_default();
     let mut stdout = io::stdout().lock();
     // Nobody has to read it.
     let _closed = writeln!(stdout, "{line}").and_then(|()| stdout.flush());

@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use protocol::sandbox::AgentState;
 use reqwest::{Method, StatusCode};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
@@ -54,7 +55,7 @@ impl Host {
         (status, response.json().await.unwrap_or_default())
     }
 
-    async fn ensure(&self, name: &str, upstream: &Upstream) -> (String, bool) {
+    async fn ensure(&self, name: &str, upstream: &Upstream) -> Ensured {
         let wanted = json!({
             "session_id": "the-session", "model_url": upstream.url, "model_token": "t",
             "env": {"AGENT_MODEL": "test/model"},
@@ -62,20 +63,55 @@ impl Host {
         let path = format!("/sandboxes/{name}");
         let (status, answer) = self.ask(Method::PUT, &path, wanted).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
-        let url = answer["url"].as_str().unwrap().to_owned();
-        (url, answer["started"].as_bool().unwrap())
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        Ensured {
+            url: text("url"),
+            token: text("server_token"),
+            started: answer["started"].as_bool().unwrap(),
+        }
+    }
+
+    async fn state(&self, name: &str) -> Value {
+        let path = format!("/sandboxes/{name}");
+        self.ask(Method::GET, &path, json!(null)).await.1
+    }
+
+    async fn end(&self, name: &str) -> String {
+        loop {
+            let state = self.state(name).await;
+            if state["state"] == "ended" {
+                assert!(state.get("url").is_none() && state.get("server_token").is_none());
+                return state["end"].as_str().unwrap().to_owned();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 }
 
-async fn pid_of_claude(url: &str) -> u64 {
+#[derive(Debug, Clone, PartialEq)]
+struct Ensured {
+    url: String,
+    token: String,
+    started: bool,
+}
+
+async fn pid_of_claude(sandbox: &Ensured) -> u64 {
     loop {
-        let debug = client().get(format!("{url}/debug")).send().await.unwrap();
+        let request = client().get(format!("{}/debug", sandbox.url));
+        let debug = request.bearer_auth(&sandbox.token).send().await.unwrap();
         let debug: Value = debug.json().await.unwrap();
         if debug["agent"] == json!(AgentState::Ready) {
             return debug["claude"]["pid"].as_u64().unwrap();
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+}
+
+/// The server that a Claude Code belongs to.
+fn parent(pid: u64) -> rustix::process::Pid {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    rustix::process::Pid::from_raw(parent.unwrap().trim().parse().unwrap()).unwrap()
 }
 
 fn is_alive(pid: u64) -> bool {
@@ -87,21 +123,37 @@ async fn a_sandbox_is_there_when_it_is_wanted() {
     let data = tempfile::tempdir().unwrap();
     let upstream = Upstream::start().await;
     let mut host = Host::start(data.path(), 600).await;
-    let (url, started) = host.ensure("one", &upstream).await;
-    assert!(started);
-    assert_eq!(host.ensure("one", &upstream).await, (url.clone(), false));
-    let (other, _) = host.ensure("two", &upstream).await;
-    assert_ne!(other, url);
+    let one = host.ensure("one", &upstream).await;
+    assert!(one.started);
+    let again = host.ensure("one", &upstream).await;
+    let same = Ensured {
+        started: false,
+        ..one.clone()
+    };
+    assert_eq!(again, same);
+    let other = host.ensure("two", &upstream).await;
+    assert_ne!(other.url, one.url);
+    assert_ne!(other.token, one.token);
+    let state = host.state("one").await;
+    assert_eq!(state["url"], one.url);
+    assert_eq!(state["server_token"], one.token);
 
     let body = turn_request(1, json!({"prompt": "hello"}));
-    let request = client().post(format!("{url}/turns")).body(body.to_string());
+    let request = client()
+        .post(format!("{}/turns", one.url))
+        .body(body.to_string());
+    let stranger = request.try_clone().unwrap().bearer_auth(&other.token);
+    let refused = stranger.send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    let request = request.bearer_auth(&one.token);
     let turn = Records::of(request.send().await.unwrap()).rest().await;
     assert_eq!(turn.completed().said(), ["Hello from the model"]);
     assert!(data.path().join("one/workspace").is_dir());
 
     let (_, list) = host.ask(Method::GET, "/sandboxes", json!(null)).await;
     assert_eq!(list["sandboxes"].as_array().unwrap().len(), 2);
-    let pid = pid_of_claude(&url).await;
+    assert!(!list.to_string().contains(&one.token));
+    let pid = pid_of_claude(&one).await;
     let (status, _) = host
         .ask(Method::DELETE, "/sandboxes/one", json!(null))
         .await;
@@ -130,6 +182,15 @@ async fn who_has_no_token_gets_nothing() {
             .unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     }
+    let rebound = host
+        .http
+        .get(format!("{}/sandboxes", host.url))
+        .bearer_auth(TOKEN)
+        .header("host", "evil.test:1")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(rebound.status(), StatusCode::FORBIDDEN);
     let wanted = json!({"session_id": "s", "model_url": "http://x.test", "model_token": "t"});
     let (status, _) = host
         .ask(Method::PUT, "/sandboxes/..%2F..%2Fetc", wanted)
@@ -144,18 +205,70 @@ async fn nobody_uses_it() {
     let data = tempfile::tempdir().unwrap();
     let upstream = Upstream::start().await;
     let host = Host::start(data.path(), 1).await;
-    let (url, _) = host.ensure("one", &upstream).await;
-    loop {
-        let (_, state) = host.ask(Method::GET, "/sandboxes/one", json!(null)).await;
-        if state["state"] == "ended" {
-            assert_eq!(state["exit_code"], 0);
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    let (again, started) = host.ensure("one", &upstream).await;
-    assert!(started);
-    assert_ne!(again, url);
+    let first = host.ensure("one", &upstream).await;
+    assert_eq!(host.end("one").await, "it had not been used for 1 second");
+    let again = host.ensure("one", &upstream).await;
+    assert!(again.started);
+    assert_ne!(again.url, first.url);
+    assert_ne!(again.token, first.token);
+}
+
+#[tokio::test]
+async fn a_server_that_is_killed_is_told() {
+    let data = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    let host = Host::start(data.path(), 600).await;
+    let sandbox = host.ensure("one", &upstream).await;
+    let server = parent(pid_of_claude(&sandbox).await);
+    rustix::process::kill_process(server, Signal::KILL).unwrap();
+    assert_eq!(host.end("one").await, "it was killed (signal 9)");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_holds_up_nobody_else_and_is_replaced() {
+    let data = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    let host = Host::start(data.path(), 600).await;
+    let deaf = host.ensure("deaf", &upstream).await;
+    let server = parent(pid_of_claude(&deaf).await);
+    rustix::process::kill_process(server, Signal::STOP).unwrap();
+    assert_eq!(host.state("deaf").await["state"], "running");
+    let begin = std::time::Instant::now();
+    let (replaced, others) = tokio::join!(host.ensure("deaf", &upstream), async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        assert!(host.ensure("other", &upstream).await.started);
+        let (_, list) = host.ask(Method::GET, "/sandboxes", json!(null)).await;
+        assert_eq!(list["sandboxes"].as_array().unwrap().len(), 2);
+        host.ask(Method::DELETE, "/sandboxes/other", json!(null))
+            .await;
+        begin.elapsed()
+    });
+    // Its end was waited for meanwhile.
+    assert!(others < std::time::Duration::from_secs(7), "{others:?}");
+    assert!(begin.elapsed() > std::time::Duration::from_secs(7));
+    assert!(replaced.started);
+    assert_ne!(replaced.url, deaf.url);
+}
+
+#[tokio::test]
+async fn a_server_that_is_ending_is_not_said_to_run() {
+    let data = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    let host = Host::start(data.path(), 600).await;
+    let first = host.ensure("one", &upstream).await;
+    let claude = pid_of_claude(&first).await;
+    let server = parent(claude);
+    // So that it takes its time.
+    let claude = rustix::process::Pid::from_raw(i32::try_from(claude).unwrap()).unwrap();
+    rustix::process::kill_process(claude, Signal::STOP).unwrap();
+    rustix::process::kill_process(server, Signal::TERM).unwrap();
+    assert_eq!(host.end("one").await, "it was told to stop");
+    assert!(is_alive(
+        u64::try_from(server.as_raw_nonzero().get()).unwrap()
+    ));
+    let next = host.ensure("one", &upstream).await;
+    assert!(next.started);
+    assert_ne!(next.url, first.url);
 }
 
 #[tokio::test]

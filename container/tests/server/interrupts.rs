@@ -198,7 +198,11 @@ async fn mcp_servers_end_with_the_agent_that_they_serve() {
         "protocolVersion": "2024-11-05", "capabilities": {},
         "serverInfo": {"name": "deaf", "version": "1"},
     }});
-    let script = format!("read line; echo '{hello}'; exec sleep 77020");
+    // The first that it is asked is whether it speaks a protocol without such a greeting.
+    let no = json!({"jsonrpc": "2.0", "id": "server-discover-probe-1", "error": {
+        "code": -32601, "message": "Method not found",
+    }});
+    let script = format!("read l; echo '{no}'; read l; echo '{hello}'; exec sleep 77020");
     let servers = json!({"mcpServers": {"deaf": {"command": "sh", "args": ["-c", script]}}});
     let options = json!({"prompt": "script:server", "mcpConfig": servers});
     world.begin(1, options).await.rest().await.completed();

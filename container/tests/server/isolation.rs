@@ -1,9 +1,10 @@
 //! What the agent can see, and what a repository can make it do.
 
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::upstream::Reply;
-use crate::world::World;
+use crate::world::{Records, World, turn_request};
 
 #[tokio::test]
 async fn the_agents_environment_holds_no_secret_but_the_token() {
@@ -64,4 +65,71 @@ async fn a_repositorys_settings_hooks_and_servers_are_not_run() {
     world.begin(1, options).await.rest().await.completed();
     assert!(!workspace.join("hooked").exists());
     assert!(!workspace.join("served").exists());
+}
+
+#[tokio::test]
+async fn a_server_with_a_token_wants_it() {
+    let world = World::with(&[("AGENT_SERVER_TOKEN", "hunter2-server")]).await;
+    assert_eq!(world.get("/").await.status(), StatusCode::OK);
+    for (method, path) in [
+        (Method::POST, "/"),
+        (Method::GET, "/debug"),
+        (Method::POST, "/turns"),
+        (Method::GET, "/turns/turn-1"),
+        (Method::POST, "/interrupt"),
+        (Method::POST, "/acknowledge"),
+        (Method::GET, "/nothing"),
+    ] {
+        for token in [
+            None,
+            Some(""),
+            Some("hunter2-serve"),
+            Some("hunter2-serverx"),
+        ] {
+            let mut request = world
+                .http
+                .request(method.clone(), format!("{}{path}", world.url));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+            assert_eq!(answer.headers()["content-type"], "application/problem+json");
+        }
+    }
+    world.script(
+        "env",
+        vec![
+            Reply::Call(
+                "Bash",
+                json!({"command": "cat /proc/$PPID/environ | tr '\\0' '\\n'; env"}),
+            ),
+            Reply::Say("Seen"),
+        ],
+    );
+    let request = world
+        .http
+        .post(format!("{}/turns", world.url))
+        .bearer_auth("hunter2-server")
+        .body(turn_request(1, json!({"prompt": "script:env"})).to_string());
+    let turn = Records::of(request.send().await.unwrap()).rest().await;
+    let turn = turn.completed();
+    let seen = &turn.outputs()[0];
+    assert!(seen.contains("ANTHROPIC_AUTH_TOKEN"), "{seen}");
+    assert!(!seen.contains("hunter2"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_has_pointed_here_is_not_answered() {
+    let world = World::new().await;
+    for (name, status) in [
+        ("evil.test", StatusCode::FORBIDDEN),
+        ("evil.test:3000", StatusCode::FORBIDDEN),
+        ("localhost:3000", StatusCode::OK),
+        ("sandbox.internal", StatusCode::OK),
+        ("127.0.0.1:3000", StatusCode::OK),
+    ] {
+        let request = world.http.get(&world.url).header("host", name);
+        assert_eq!(request.send().await.unwrap().status(), status, "{name}");
+    }
 }
