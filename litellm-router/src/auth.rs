@@ -93,7 +93,8 @@ fn master_key_needed() -> Refusal {
 /// The key that a call to `provider` takes, `None` where the provider needs none.
 ///
 /// `setting` is the deployment's `api_key`; `own_server` says that the deployment has an `api_base`
-/// of its own, where the provider's usual key is sent if there is one but not asked for.
+/// of its own, where the provider's usual key is sent if there is one but not asked for;
+/// `has_master_key` that the router asks who calls.
 ///
 /// # Errors
 /// 401 where there is no key for this caller; it names the providers that the router could serve.
@@ -102,10 +103,14 @@ pub fn credential(
     provider: &Provider,
     setting: Option<&str>,
     own_server: bool,
+    has_master_key: bool,
     config: &Config,
     secret: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Option<Credential>, Refusal> {
+    let open_server = own_server && setting.is_none() && provider.key_variable.is_none();
     match caller {
+        // A server that asks for no key would take any word for one.
+        Caller::OwnKey(_) if open_server && has_master_key => return Err(master_key_needed()),
         Caller::OwnKey(own) => return Ok(Some(own.clone())),
         Caller::Unknown => return Err(master_key_needed()),
         Caller::Trusted => {}

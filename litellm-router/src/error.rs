@@ -127,10 +127,13 @@ pub fn from_provider(
 ) -> Refusal {
     let message = message_in(body);
     let code = code_in(body);
+    let told = status;
     let (status, kind, message) = classify(provider, status, code.as_deref(), message, owner);
     let mut refusal = Refusal::new(status, message).with_kind(kind);
     refusal.headers = headers;
-    if status == 502 && owner == KeyOwner::Router {
+    // The router's key was refused, or the address was: neither changes by asking again.
+    let is_final = matches!(told, 300..=399 | 401..=403) && owner == KeyOwner::Router;
+    if is_final && status == 502 {
         refusal = refusal.final_();
     }
     refusal

@@ -80,17 +80,23 @@ impl Routes {
         if model.len() > LONGEST_NAME {
             return None;
         }
-        self.lookup(model).or_else(|| {
-            let (base, _) = model.strip_suffix(']')?.rsplit_once('[')?;
-            self.lookup(base)
-        })
+        let base = || Some(model.strip_suffix(']')?.rsplit_once('[')?.0);
+        self.exactly(model)
+            .or_else(|| self.lookup(base()?))
+            .or_else(|| self.lookup(model))
+    }
+
+    fn exactly(&self, model: &str) -> Option<Group> {
+        let model = self.aliases.get(model).map_or(model, String::as_str);
+        let entries = self.exact.get(model)?;
+        self.group(model, entries, model, &[])
     }
 
     fn lookup(&self, model: &str) -> Option<Group> {
-        let model = self.aliases.get(model).map_or(model, String::as_str);
-        if let Some(entries) = self.exact.get(model) {
-            return self.group(model, entries, model, &[]);
+        if let Some(group) = self.exactly(model) {
+            return Some(group);
         }
+        let model = self.aliases.get(model).map_or(model, String::as_str);
         self.patterns.iter().find_map(|(pattern, entries)| {
             let captured = captures(pattern, model)?;
             self.group(pattern, entries, model, &captured)
@@ -227,6 +233,10 @@ mod tests {
     fn r28_a_context_suffix_is_no_part_of_the_name() {
         let routes = routes(&[("claude-*", "anthropic/claude-*"), ("mine", "groq/a")]);
         assert_eq!(target(&routes, "mine[1m]"), Some(("groq", "a".into())));
+        assert_eq!(
+            target(&routes, "claude-x[1m]"),
+            Some(("anthropic", "claude-x".into()))
+        );
         assert_eq!(target(&routes, "other"), None);
         assert_eq!(target(&routes, &"m".repeat(5_000)), None);
     }

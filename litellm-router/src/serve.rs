@@ -10,6 +10,7 @@ use crate::auth::{self, Caller, Credential};
 use crate::config::Config;
 use crate::count;
 use crate::demo;
+use crate::error::KeyOwner;
 use crate::error::Refusal;
 use crate::messages::MessagesRequest;
 use crate::mock;
@@ -110,6 +111,10 @@ impl Router {
             refusal.headers.push(("allow".into(), allow.into()));
             return refusal.into();
         }
+        if posts && (call.header)("origin").is_some() {
+            let words = "calls from web pages are not accepted; call the router from a server";
+            return Refusal::new(403, words).into();
+        }
         if call.body.len() > LARGEST_BODY {
             return too_large().into();
         }
@@ -175,6 +180,7 @@ impl Router {
                 None => demo::answer(request, identity),
             }));
         }
+        self.check_master_key(call)?;
         let credential = self.credential(&caller, &deployment, call)?;
         let query = query_of(call.path);
         let target = self.target(&deployment, credential, call)?;
@@ -221,11 +227,28 @@ impl Router {
         Some(&entry.litellm_params)
     }
 
+    /// The configuration's master key, or the variable LITELLM_MASTER_KEY where it names none.
     fn master_key(&self, call: &Call) -> Option<String> {
-        let setting = self.config.master_key.as_deref()?;
+        let Some(setting) = self.config.master_key.as_deref() else {
+            return self.config.variable("LITELLM_MASTER_KEY", call.secret);
+        };
         // A master key whose variable is missing must not open the door: nobody can present "".
         let value = self.config.resolve(setting, call.secret);
         Some(value.unwrap_or_default())
+    }
+
+    /// # Errors
+    /// 500 where a master key is configured but not set: the real one, which its holders present,
+    /// would be taken for a provider's key and sent to one.
+    fn check_master_key(&self, call: &Call) -> Result<(), Refusal> {
+        if self.master_key(call).is_some_and(|key| key.is_empty()) {
+            return Err(Refusal::new(
+                500,
+                "general_settings.master_key names a variable that is not set in the router; set it, or \
+                 take the entry out",
+            ));
+        }
+        Ok(())
     }
 
     fn caller(&self, call: &Call) -> Caller {
@@ -244,6 +267,7 @@ impl Router {
             deployment.provider,
             params.and_then(|params| params.api_key.as_deref()),
             params.is_some_and(|params| params.api_base.is_some()),
+            self.master_key(call).is_some(),
             &self.config,
             call.secret,
         );
@@ -288,10 +312,15 @@ impl Router {
                     ),
                 )
             })?;
+        // The router's secrets are for those who may use its keys.
+        let own_key = credential
+            .as_ref()
+            .is_some_and(|key| key.owner == KeyOwner::Caller);
         let extra_headers = params
             .and_then(|params| params.extra_headers.as_ref())
             .into_iter()
             .flatten()
+            .filter(|(_, value)| !(own_key && value.starts_with("os.environ/")))
             .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), resolve(value)?)))
             .collect();
         Ok(Target {
@@ -324,6 +353,7 @@ impl Router {
                 deployment.provider,
                 params.and_then(|params| params.api_key.as_deref()),
                 params.is_some_and(|params| params.api_base.is_some()),
+                false,
                 &self.config,
                 call.secret,
             )
@@ -344,6 +374,7 @@ impl Router {
                 provider,
                 params.api_key.as_deref(),
                 params.api_base.is_some(),
+                false,
                 &self.config,
                 call.secret,
             ) {

@@ -240,9 +240,36 @@ fn with_a_master_key_the_routers_keys_are_for_its_holders() {
         ),
         Some("Bearer gsk-own")
     );
-    // A master key whose variable is missing closes the door.
-    let forgotten = client(&yaml, &[("GROQ_API_KEY", "router-groq")]);
-    assert_eq!(forgotten.ask("groq/x").0, 401);
+    // A master key whose variable is missing closes the door, also for who presents the real one:
+    // it would go to a provider.
+    let forgotten = [("GROQ_API_KEY", "router-groq")];
+    assert_eq!(client(&yaml, &forgotten).ask("groq/x").0, 500);
+    let holder = client(&yaml, &forgotten).with("authorization", "Bearer sk-master");
+    assert_eq!(holder.ask("groq/x").0, 500);
+    // Without an entry in the configuration the variable is enough.
+    let by_variable = [("LITELLM_MASTER_KEY", "sk-master")];
+    assert_eq!(client(CONFIG, &by_variable).ask("local/demo").0, 401);
+    let holder = client(CONFIG, &by_variable).with("authorization", "Bearer sk-master");
+    assert_eq!(holder.ask("local/demo").0, 200);
+}
+
+#[test]
+fn a_server_without_a_key_and_the_routers_secrets_are_for_holders_of_the_master_key() {
+    let yaml = "model_list:\n  - model_name: mine\n    litellm_params:\n      model: hosted_vllm/m\n      \
+                api_base: http://10.0.0.1/v1\n  - model_name: theirs\n    litellm_params:\n      \
+                model: groq/m\n      extra_headers: {x-secret: os.environ/SECRET, x-plain: blue}\n";
+    let secrets = [("LITELLM_MASTER_KEY", "sk-master"), ("SECRET", "hush")];
+    let other = client(yaml, &secrets).with("authorization", "Bearer anything");
+    assert_eq!(other.ask("mine").0, 401);
+    let exchange = other.fetch("/v1/messages", &ask("theirs"));
+    assert_eq!(header(&exchange, "x-secret"), None);
+    assert_eq!(header(&exchange, "x-plain"), Some("blue"));
+}
+
+#[test]
+fn pages_of_the_web_can_call_no_model() {
+    let page = client(CONFIG, &[]).with("origin", "https://evil.example");
+    assert_eq!(page.ask("local/demo").0, 403);
 }
 
 #[test]

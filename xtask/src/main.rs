@@ -1,6 +1,6 @@
 //! `cargo xtask`: see `cargo xtask --help`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -112,14 +112,18 @@ async fn run(chore: Chore) -> Result<()> {
             host,
             no_build,
         } => {
-            if !host.is_loopback() {
+            if host != IpAddr::V4(Ipv4Addr::LOCALHOST) && host != IpAddr::V6(Ipv6Addr::LOCALHOST) {
                 bail!(
                     "--host {host} would let others run programs on this machine, and there is no \
                      authentication yet; use the default, and reach it from elsewhere through ssh -L"
                 );
             }
+            let mut signals = Signals::listen()?;
             if !no_build {
-                build::all().await?;
+                tokio::select! {
+                    built = build::all() => built?,
+                    () = signals.any() => return Ok(()),
+                }
             }
             let options = StackOptions {
                 host,
@@ -128,7 +132,11 @@ async fn run(chore: Chore) -> Result<()> {
                 provider,
                 ..StackOptions::new(data)
             };
-            let stack = Stack::start(options).await?;
+            // What has been started by then ends with what is dropped here.
+            let stack = tokio::select! {
+                stack = Stack::start(options) => stack?,
+                () = signals.any() => return Ok(()),
+            };
             say(&format!("sandboxes: {}", stack.provider_reason));
             say(&format!("the model router listens on {}", stack.router_url));
             eprintln!(
@@ -136,7 +144,7 @@ async fn run(chore: Chore) -> Result<()> {
                 stack.url
             );
             let ended = tokio::select! {
-                () = interrupted() => Ok(()),
+                () = signals.any() => Ok(()),
                 what = stack.ended() => Err(anyhow::anyhow!("{what} ended by itself; its last lines are above")),
             };
             say("ending");
@@ -146,17 +154,26 @@ async fn run(chore: Chore) -> Result<()> {
     }
 }
 
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that end `dev`: Ctrl-C, a polite kill, a terminal that is closed.
+struct Signals([tokio::signal::unix::Signal; 3]);
+
+impl Signals {
+    fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ]))
+    }
+
+    /// Waits for one of them.
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Child processes: each in a process group of its own, its lines labelled, ended with its parent.
+//! Child processes: each in a process group of its own, its lines labelled, ended when its
+//! [`Service`] is dropped.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -67,6 +68,12 @@ impl Service {
         command: &mut Command,
         lines: impl Fn(&str) + Send + Sync + Clone + 'static,
     ) -> Result<Self> {
+        // Keys of providers are for the router, which gets them another way.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().ends_with("_API_KEY") {
+                command.env_remove(name);
+            }
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -133,8 +140,15 @@ async fn wait(mut child: Child, ended: watch::Sender<bool>) {
 }
 
 async fn each_line(output: impl AsyncRead + Unpin, lines: impl Fn(&str)) {
-    let mut reader = BufReader::new(output).lines();
-    while let Ok(Some(line)) = reader.next_line().await {
-        lines(&line);
+    let mut reader = BufReader::new(output);
+    let mut line = Vec::new();
+    // As bytes: a line that is not UTF-8 must not end the reading, which the child waits for.
+    while reader
+        .read_until(b'\n', &mut line)
+        .await
+        .is_ok_and(|read| read > 0)
+    {
+        lines(String::from_utf8_lossy(&line).trim_end());
+        line.clear();
     }
 }

@@ -6,7 +6,7 @@
 //!        └── containers on Docker, or the host of local sandboxes
 //! ```
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -101,11 +101,15 @@ impl Stack {
         tokio::fs::create_dir_all(&data).await?;
         let port = free_port(options.host, options.port)?;
         let router_port = free_port(options.host, options.router_port)?;
-        let url = format!("http://{}:{port}", options.host);
-        let router_url = format!("http://{}:{router_port}", options.host);
+        let url = format!("http://{}", SocketAddr::new(options.host, port));
+        let router_url = format!("http://{}", SocketAddr::new(options.host, router_port));
 
         let log = Arc::default();
+        // The router listens on a port of this machine, with the providers' keys: only the session
+        // Worker may call it.
+        let master_key = ("LITELLM_MASTER_KEY".to_owned(), random_hex()?);
         let mut worker_vars = options.worker_vars.clone();
+        worker_vars.push(master_key.clone());
         worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
         let mut services = Vec::new();
         if provider == Provider::Local {
@@ -125,7 +129,8 @@ impl Stack {
                 .router_vars
                 .iter()
                 .cloned()
-                .chain(provider_keys())
+                .chain(provider_keys()?)
+                .chain([master_key])
                 .collect(),
             containers: false,
         };
@@ -314,6 +319,14 @@ fn registry(data: &Path) -> PathBuf {
     data.join("registry")
 }
 
+impl Drop for Stack {
+    fn drop(&mut self) {
+        for wrangler in &self.wranglers {
+            let _ = std::fs::remove_file(wrangler.variables());
+        }
+    }
+}
+
 /// One `wrangler dev`.
 struct Wrangler {
     name: &'static str,
@@ -325,6 +338,11 @@ struct Wrangler {
 }
 
 impl Wrangler {
+    /// The file with its variables, keys among them; it goes when the stack does.
+    fn variables(&self) -> PathBuf {
+        self.data.join(format!("{}.env", self.name))
+    }
+
     async fn start(
         &self,
         tools: &Tools,
@@ -332,8 +350,8 @@ impl Wrangler {
         lines: impl Fn(&str) + Send + Sync + Clone + 'static,
     ) -> Result<Service> {
         // In a file that only its owner reads: arguments and logs are seen by others.
-        let variables = self.data.join(format!("{}.env", self.name));
-        write_private(&variables, &env_file(&self.vars)).await?;
+        let variables = self.variables();
+        write_private(&variables, &env_file(&self.vars)?).await?;
         let mut command = tools.npm_command("wrangler", "bin/wrangler.js");
         command
             .arg("dev")
@@ -369,20 +387,26 @@ async fn local_host(
     lines: impl Fn(&str) + Send + Sync + Clone + 'static,
 ) -> Result<(Service, String, String)> {
     let server = build::built_agent_server()?;
-    let mut token = [0; 24];
-    getrandom::fill(&mut token).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let token: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = random_hex()?;
     let port = free_port(options.host, 0)?;
     let mut command = Command::new(&server);
     command
-        .args(["host", "--listen", &format!("{}:{port}", options.host)])
+        .args([
+            "host",
+            "--listen",
+            &SocketAddr::new(options.host, port).to_string(),
+        ])
         .arg("--data")
         .arg(data.join("sandboxes"))
         .arg("--claude")
         .arg(tools::claude()?)
         .env("AGENT_HOST_TOKEN", &token);
     let service = Service::start("sandboxes", &mut command, lines)?;
-    Ok((service, format!("http://{}:{port}", options.host), token))
+    Ok((
+        service,
+        format!("http://{}", SocketAddr::new(options.host, port)),
+        token,
+    ))
 }
 
 async fn choose(wanted: Option<Provider>) -> Result<(Provider, String)> {
@@ -408,30 +432,68 @@ async fn choose(wanted: Option<Provider>) -> Result<(Provider, String)> {
     })
 }
 
-/// The providers' keys that are set, for the router alone.
-fn provider_keys() -> impl Iterator<Item = (String, String)> {
-    std::env::vars().filter(|(name, value)| name.ends_with("_API_KEY") && !value.is_empty())
+fn random_hex() -> Result<String> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The keys that are set here for the providers that the router knows, and for what its configuration
+/// names as `os.environ/NAME`.
+fn provider_keys() -> Result<Vec<(String, String)>> {
+    const KNOWN: [&str; 5] = [
+        "ANTHROPIC_API_KEY",
+        "CEREBRAS_API_KEY",
+        "GROQ_API_KEY",
+        "OPENAI_API_KEY",
+        "OPENROUTER_API_KEY",
+    ];
+    let config = std::fs::read_to_string(root().join("litellm-router/litellm_config.yaml"))?;
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    let named = config.split("os.environ/").skip(1).map(|rest| {
+        rest.split(|character| !is_name(character))
+            .next()
+            .unwrap_or_default()
+    });
+    let names: std::collections::BTreeSet<&str> = KNOWN.into_iter().chain(named).collect();
+    let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Ok(names
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), value(name)?)))
+        .collect())
 }
 
 fn docker() -> Command {
     Command::new(std::env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned()))
 }
 
-fn env_file(vars: &[(String, String)]) -> String {
-    vars.iter()
-        .map(|(name, value)| {
-            let quote = if value.contains('\'') { '`' } else { '\'' };
-            format!("{name}={quote}{value}{quote}\n")
-        })
-        .collect()
+/// A file of variables as wrangler reads it: in quotes a value keeps everything but its own quote, and
+/// `$NAME` is replaced unless the dollar is escaped.
+fn env_file(vars: &[(String, String)]) -> Result<String> {
+    let mut file = String::new();
+    for (name, value) in vars {
+        let quote = ['\'', '"', '`']
+            .into_iter()
+            .find(|quote| !value.contains(*quote))
+            .with_context(|| format!("the value of {name} holds every kind of quotes"))?;
+        file += &format!("{name}={quote}{}{quote}\n", value.replace('$', "\\$"));
+    }
+    Ok(file)
 }
 
+/// Writes a file that only its owner reads, from its first byte on.
 async fn write_private(path: &Path, text: &str) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    tokio::fs::write(path, text)
+    use tokio::io::AsyncWriteExt;
+    let _ = tokio::fs::remove_file(path).await;
+    let mut file = tokio::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
         .await
         .with_context(|| format!("writing {}", path.display()))?;
-    tokio::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).await?;
+    file.write_all(text.as_bytes()).await?;
+    file.flush().await?;
     Ok(())
 }
 
@@ -441,6 +503,9 @@ fn free_port(host: IpAddr, wanted: u16) -> Result<u16> {
     })?;
     Ok(listener.local_addr()?.port())
 }
+
+/// Lines of the log that are kept.
+const KEPT_LINES: usize = 5000;
 
 /// Lines that wrangler prints for machines with the whole internet, or that say nothing new.
 const NOISE: [&str; 6] = [
@@ -464,6 +529,9 @@ fn lines(
 
 fn note(name: &str, line: &str, log: &Mutex<Vec<String>>, quiet: bool) {
     if let Ok(mut log) = log.lock() {
+        if log.len() >= KEPT_LINES {
+            log.drain(..KEPT_LINES / 2);
+        }
         log.push(format!("{name}: {line}"));
     }
     if quiet || line.trim().is_empty() || NOISE.iter().any(|noise| line.contains(noise)) {

@@ -191,9 +191,10 @@ export class Session {
     this.pending.push(event);
     if (this.flushing) return;
     this.flushing = true;
-    // Many pieces of text come within one frame of the screen; they are drawn once.
-    if (document.visibilityState === "hidden") setTimeout(() => this.flush(), HIDDEN_FLUSH_MS);
-    else requestAnimationFrame(() => this.flush());
+    // Many pieces of text come within one frame of the screen; they are drawn once. A page that is
+    // hidden, or is being hidden, has no frames.
+    setTimeout(() => this.flush(), HIDDEN_FLUSH_MS);
+    requestAnimationFrame(() => this.flush());
   }
 
   private flush(): void {
