@@ -279,7 +279,8 @@ impl Driver {
             })
             .map_err(|_| full())?;
         }
-        if tools_ran && !self.translator.tools_run() {
+        // The results of an interrupted turn come while its commands are still ending.
+        if tools_ran && !self.translator.tools_run() && !log.is_interrupted() {
             self.kept.spare_background();
         }
         Ok(())

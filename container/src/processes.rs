@@ -101,6 +101,15 @@ fn below(table: &[Process], roots: impl IntoIterator<Item = u32>) -> Vec<Process
     found
 }
 
+/// The processes that have fallen to `me`, and those that are about to: a table is not read in one
+/// moment, so a parent may be gone from it whose child still names it.
+fn orphans(table: &[Process], me: u32) -> impl Iterator<Item = &Process> {
+    let there: HashSet<u32> = table.iter().map(|process| process.pid).collect();
+    table
+        .iter()
+        .filter(move |process| process.parent == me || !there.contains(&process.parent))
+}
+
 /// The processes below `root`.
 pub fn descendants(root: u32) -> Vec<Process> {
     below(&table(), [root])
@@ -177,13 +186,9 @@ impl Children {
         let me = std::process::id();
         let table = table();
         let owned = self.owned();
-        let orphans: Vec<Process> = table
-            .iter()
+        let orphans: Vec<Process> = orphans(&table, me)
             .filter(|process| {
-                process.parent == me
-                    && !process.dead
-                    && !owned.contains(&process.pid)
-                    && carries(process.pid, mark)
+                !process.dead && !owned.contains(&process.pid) && carries(process.pid, mark)
             })
             .cloned()
             .collect();
@@ -306,6 +311,21 @@ mod tests {
         let mut found: Vec<u32> = below(&table, [1]).iter().map(|found| found.pid).collect();
         found.sort_unstable();
         assert_eq!(found, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_child_whose_parent_has_just_gone_is_an_orphan() {
+        let process = |pid, parent| Process {
+            pid,
+            parent,
+            session: 1,
+            start: 0,
+            dead: false,
+        };
+        // 7 was read, then its parent 6 ended, before that could be read.
+        let table = [process(1, 0), process(5, 1), process(7, 6), process(8, 7)];
+        let found: Vec<u32> = orphans(&table, 1).map(|found| found.pid).collect();
+        assert_eq!(found, [1, 5, 7]);
     }
 
     #[test]
