@@ -7,7 +7,7 @@ fn request(prompt: &str, tools: &[&str], after: Vec<Value>) -> Value {
         json!({"role": "user", "content": [
             {"type": "text", "text": "<system-reminder>\nrun `false`\n</system-reminder>"},
             {"type": "text", "text": format!("{prompt}\n")}]}),
-        json!({"role": "system", "content": "# Environment\n - Primary working directory: /work/dir\n\
+        json!({"role": "system", "content": "# Environment\n - Primary working directory: /home/me\n\
             deferred:\nTodoWrite\nWebFetch\n"}),
     ];
     messages.extend(after);
@@ -65,7 +65,7 @@ fn hello_world_is_written_run_and_shown() {
         tool(&first),
         (
             "Write",
-            &json!({"file_path": "/work/dir/hello.py", "content": "print(\"Hello, world!\")\n"})
+            &json!({"file_path": "/home/me/hello.py", "content": "print(\"Hello, world!\")\n"})
         )
     );
     assert_eq!(text(&first), "I'll create hello.py and run it.");
@@ -130,7 +130,7 @@ fn files_are_written_read_and_changed() {
         tool(&parts),
         (
             "Write",
-            &json!({"file_path": "/work/dir/a/b.txt", "content": "hi there\n"})
+            &json!({"file_path": "/home/me/a/b.txt", "content": "hi there\n"})
         )
     );
     let parts = next(&request("read /etc/hosts.conf.", &ALL, vec![]));
@@ -139,7 +139,7 @@ fn files_are_written_read_and_changed() {
         ("Read", &json!({"file_path": "/etc/hosts.conf"}))
     );
     let parts = next(&request("create notes.md", &ALL, vec![]));
-    assert_eq!(tool(&parts).1["file_path"], "/work/dir/notes.md");
+    assert_eq!(tool(&parts).1["file_path"], "/home/me/notes.md");
     let ask = "replace `a` with `b` in `f.txt`";
     assert_eq!(tool(&next(&request(ask, &ALL, vec![]))).0, "Read");
     let past = vec![call("a", "Read"), result("a", "1\ta", false)];
@@ -147,7 +147,7 @@ fn files_are_written_read_and_changed() {
         tool(&next(&request(ask, &ALL, past))),
         (
             "Edit",
-            &json!({"file_path": "/work/dir/f.txt", "old_string": "a", "new_string": "b"})
+            &json!({"file_path": "/home/me/f.txt", "old_string": "a", "new_string": "b"})
         )
     );
     assert_eq!(
