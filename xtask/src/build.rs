@@ -189,6 +189,10 @@ pub async fn deploy(dry_run: bool) -> Result<()> {
             .env("WRANGLER_SEND_METRICS", "false");
         if dry_run {
             deploy.arg("--dry-run");
+            if !crate::tools::docker_answers().await {
+                say("the sandbox's image is left out, because no Docker engine answers");
+                deploy.args(["--containers-rollout", "none"]);
+            }
         }
         run(&mut deploy)
             .await
