@@ -65,7 +65,7 @@ export const text = {
   moreToolsHint: "Separated by commas, such as Bash(git log:*), mcp__github__*",
   permissionMode: "Permission mode",
   permissionModes: {
-    default: ["Ask first", "asks before anything that is not allowed above"],
+    default: ["Allowed only", "refuses what is not allowed above"],
     acceptEdits: ["Accept edits", "writes files without asking"],
     plan: ["Plan", "reads and plans, changes nothing"],
     bypassPermissions: ["Bypass", "runs every tool without asking"],
