@@ -5,9 +5,9 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
-use world::{Running, World, fresh_session, test};
+use world::{Running, World, fresh_session, lone_test, test};
 
-use crate::{hello_world, interrupt};
+use crate::{dev, hello_world, interrupt};
 
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
@@ -24,6 +24,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             "docker::a_turn_that_is_starting_never_runs",
             |world| async move { interrupt::starting(&world, &fresh_session("docker")).await },
         ),
+        lone_test(world, "docker::ctrl_c_of_dev_leaves_no_container", ctrl_c),
         test(world, "docker::no_key_and_no_internet", walled_off),
         test(
             world,
@@ -82,4 +83,41 @@ async fn killed(world: Arc<World>) -> Result<()> {
         tab.seen()
     );
     Ok(())
+}
+
+async fn ctrl_c() -> Result<()> {
+    let session = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let seen = Arc::clone(&session);
+    dev::ends_without_leftovers("cloudflare", move |session| {
+        session.clone_into(&mut seen.lock().unwrap());
+        ensure!(containers_of(session)? == 1, "its sandbox is a container");
+        Ok(())
+    })
+    .await?;
+    let session = session.lock().unwrap().clone();
+    ensure!(containers_of(&session)? == 0, "the container is left over");
+    Ok(())
+}
+
+/// How many containers there are, also ended ones, that were started for a session.
+fn containers_of(session: &str) -> Result<usize> {
+    let docker = std::env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned());
+    let run = |arguments: &[&str]| -> Result<String> {
+        let output = std::process::Command::new(&docker)
+            .args(arguments)
+            .output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let wanted = format!("AGENT_SESSION_ID={session} ");
+    let mut count = 0;
+    for id in run(&["ps", "--all", "--quiet"])?.lines() {
+        let environment = run(&[
+            "inspect",
+            "--format",
+            "{{range .Config.Env}}{{.}} {{end}}",
+            id,
+        ])?;
+        count += usize::from(environment.contains(&wanted));
+    }
+    Ok(count)
 }
