@@ -168,7 +168,7 @@ impl Tab {
                 .context("the socket was closed")??;
             if let Message::Text(text) = message {
                 let frame: Value = serde_json::from_str(&text)?;
-                if frame.get("seq").is_some() && frame.get("snapshot").is_none() {
+                if frame["seq"].is_u64() && frame.get("snapshot").is_none() {
                     self.events.push(frame.clone());
                 } else {
                     self.told.push(frame.clone());

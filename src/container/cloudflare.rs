@@ -202,7 +202,13 @@ impl Provider for Cloudflare {
 fn problem_of_start(error: &worker::Error) -> Problem {
     let told = error.to_string();
     internal("container start", &told);
-    let (kind, words) = if told.contains("no container instance") || told.contains("no instance") {
+    let (kind, words) = reason_of_start(&told);
+    Problem::new(kind, words)
+}
+
+/// The platform tells its reasons in words alone.
+fn reason_of_start(told: &str) -> (ProblemKind, &'static str) {
+    if told.contains("no container instance") || told.contains("no instance") {
         (
             ProblemKind::NoCapacity,
             "no sandbox is free at the moment; try again in a few seconds",
@@ -227,8 +233,7 @@ fn problem_of_start(error: &worker::Error) -> Problem {
             ProblemKind::SandboxFailed,
             "the sandbox could not be started",
         )
-    };
-    Problem::new(kind, words)
+    }
 }
 
 /// What the platform says when a container has ended, for people.
@@ -250,6 +255,25 @@ fn describe_end(told: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_of_a_failed_start_are_told_apart() {
+        for (told, kind) in [
+            (
+                "there is no container instance that can be provided to this durable object",
+                ProblemKind::NoCapacity,
+            ),
+            (
+                "you are requesting too many containers per second",
+                ProblemKind::NoCapacity,
+            ),
+            ("SURPASSED_BASE_LIMITS", ProblemKind::NoCapacity),
+            ("No such image: sandbox:1", ProblemKind::NotConfigured),
+            ("something else", ProblemKind::SandboxFailed),
+        ] {
+            assert_eq!(reason_of_start(told).0, kind, "{told}");
+        }
+    }
 
     #[test]
     fn ends_are_told_in_words() {

@@ -240,10 +240,11 @@ impl Object {
         }
     }
 
-    /// Tells one client what is wrong. It is no event of the log: it has no `seq`.
+    /// Tells one client what is wrong. It is no event of the log: its `seq` is null.
     fn tell(&self, socket: &WebSocket, problem: &Problem, message_id: Option<&str>) {
         let frame = json!({
             "type": "error",
+            "seq": null,
             "content": problem.detail,
             "code": problem.kind.code(),
             "field": problem.field,
