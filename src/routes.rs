@@ -30,6 +30,8 @@ enum Route {
     },
     ClaudeCode,
     ClaudeCodeDebug,
+    /// A script or style of the UI, named by its content.
+    Asset,
     /// What a sandbox sends whose provider can't intercept its traffic.
     FromSandbox {
         session: String,
@@ -75,6 +77,7 @@ impl Route {
             ),
             ("claude-code", None, ..) => (Self::ClaudeCode, POST),
             ("claude-code", Some("debug"), None, _) => (Self::ClaudeCodeDebug, GET),
+            ("assets", Some(_), None, _) => (Self::Asset, GET),
             ("sandbox", Some(session), Some(first), rest) => (
                 Self::FromSandbox {
                     session: session.to_owned(),
@@ -100,9 +103,6 @@ pub async fn answer(request: Request, env: Env) -> Result<Response> {
         Ok(response) => response,
         Err(problem) => answer::problem(&problem)?,
     };
-    if answered.status_code() == 101 {
-        return Ok(answered); // A socket's answer can't be rewritten.
-    }
     let mut answered = answer::with_open_headers(answered)?;
     answered.headers_mut().set("x-request-id", &id)?;
     answered
@@ -142,6 +142,8 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
     };
     match route {
         Route::Health => return demo::health(env).await,
+        // The same for everybody, and nobody's secret.
+        Route::Asset => return demo::asset(env, url.path()).await,
         // The sandbox's own token is checked where it is known.
         Route::FromSandbox { session, path } => {
             return sandbox::forward(request, env, &SessionId::parse(&session)?, &path).await;
@@ -163,7 +165,9 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Route::AgentState { session } => agent::state(env, &SessionId::parse(&session)?).await,
         Route::ClaudeCode => claude_code::run(request, env, request_id).await,
         Route::ClaudeCodeDebug => claude_code::debug(&url, env).await,
-        Route::Health | Route::FromSandbox { .. } => Err(internal("routes", &"answered above")),
+        Route::Health | Route::Asset | Route::FromSandbox { .. } => {
+            Err(internal("routes", &"answered above"))
+        }
     }
 }
 
@@ -248,6 +252,7 @@ mod tests {
             ("/agent/s1/state", Route::AgentState { session: session() }),
             ("/claude-code", Route::ClaudeCode),
             ("/claude-code/debug", Route::ClaudeCodeDebug),
+            ("/assets/index-abc.js", Route::Asset),
             (
                 "/sandbox/s1/v1/messages/count_tokens",
                 Route::FromSandbox {

@@ -172,6 +172,7 @@ async fn paths(world: Arc<World>) -> Result<()> {
         ("DELETE", "/demo/health", 405),
         ("GET", "/demo/ws/fine", 426),
         ("GET", "/demo/a%2Fb", 400),
+        ("GET", "/assets/no-such-file.js", 404),
         ("GET", "/demo/health", 200),
         ("GET", "/demo/some-session", 200),
         ("GET", "/sandbox/some-session/v1/models", 401),
@@ -191,6 +192,23 @@ async fn paths(world: Arc<World>) -> Result<()> {
             "{method} {path}"
         );
     }
+    let page = request("GET", "/demo/some-session").await?.text().await?;
+    let script = page
+        .split('"')
+        .find(|part| part.ends_with(".js"))
+        .unwrap_or_default()
+        .to_owned();
+    let response = request("GET", &script).await?;
+    ensure!(
+        response.status() == 200 && script.starts_with("/assets/"),
+        "{script}: {}",
+        response.status()
+    );
+    ensure!(response.headers().contains_key("x-request-id"), "{script}");
+    ensure!(
+        response.headers()["x-content-type-options"] == "nosniff",
+        "{script}"
+    );
     ensure!(world.tab("not%20an%20id", None).await.is_err());
     Ok(())
 }

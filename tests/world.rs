@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use futures_util::{SinkExt, StreamExt};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
@@ -98,7 +98,11 @@ impl World {
         let address = self.stack.url.replacen("http", "ws", 1);
         let query = from.map(|from| format!("?from={from}")).unwrap_or_default();
         let url = format!("{address}/demo/ws/{session}{query}");
-        let (socket, _) = tokio_tungstenite::connect_async(url).await?;
+        let (socket, answer) = tokio_tungstenite::connect_async(url).await?;
+        ensure!(
+            answer.headers().contains_key("x-request-id"),
+            "every answer has one"
+        );
         Ok(Tab {
             socket,
             events: Vec::new(),

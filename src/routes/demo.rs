@@ -26,6 +26,28 @@ pub async fn health(env: &Env) -> Answer {
     )
 }
 
+/// A file of the UI. Its name changes with its content, so it may be kept for good.
+pub async fn asset(env: &Env, path: &str) -> Answer {
+    let failed = |error: worker::Error| internal("assets", &error);
+    let assets = env.assets("ASSETS").map_err(failed)?;
+    let response = assets
+        .fetch(format!("http://assets.internal{path}"), None)
+        .await
+        .map_err(failed)?;
+    if response.status_code() != 200 {
+        return Err(Problem::new(
+            ProblemKind::NotFound,
+            "there is no such file of the UI",
+        ));
+    }
+    let mut response = answer::with_open_headers(response).map_err(failed)?;
+    let headers = response.headers_mut();
+    headers
+        .set("cache-control", "public, max-age=31536000, immutable")
+        .map_err(failed)?;
+    Ok(response)
+}
+
 /// The UI. The session's id is in the address, where the page finds it.
 pub async fn page(env: &Env, _session: &SessionId) -> Answer {
     let failed = |error: worker::Error| internal("assets", &error);
