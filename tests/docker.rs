@@ -5,18 +5,25 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
+use tokio::sync::RwLock;
 use world::{Running, World, fresh_session, lone_test, test};
 
 use crate::{dev, hello_world, interrupt};
 
+/// `wrangler dev` ends, with its own containers, all that were made from an image of the same content.
+/// So the test that ends a stack has the engine for itself.
+static ENGINE: RwLock<()> = RwLock::const_new(());
+
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "docker::hello_world", |world| async move {
+            let _shared = ENGINE.read().await;
             hello_world::hello_world(&world, &fresh_session("docker"))
                 .await
                 .map(drop)
         }),
         test(world, "docker::interrupt", |world| async move {
+            let _shared = ENGINE.read().await;
             interrupt::running_command(&world, &fresh_session("docker")).await
         }),
         test(
@@ -35,6 +42,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
 }
 
 async fn walled_off(world: Arc<World>) -> Result<()> {
+    let _shared = ENGINE.read().await;
     let mut tab = world.tab(&fresh_session("docker"), Some(0)).await?;
     tab.send(json!({
         "type": "user_message", "model": "local/demo",
@@ -64,6 +72,7 @@ async fn walled_off(world: Arc<World>) -> Result<()> {
 }
 
 async fn killed(world: Arc<World>) -> Result<()> {
+    let _shared = ENGINE.read().await;
     let mut tab = world.tab(&fresh_session("docker"), Some(0)).await?;
     tab.say("run `kill -9 -1; sleep 30`").await?;
     let end = tab.end().await?;
@@ -86,6 +95,7 @@ async fn killed(world: Arc<World>) -> Result<()> {
 }
 
 async fn ctrl_c() -> Result<()> {
+    let _alone = ENGINE.write().await;
     let session = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let seen = Arc::clone(&session);
     dev::ends_without_leftovers("cloudflare", move |session| {

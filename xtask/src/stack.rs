@@ -280,20 +280,19 @@ impl Stack {
             return;
         }
         let Some(image) = self.image() else { return };
-        let Ok(ids) = output(
-            docker()
-                .args(["ps", "--all", "--quiet", "--filter"])
-                .arg(format!("ancestor={image}")),
-        )
-        .await
-        else {
+        // By the name that they were made from: `ancestor` would also find those of another stack whose
+        // image has the same content.
+        let list = ["ps", "--all", "--format", "{{.ID}} {{.Names}} {{.Image}}"];
+        let Ok(containers) = output(docker().args(list)).await else {
             return;
         };
-        for id in ids.lines() {
-            // The sidecar beside it has its name with -proxy.
-            if let Ok(name) = output(docker().args(["inspect", "--format", "{{.Name}}", id])).await
+        for container in containers.lines() {
+            let mut parts = container.split(' ');
+            if let (Some(id), Some(name), Some(made_from)) =
+                (parts.next(), parts.next(), parts.next())
+                && made_from == image
             {
-                let name = name.trim_start_matches('/').to_owned();
+                // The sidecar beside it has its name with -proxy.
                 let _ =
                     output(docker().args(["rm", "--force", id, &format!("{name}-proxy")])).await;
             }
@@ -497,11 +496,24 @@ async fn write_private(path: &Path, text: &str) -> Result<()> {
     Ok(())
 }
 
+/// A port that nobody listens on: the one wanted, or for 0 one below those that the system gives to
+/// programs by itself, so that no part of the stack gets it before the one it is meant for.
 fn free_port(host: IpAddr, wanted: u16) -> Result<u16> {
-    let listener = TcpListener::bind((host, wanted)).with_context(|| {
-        format!("port {wanted} is taken; choose another with --port or --router-port")
-    })?;
-    Ok(listener.local_addr()?.port())
+    if wanted != 0 {
+        TcpListener::bind((host, wanted)).with_context(|| {
+            format!("port {wanted} is taken; choose another with --port or --router-port")
+        })?;
+        return Ok(wanted);
+    }
+    for _ in 0..100 {
+        let mut bytes = [0; 2];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let port = 20_000 + u16::from_le_bytes(bytes) % 12_000;
+        if TcpListener::bind((host, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port between 20000 and 32000")
 }
 
 /// Lines of the log that are kept.
