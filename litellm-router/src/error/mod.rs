@@ -1,0 +1,118 @@
+//! Errors in Anthropic's shape, and how a provider's own errors become them.
+//!
+//! Anthropic's shape is `{"type":"error","error":{"type","message"}}`
+//! (<https://docs.anthropic.com/en/api/errors>). A client decides by status, type and sometimes the
+//! wording what it does next: wait, shorten the conversation, or give up. So a provider's message is
+//! kept, and only what would send the client the wrong way is changed.
+
+mod class;
+mod headers;
+mod overflow;
+mod provider;
+#[cfg(test)]
+mod tests;
+
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+
+pub use class::ErrorClass;
+pub use headers::kept_headers;
+pub use overflow::retry_with_max_tokens;
+pub use provider::{from_provider, message_in, status_in};
+
+/// Anthropic's error type for a status.
+pub fn kind_of(status: u16) -> &'static str {
+    match status {
+        400 | 405 | 422 => "invalid_request_error",
+        401 => "authentication_error",
+        402 => "billing_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        504 => "timeout_error",
+        529 => "overloaded_error",
+        400..=499 => "invalid_request_error",
+        _ => "api_error",
+    }
+}
+
+/// A call that ends without a model's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    pub status: u16,
+    pub kind: &'static str,
+    /// For the caller to read; holds no secret and no internal address.
+    pub message: String,
+    /// Headers that tell the client when to come back, and the provider's own request id.
+    pub headers: Vec<(String, String)>,
+    class: ErrorClass,
+    /// The provider's own words, where it was a provider that refused.
+    said: String,
+}
+
+impl Refusal {
+    /// An error with the type that belongs to `status`.
+    pub fn new(status: u16, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            kind: kind_of(status),
+            message: message.into(),
+            headers: Vec::new(),
+            class: ErrorClass::of_status(status),
+            said: String::new(),
+        }
+    }
+
+    /// The limit on the answer's tokens with which the same request may fit, where the provider's
+    /// words tell that it failed for that limit alone. `asked` is the limit that was sent.
+    pub fn with_fewer_tokens(&self, asked: u64) -> Option<u64> {
+        retry_with_max_tokens(&self.said, asked)
+    }
+
+    /// What kind of failure it is; the status decides where [`Self::with_class`] has not.
+    pub fn class(&self) -> ErrorClass {
+        self.class
+    }
+
+    /// The same failure, of another kind than its status says.
+    pub fn with_class(mut self, class: ErrorClass) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// The same with a type of its own.
+    pub fn with_kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Tells clients of Anthropic's SDKs not to try again: they obey `x-should-retry`.
+    pub fn final_(mut self) -> Self {
+        self.headers.push(("x-should-retry".into(), "false".into()));
+        self
+    }
+
+    /// The body, as Anthropic would have written it.
+    pub fn body(&self) -> Value {
+        json!({"type": "error", "error": {"type": self.kind, "message": self.message}})
+    }
+
+    /// The whole HTTP answer.
+    pub fn answer(&self) -> Answer {
+        let mut answer = Answer::json(self.status, &self.body());
+        answer.headers.extend(self.headers.iter().cloned());
+        answer
+    }
+}
+
+/// Whose key went upstream; decides what a provider's 401 means to the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOwner {
+    /// The caller's own: its provider's refusal is the caller's business, unchanged.
+    Caller,
+    /// The router's: a refusal is the operator's business. A 401 would make the client drop a login
+    /// that is fine.
+    Router,
+}
