@@ -14,7 +14,9 @@
 //! writes Anthropic's events, whoever has produced the content.
 
 pub mod answer;
+pub mod api;
 pub mod auth;
+pub mod chat;
 pub mod config;
 pub mod count;
 pub mod demo;

@@ -2,8 +2,18 @@
 //!
 //! The names of the errors are LiteLLM's, so that its test configurations work here.
 
+use crate::answer::Answer;
 use crate::error::Refusal;
-use crate::reply::{Sink, StopReason, Usage};
+use crate::reply::{Reply, Sink, StopReason, Usage};
+
+/// Answers with `response` in the form of `reply`, of which nothing has been said yet.
+///
+/// # Errors
+/// The error that `response` names.
+pub fn answer(response: &str, input_tokens: u64, mut reply: Reply) -> Result<Answer, Refusal> {
+    play(response, input_tokens, &mut reply)?;
+    Ok(reply.answer())
+}
 
 /// Plays `response` into `sink`.
 ///
@@ -73,6 +83,41 @@ pub fn split_words(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reply::Identity;
+
+    #[test]
+    fn a_mock_answers_at_both_doors_streaming_and_not() {
+        use crate::chat::reply::ChatForm;
+        let identity = || Identity {
+            id: "x".into(),
+            model: "m".into(),
+        };
+        let chat = |streams| {
+            let form = ChatForm {
+                streams,
+                include_usage: false,
+                created: 0,
+            };
+            Reply::chat(identity(), form)
+        };
+        for (reply, mark) in [
+            (Reply::new(identity(), true, 1), "event: message_stop"),
+            (Reply::new(identity(), false, 1), r#""type":"message""#),
+            (chat(true), "data: [DONE]"),
+            (chat(false), r#""object":"chat.completion""#),
+        ] {
+            let answer = answer("one two three four", 1, reply).unwrap();
+            let body = String::from_utf8(answer.whole().unwrap().to_vec()).unwrap();
+            assert!(body.contains(mark) && body.contains("four"), "{body}");
+        }
+        assert_eq!(
+            answer("litellm.RateLimitError", 1, chat(true))
+                .err()
+                .unwrap()
+                .status,
+            429
+        );
+    }
 
     #[test]
     fn deltas_together_are_the_text() {

@@ -1,5 +1,9 @@
-//! `GET /v1/models`: what can be called, in Anthropic's shape
-//! (<https://docs.anthropic.com/en/api/models-list>), and whether it can be called now.
+//! `GET /v1/models`: what can be called, and whether it can be called now.
+//!
+//! One answer fits the clients of both APIs: Anthropic's shape
+//! (<https://docs.anthropic.com/en/api/models-list>) and OpenAI's
+//! (<https://platform.openai.com/docs/api-reference/models/list>) have the list and the ids in the
+//! same fields, and neither client minds the other's.
 
 use serde_json::{Value, json};
 
@@ -38,12 +42,13 @@ pub fn list(
         .take(end)
         .skip(start)
         .take(limit)
-        .map(|name| describe(name, entries, available(name)))
+        .map(|name| describe(routes, entries, name, available(name)))
         .collect();
     let id = |model: Option<&Value>| model.and_then(|model| model.get("id")).cloned();
     Answer::json(
         200,
         &json!({
+            "object": "list",
             "first_id": id(page.first()),
             "last_id": id(page.last()),
             "has_more": start + page.len() < end,
@@ -60,7 +65,10 @@ pub fn one(
     available: &dyn Fn(&str) -> bool,
 ) -> Result<Answer, Refusal> {
     match routes.find(name) {
-        Some(_) => Ok(Answer::json(200, &describe(name, entries, available(name)))),
+        Some(_) => Ok(Answer::json(
+            200,
+            &describe(routes, entries, name, available(name)),
+        )),
         None => Err(unknown(routes, name)),
     }
 }
@@ -80,17 +88,23 @@ pub fn unknown(routes: &Routes, name: &str) -> Refusal {
     Refusal::new(404, message)
 }
 
-fn describe(name: &str, entries: &[ModelEntry], available: bool) -> Value {
+fn describe(routes: &Routes, entries: &[ModelEntry], name: &str, available: bool) -> Value {
     let shown = entries
         .iter()
         .filter(|entry| entry.model_name == name)
         .find_map(|entry| entry.model_info.as_ref()?.display_name.as_deref())
         .unwrap_or(name);
+    let provider = routes
+        .find(name)
+        .and_then(|group| Some(group.deployments.first()?.provider.name));
     json!({
         "type": "model",
+        "object": "model",
         "id": name,
         "display_name": shown,
         "created_at": UNKNOWN_DATE,
+        "created": 0,
+        "owned_by": provider.unwrap_or("litellm-router"),
         "available": available,
     })
 }
@@ -152,9 +166,10 @@ mod tests {
         assert_eq!(page["data"].as_array().unwrap().len(), 3);
         assert_eq!(
             page["data"][0],
-            json!({"type": "model", "id": "a/b", "display_name": "Bee",
-                "created_at": UNKNOWN_DATE, "available": true})
+            json!({"type": "model", "object": "model", "id": "a/b", "display_name": "Bee",
+                "created_at": UNKNOWN_DATE, "created": 0, "owned_by": "groq", "available": true})
         );
+        assert_eq!(page["object"], "list");
         assert_eq!(page["data"][1]["available"], false);
         assert_eq!(
             (&page["first_id"], &page["last_id"]),

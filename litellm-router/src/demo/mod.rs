@@ -18,7 +18,7 @@ use crate::answer::{Answer, Body, Piece};
 use crate::count;
 use crate::messages::MessagesRequest;
 use crate::mock::split_words;
-use crate::reply::{EventStream, Identity, Message, Sink, StopReason, Usage};
+use crate::reply::{Identity, Reply, Sink, StopReason, Usage};
 use conversation::Conversation;
 use plan::Plan;
 
@@ -42,31 +42,28 @@ enum Part {
     },
 }
 
-/// Answers `request` as events or whole, as it asks.
+/// Answers a call of `/v1/messages` as events or whole, as it asks.
 pub fn answer(request: &MessagesRequest, identity: Identity) -> Answer {
-    let input_tokens = count::of_request(request);
-    let parts = script(request);
-    if request.streams() {
-        let events = EventStream::new(identity, input_tokens);
-        let pieces = Performance {
-            beats: beats(parts),
-            events,
-            output: 0,
-            calls_tools: false,
-            input_tokens,
-        };
+    let reply = Reply::new(identity, request.streams(), count::of_request(request));
+    perform(request, reply)
+}
+
+/// Answers `request` in the form of `reply`, of which nothing has been said yet.
+pub fn perform(request: &MessagesRequest, reply: Reply) -> Answer {
+    let streams = reply.streams();
+    let mut pieces = Performance {
+        beats: beats(script(request)),
+        reply,
+        output: 0,
+        calls_tools: false,
+        input_tokens: count::of_request(request),
+        over: false,
+    };
+    if streams {
         return Answer::events(Body::Paced(Box::new(pieces)));
     }
-    let mut message = Message::new(identity);
-    let mut output = 0;
-    let mut calls_tools = false;
-    for beat in beats(parts) {
-        output += beat.tokens();
-        calls_tools |= matches!(beat, Beat::Tool { .. });
-        beat.play(&mut message);
-    }
-    message.finish(stop_reason(calls_tools), usage(input_tokens, output));
-    message.answer()
+    while pieces.next().is_some() {}
+    pieces.reply.answer()
 }
 
 fn stop_reason(calls_tools: bool) -> StopReason {
@@ -235,13 +232,14 @@ fn beats(parts: Vec<Part>) -> Box<dyn Iterator<Item = Beat>> {
     )
 }
 
-/// The script as events, made while they are sent.
+/// The script, played while it is sent.
 struct Performance {
     beats: Box<dyn Iterator<Item = Beat>>,
-    events: EventStream,
+    reply: Reply,
     output: u64,
     calls_tools: bool,
     input_tokens: u64,
+    over: bool,
 }
 
 impl Iterator for Performance {
@@ -252,19 +250,20 @@ impl Iterator for Performance {
             Some(beat) => {
                 self.output += beat.tokens();
                 self.calls_tools |= matches!(beat, Beat::Tool { .. });
-                beat.play(&mut self.events);
+                beat.play(&mut self.reply);
                 beat.wait_ms()
             }
-            None if self.events.ended() => return None,
+            None if self.over => return None,
             None => {
+                self.over = true;
                 let usage = usage(self.input_tokens, self.output);
-                self.events.finish(stop_reason(self.calls_tools), usage);
+                self.reply.finish(stop_reason(self.calls_tools), usage);
                 0
             }
         };
         Some(Piece {
             wait_ms,
-            bytes: self.events.take(),
+            bytes: self.reply.take(),
         })
     }
 }

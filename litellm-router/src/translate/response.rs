@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::completion::{Completion, Terms};
-use crate::answer::{Answer, Body};
+use crate::answer::Answer;
 use crate::error::Refusal;
-use crate::reply::Reply;
 
 /// Translates a response that came with a status of success.
 pub fn translate(body: &[u8], terms: Terms) -> Answer {
@@ -34,8 +33,5 @@ pub fn answer(mut completion: Completion) -> Answer {
     if let Some(refusal) = completion.failed() {
         return refusal.answer();
     }
-    match completion.reply() {
-        Reply::Events(events) => Answer::events(Body::Whole(events.take())),
-        Reply::Whole(message) => message.answer(),
-    }
+    completion.reply().answer()
 }

@@ -6,7 +6,6 @@ use super::completion::{Completion, Terms};
 use super::response;
 use crate::answer::Answer;
 use crate::error::Refusal;
-use crate::reply::Reply;
 use crate::sse::{Event, SseParser};
 
 /// A stream that is being translated. Bytes go in by [`Self::push`], what they become is taken out
@@ -98,27 +97,19 @@ impl ChatStream {
 
     /// What can be sent to the client now; empty for a caller that wants its answer whole.
     pub fn take(&mut self) -> Vec<u8> {
-        match self.completion.reply() {
-            Reply::Events(events) => events.take(),
-            Reply::Whole(_) => Vec::new(),
-        }
+        self.completion.reply().take()
     }
 
     /// Keeps the client waiting for a provider that says nothing.
     pub fn ping(&mut self) {
-        if let Reply::Events(events) = self.completion.reply() {
-            events.ping();
-        }
+        self.completion.reply().ping();
     }
 
     /// The error in which the stream ended, if the client has not been told anything yet: then it
     /// can have the error's own status.
     pub fn early_failure(&mut self) -> Option<Refusal> {
         let failed = self.completion.failed()?.clone();
-        match self.completion.reply() {
-            Reply::Events(events) if events.started() => None,
-            _ => Some(failed),
-        }
+        (!self.completion.reply().started()).then_some(failed)
     }
 
     /// The whole answer of a stream that is over.
