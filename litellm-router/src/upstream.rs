@@ -112,13 +112,14 @@ impl Exchange {
             model: &target.model,
             max_output_tokens: target.max_output_tokens,
             vision: target.vision,
+            drop_server_tools: false,
         };
-        let (body, names) = request::translate(request, upstream)?;
+        let (body, asked) = request::translate(request, upstream)?;
         let key_owner = owner(&target);
         let terms = Terms {
             identity,
             streams: request.streams(),
-            names,
+            asked,
             provider: target.provider.name,
             key_owner,
             wants_thinking: request.wants_thinking(),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::names::ToolNames;
+use super::asked::Asked;
 use super::tool_calls::{Piece, ToolCalls};
 use crate::count;
 use crate::error::{self, KeyOwner, Refusal};
@@ -23,7 +23,7 @@ const MOST_LATE_TEXT: usize = 1024 * 1024;
 pub struct Terms {
     pub identity: Identity,
     pub streams: bool,
-    pub names: ToolNames,
+    pub asked: Asked,
     pub provider: &'static str,
     pub key_owner: KeyOwner,
     pub wants_thinking: bool,
@@ -34,7 +34,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Completion {
     reply: Reply,
-    names: ToolNames,
+    asked: Asked,
     provider: &'static str,
     key_owner: KeyOwner,
     wants_thinking: bool,
@@ -54,7 +54,7 @@ impl Completion {
         let own_id = terms.identity.id.replace("msg_", "toolu_");
         Self {
             reply: Reply::new(terms.identity, terms.streams, terms.input_estimate),
-            names: terms.names,
+            asked: terms.asked,
             provider: terms.provider,
             key_owner: terms.key_owner,
             wants_thinking: terms.wants_thinking,
@@ -178,7 +178,8 @@ impl Completion {
             self.late_text.push_str(text);
             return Ok(());
         }
-        self.calls.flush(false, &self.names, &mut self.reply)?;
+        self.calls
+            .flush(false, &self.asked.tools, &mut self.reply)?;
         self.reply.text(text);
         Ok(())
     }
@@ -201,7 +202,7 @@ impl Completion {
             name: &string(function, "name"),
             arguments: &arguments,
         };
-        self.calls.push(piece, &self.names, &mut self.reply)
+        self.calls.push(piece, &self.asked.tools, &mut self.reply)
     }
 
     fn end_thinking(&mut self) {
@@ -218,7 +219,7 @@ impl Completion {
         let reason = self.reason.unwrap_or(StopReason::EndTurn);
         self.end_thinking();
         let cut = reason == StopReason::MaxTokens;
-        if let Err(refusal) = self.calls.flush(cut, &self.names, &mut self.reply) {
+        if let Err(refusal) = self.calls.flush(cut, &self.asked.tools, &mut self.reply) {
             self.fail(refusal);
             return;
         }

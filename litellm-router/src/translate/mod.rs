@@ -2,8 +2,9 @@
 //!
 //! [`request`] turns a request; [`stream`] turns a provider's events while they come and
 //! [`response`] a whole answer, both through [`completion`], which knows what a provider may say.
-//! [`names`] holds what has to be undone on the way back.
+//! [`asked`] is what the way back needs of the way there.
 
+pub mod asked;
 pub mod completion;
 pub mod names;
 pub mod request;

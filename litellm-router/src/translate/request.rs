@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::asked::Asked;
 use super::names::{self, ToolNames};
 use super::schema::{self, Ordered};
 use crate::error::Refusal;
@@ -34,6 +35,10 @@ pub struct Upstream<'a> {
     pub max_output_tokens: Option<u64>,
     /// Whether the model takes images.
     pub vision: bool,
+    /// Drop a tool that runs at Anthropic even where it is the only one or the one that must be
+    /// called (`drop_params: true` in the configuration); otherwise such a request is refused,
+    /// because an answer without the search that was asked for would pass for one with it.
+    pub drop_server_tools: bool,
 }
 
 #[derive(Serialize)]
@@ -142,7 +147,7 @@ struct FunctionName<'a> {
     name: Cow<'a, str>,
 }
 
-/// Translates a request. Returns its body and the names that have to be undone in the answer.
+/// Translates a request. Returns its body and what the answer needs of it.
 ///
 /// # Errors
 /// 400 where the request needs something that no chat provider has: a tool that runs at Anthropic's
@@ -150,7 +155,7 @@ struct FunctionName<'a> {
 pub fn translate(
     request: &MessagesRequest,
     upstream: Upstream,
-) -> Result<(Vec<u8>, ToolNames), Refusal> {
+) -> Result<(Vec<u8>, Asked), Refusal> {
     let used = used_tools(request);
     let tools: Vec<&Tool> = request
         .tools
@@ -183,7 +188,10 @@ pub fn translate(
     let newer_key =
         reasoning || upstream.provider.max_tokens_key == MaxTokensKey::MaxCompletionTokens;
     let streams = request.streams();
-    let names = ToolNames::of(tools.iter().map(|tool| &*tool.name));
+    let asked = Asked {
+        tools: ToolNames::of(tools.iter().map(|tool| &*tool.name)),
+        model: format!("{}/{}", upstream.provider.name, upstream.model),
+    };
     let choice = request.tool_choice.as_ref().filter(|_| !tools.is_empty());
     let chat = ChatRequest {
         model: upstream.model,
@@ -214,7 +222,7 @@ pub fn translate(
     };
     let body = serde_json::to_vec(&chat)
         .map_err(|error| Refusal::new(400, format!("the request could not be written: {error}")))?;
-    Ok((body, names))
+    Ok((body, asked))
 }
 
 /// The tools that the conversation has called or found.

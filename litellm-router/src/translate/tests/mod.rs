@@ -5,8 +5,8 @@ mod request;
 mod response;
 mod stream;
 
+use super::asked::Asked;
 use super::completion::Terms;
-use super::names::ToolNames;
 use crate::error::KeyOwner;
 use crate::reply::Identity;
 
@@ -17,7 +17,7 @@ fn terms(streams: bool) -> Terms {
             model: "asked/model".into(),
         },
         streams,
-        names: ToolNames::default(),
+        asked: Asked::default(),
         provider: "groq",
         key_owner: KeyOwner::Router,
         wants_thinking: true,

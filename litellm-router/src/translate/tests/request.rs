@@ -13,6 +13,7 @@ fn to(model: &str, request: &Value) -> Result<Value, Refusal> {
         model,
         max_output_tokens: Some(8_000),
         vision: !model.contains("blind"),
+        drop_server_tools: false,
     };
     let body = request.to_string();
     let (body, _) = translate(&MessagesRequest::parse(body.as_bytes())?, upstream)?;
@@ -212,6 +213,7 @@ fn r10_calls_keep_their_input_as_text_and_no_content_is_no_key() {
         model,
         max_output_tokens: None,
         vision: true,
+        drop_server_tools: false,
     };
     let (sent, _) = translate(&MessagesRequest::parse(body).unwrap(), upstream).unwrap();
     assert!(
@@ -251,6 +253,7 @@ fn r13_long_tool_names_are_shortened_everywhere_alike() {
         model,
         max_output_tokens: None,
         vision: true,
+        drop_server_tools: false,
     };
     let (sent, back) = translate(&request, upstream).unwrap();
     let sent: Value = serde_json::from_slice(&sent).unwrap();
@@ -261,7 +264,7 @@ fn r13_long_tool_names_are_shortened_everywhere_alike() {
         sent["messages"][0]["tool_calls"][0]["function"]["name"],
         short
     );
-    assert_eq!(back.for_client(short), long);
+    assert_eq!(back.tools.for_client(short), long);
     assert_eq!(names::upstream("short"), "short");
     assert!(names::upstream(&"ä".repeat(40)).len() <= 64);
 }
