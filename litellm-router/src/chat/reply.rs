@@ -128,7 +128,7 @@ pub struct ChatEvents {
     identity: Identity,
     form: ChatForm,
     out: Vec<u8>,
-    /// Whether anything has been written, be it only a comment.
+    /// Whether anything but an error has been written, be it only a comment.
     started: bool,
     /// Whether the first chunk, which names the role, has been written.
     has_role: bool,
@@ -175,7 +175,6 @@ impl ChatEvents {
     }
 
     fn data(&mut self, value: &impl Serialize) {
-        self.started = true;
         self.out.extend_from_slice(b"data: ");
         // Writing to memory cannot fail, and the values are this module's own.
         let _ = serde_json::to_writer(&mut self.out, value);
@@ -183,6 +182,7 @@ impl ChatEvents {
     }
 
     fn chunk(&mut self, choices: &[Choice], usage: Option<Value>) {
+        self.started = true;
         // Set aside while the chunk borrows it.
         let identity = std::mem::take(&mut self.identity);
         let chunk = Chunk {

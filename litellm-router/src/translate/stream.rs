@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::completion::{Completion, Terms};
+use super::incoming::Incoming;
 use super::response;
 use crate::answer::Answer;
 use crate::error::Refusal;
+use crate::reply::Reply;
 use crate::sse::{Event, SseParser};
 
 /// A stream that is being translated. Bytes go in by [`Self::push`], what they become is taken out
@@ -136,4 +138,34 @@ fn take(completion: &mut Completion, done: &mut bool, event: Event) {
     }
     completion.take(&value, "delta");
     *done = completion.failed().is_some();
+}
+
+impl Incoming for ChatStream {
+    fn push(&mut self, bytes: &[u8]) {
+        self.push(bytes);
+    }
+
+    fn finish(&mut self) {
+        self.finish();
+    }
+
+    fn fail(&mut self, refusal: Refusal) {
+        self.fail(refusal);
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    fn failed(&self) -> Option<&Refusal> {
+        self.completion.failed()
+    }
+
+    fn reply(&mut self) -> &mut Reply {
+        self.completion.reply()
+    }
+
+    fn answer(self: Box<Self>) -> Answer {
+        (*self).answer()
+    }
 }
