@@ -14,6 +14,7 @@ mod model_choice;
 mod provider_failures;
 mod queue;
 mod reconnect;
+mod storage;
 
 use xtask::stack::Provider;
 
@@ -33,6 +34,7 @@ fn main() {
         provider_failures::tests(&local),
         queue::tests(&local),
         reconnect::tests(&local),
+        storage::tests(&local),
         docker::tests(&docker),
     ]
     .concat_tests();

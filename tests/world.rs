@@ -80,6 +80,47 @@ impl World {
             .join("workspace")
     }
 
+    /// Carries out an SQL statement in the database of a session's object, behind its back: what a
+    /// failing disk does can be had in no other way.
+    ///
+    /// # Errors
+    /// Where it is not found, or the statement fails.
+    pub async fn sql(&self, session: &str, statement: &str) -> Result<()> {
+        const SCRIPT: &str = r#"
+            const { DatabaseSync } = require("node:sqlite");
+            const { readdirSync } = require("node:fs");
+            const [folder, session, statement] = process.argv.slice(1);
+            for (const name of readdirSync(folder).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name))) {
+              const database = new DatabaseSync(`${folder}/${name}`, { timeout: 5000 });
+              const tables = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'session'");
+              if (tables.get() && database.prepare("SELECT 1 FROM session WHERE id = ?").get(session)) {
+                database.exec(statement);
+                process.exit(0);
+              }
+              database.close();
+            }
+            console.error(`no database of ${session} in ${folder}`);
+            process.exit(1);
+        "#;
+        let folder = self
+            .data
+            .path()
+            .join("workers/v3/do/agent-router-ClaudeCodeAgent");
+        let tools = xtask::tools::Tools::install().await?;
+        let output = tokio::process::Command::new(&tools.node)
+            .args(["--experimental-sqlite", "--no-warnings", "-e", SCRIPT, "--"])
+            .arg(folder)
+            .args([session, statement])
+            .output()
+            .await?;
+        ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.stack.url)
     }

@@ -10,7 +10,10 @@ use ::session::{Position, Session, State};
 use protocol::{Event, EventBody, SessionId, Turn, TurnId, TurnState};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use worker::{Result, SqlStorage, SqlStorageValue};
+use worker::js_sys::{Function, Reflect};
+use worker::wasm_bindgen::closure::ScopedClosure;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::{Result, SqlStorage, SqlStorageValue, Storage};
 
 use super::Said;
 
@@ -48,8 +51,12 @@ const PAGE: usize = 1_000_000;
 const EXCERPT: i64 = 500;
 
 pub struct Log {
+    storage: Storage,
     sql: SqlStorage,
 }
+
+/// The writes of a transaction, as the platform calls them.
+type Run<'a> = dyn FnMut() -> std::result::Result<(), JsValue> + 'a;
 
 /// Some events of the log, in order.
 pub struct Page {
@@ -58,8 +65,38 @@ pub struct Page {
 }
 
 impl Log {
-    pub fn new(sql: SqlStorage) -> Self {
-        Self { sql }
+    pub fn new(storage: Storage) -> Self {
+        let sql = storage.sql();
+        Self { storage, sql }
+    }
+
+    /// Carries out all of `writes`, or none of it where it fails.
+    ///
+    /// # Errors
+    /// That of `writes`, or where the storage fails.
+    pub fn transaction(&self, writes: impl FnOnce() -> Result<()>) -> Result<()> {
+        let mut writes = Some(writes);
+        let mut failure = None;
+        let mut run = || {
+            let written = writes.take().map_or(Ok(()), |writes| writes());
+            written.map_err(|error| {
+                failure = Some(error);
+                // What is thrown makes the storage take back what was written.
+                JsValue::from("the writes failed")
+            })
+        };
+        // The `worker` crate has only transactions that wait, and between a step and its storing
+        // nothing may. A panic in it is thrown as well, so that nothing half-written stays.
+        let run = ScopedClosure::<Run<'_>>::borrow_mut_assert_unwind_safe(&mut run);
+        let storage = self.storage.as_raw();
+        let done = Reflect::get(storage, &"transactionSync".into())
+            .and_then(JsCast::dyn_into::<Function>)
+            .and_then(|transaction| transaction.call1(storage, run.as_js_value()));
+        drop(run);
+        match (failure, done) {
+            (Some(error), _) => Err(error),
+            (None, done) => Ok(done.map(drop)?),
+        }
     }
 
     /// The session as it is stored; none where it has never been met.
@@ -119,7 +156,7 @@ impl Log {
     }
 
     /// Stores events that came together, as their `lines`, and the session's state where it is another
-    /// than `before`.
+    /// than `before`: in a [`transaction`](Self::transaction), as it is several rows.
     ///
     /// # Errors
     /// Where the storage fails.

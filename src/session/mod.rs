@@ -193,7 +193,7 @@ struct Object {
 
 impl Object {
     fn new(platform: State, env: Env) -> Self {
-        let log = Log::new(platform.storage().sql());
+        let log = Log::new(platform.storage());
         // Answered by the platform, so that a beating heart wakes nobody.
         match worker::worker_sys::WebSocketRequestResponsePair::new(
             r#"{"type":"ping"}"#,
@@ -356,15 +356,25 @@ impl Object {
                 all.events.extend(step.events);
                 all.effects.extend(step.effects);
             }
-            lines = log::lines_of(&all.events).map_err(|error| internal("log", &error))?;
-            let stored = self
-                .log
-                .append(&all.events, &lines, &before.state, session)
-                .and_then(|()| store(&self.log, &all));
-            if let Err(error) = stored {
-                // What is in memory must be what is stored, so it is read again.
-                *session = self.log.load().ok().flatten().unwrap_or(before);
-                return Err(internal("log", &error));
+            let stored = log::lines_of(&all.events).and_then(|lines| {
+                let log = &self.log;
+                log.transaction(|| {
+                    log.append(&all.events, &lines, &before.state, session)?;
+                    store(log, &all)
+                })?;
+                Ok(lines)
+            });
+            match stored {
+                Ok(stored) => lines = stored,
+                Err(error) => {
+                    // Nothing of it is stored, so nothing of it has happened.
+                    *session = before;
+                    internal("log", &error);
+                    return Err(Problem::new(
+                        ProblemKind::Internal,
+                        "the session could not store this, and has kept nothing of it; try again",
+                    ));
+                }
             }
             all
         };
