@@ -15,6 +15,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         lone_test(world, "dev::ctrl_c_leaves_no_process", ctrl_c),
         lone_test(world, "dev::other_hosts_are_refused", other_hosts),
+        lone_test(world, "dev::a_filter_without_a_match_is_named", filter),
         test(world, "dev::a_taken_port_is_named", |world| async move {
             let port = world
                 .stack
@@ -54,6 +55,24 @@ async fn other_hosts() -> Result<()> {
         !output.status.success() && told.contains("authentication"),
         "{told}"
     );
+    Ok(())
+}
+
+async fn filter() -> Result<()> {
+    let output = xtask(&["test", "no_such_behaviour"]).output().await?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        !output.status.success() && told.contains("no test matches \"no_such_behaviour\""),
+        "{told}"
+    );
+    ensure!(told.contains("queue, reconnect"), "what there is: {told}");
+    ensure!(
+        !told.contains("building"),
+        "before all that takes long: {told}"
+    );
+    let help = xtask(&["test", "--help"]).output().await?;
+    let help = String::from_utf8_lossy(&help.stdout);
+    ensure!(help.contains("cargo xtask test queue"), "{help}");
     Ok(())
 }
 

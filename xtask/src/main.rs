@@ -51,9 +51,18 @@ enum Chore {
     },
     /// Run every test: unit, property, end to end on real workerd, Claude Code and a browser
     ///
+    /// With a FILTER, only the end-to-end tests whose name holds it run. A name is
+    /// behaviour::case, and each behaviour is a file of tests/:
+    ///
+    ///   cargo xtask test queue                     all tests of the queue
+    ///   cargo xtask test queue::one_that_waits     one of them, by the beginning of its name
+    ///   cargo xtask test docker::                  what needs a Docker engine
+    ///
     /// What can't run here, for want of Docker or Chromium, is named at the end.
+    #[command(verbatim_doc_comment)]
     Test {
-        /// Only end-to-end tests whose name holds this
+        /// A part of the names of the end-to-end tests to run; none: every test there is
+        #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         filter: Option<String>,
     },
     /// Build and deploy both Workers and the sandbox's image to Cloudflare

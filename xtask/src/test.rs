@@ -1,20 +1,27 @@
 //! Every test there is.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::process::run;
+use crate::process::{output, run};
 use crate::tools::{self, Tools};
 use crate::{build, root, say};
 
 /// Runs everything; with a filter, the end-to-end tests whose name holds it.
 ///
 /// # Errors
-/// What failed.
+/// What failed, or that there is nothing to run.
 pub async fn run_all(filter: Option<&str>) -> Result<()> {
     let begin = Instant::now();
+    let here = Here::look().await;
+    if let Some(filter) = filter {
+        // Before all that takes long.
+        here.must_match(filter).await?;
+    }
     build::all().await?;
     let tools = Tools::install().await?;
     if filter.is_none() {
@@ -35,35 +42,100 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
     }
 
     say("end-to-end tests");
-    let mut skipped = Vec::new();
-    let mut end_to_end = Command::new("cargo");
-    end_to_end.args(["test", "--package", "end-to-end", "--", "--test-threads=2"]);
-    if let Some(filter) = filter {
-        end_to_end.arg(filter);
+    let mut tests = end_to_end(filter, here.skips());
+    tests.arg("--test-threads=2");
+    if let Some(path) = &here.chromium {
+        tests.env("CHROMIUM_PATH", path);
     }
-    if !tools::docker_answers().await {
-        end_to_end.args(["--skip", "docker::"]);
-        skipped.push(
-            "sandboxes in containers: no Docker engine answers (DOCKER_HOST says where to look)",
-        );
-    }
-    match tools::chromium().await {
-        Some(path) => drop(end_to_end.env("CHROMIUM_PATH", path)),
-        None => {
-            end_to_end.args(["--skip", "browser::"]);
-            skipped
-                .push("the browser: no Chromium is installed (CHROMIUM_PATH says where to look)");
-        }
-    }
-    run(end_to_end.current_dir(root()))
-        .await
-        .context("end-to-end tests")?;
-    for what in &skipped {
-        eprintln!("\x1b[1;33mskipped\x1b[0m {what}");
+    run(&mut tests).await.context("end-to-end tests")?;
+    for (_, why) in here.skips() {
+        eprintln!("\x1b[1;33mskipped\x1b[0m {why}");
     }
     say(&format!(
         "all tests passed in {} s",
         begin.elapsed().as_secs()
     ));
     Ok(())
+}
+
+/// What this machine has that not every test can do without.
+struct Here {
+    docker: bool,
+    chromium: Option<PathBuf>,
+}
+
+impl Here {
+    async fn look() -> Self {
+        Self {
+            docker: tools::docker_answers().await,
+            chromium: tools::chromium().await,
+        }
+    }
+
+    /// How the names of the tests begin that can't run here, and why not.
+    fn skips(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let docker = (
+            "docker::",
+            "sandboxes in containers: no Docker engine answers (DOCKER_HOST says where to look)",
+        );
+        let browser = (
+            "browser::",
+            "the browser: no Chromium is installed (CHROMIUM_PATH says where to look)",
+        );
+        let docker = (!self.docker).then_some(docker);
+        let browser = self.chromium.is_none().then_some(browser);
+        docker.into_iter().chain(browser)
+    }
+
+    /// # Errors
+    /// Where a filter leaves no test to run.
+    async fn must_match(&self, filter: &str) -> Result<()> {
+        say(&format!("looking for end-to-end tests with {filter:?}"));
+        if !names(end_to_end(Some(filter), self.skips()))
+            .await?
+            .is_empty()
+        {
+            return Ok(());
+        }
+        let all = names(end_to_end(None, std::iter::empty())).await?;
+        let matches = all.iter().any(|name| name.contains(filter));
+        let missing: Vec<&str> = self.skips().map(|(_, why)| why).collect();
+        if matches {
+            bail!(
+                "every test that matches {filter:?} needs what is missing here: {}",
+                missing.join("; ")
+            );
+        }
+        let behaviours: BTreeSet<&str> = all
+            .iter()
+            .filter_map(|name| name.split("::").next())
+            .collect();
+        let behaviours: Vec<&str> = behaviours.into_iter().collect();
+        bail!(
+            "no test matches {filter:?}; the end-to-end tests are those of {}",
+            behaviours.join(", ")
+        )
+    }
+}
+
+fn end_to_end(
+    filter: Option<&str>,
+    skips: impl Iterator<Item = (&'static str, &'static str)>,
+) -> Command {
+    let mut command = Command::new("cargo");
+    command
+        .args(["test", "--package", "end-to-end", "--"])
+        .current_dir(root());
+    for (beginning, _) in skips {
+        command.args(["--skip", beginning]);
+    }
+    command.args(filter);
+    command
+}
+
+/// The names of the tests that a command would run.
+async fn names(mut tests: Command) -> Result<Vec<String>> {
+    let listed = output(tests.arg("--list")).await?;
+    let name = |line: &str| line.strip_suffix(": test").map(str::to_owned);
+    Ok(listed.lines().filter_map(name).collect())
 }
