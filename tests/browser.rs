@@ -7,9 +7,15 @@ use libtest_mimic::Trial;
 use world::{Running, World, fresh_session, test};
 
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
-    vec![test(world, "browser::a_conversation", |world| {
-        playwright(world, "conversation.mjs")
-    })]
+    [
+        ("browser::a_conversation", "conversation.mjs"),
+        ("browser::no_rule_of_axe_is_broken", "accessibility.mjs"),
+        ("browser::all_from_the_keyboard", "keyboard.mjs"),
+        ("browser::options_and_the_link", "options.mjs"),
+    ]
+    .into_iter()
+    .map(|(name, script)| test(world, name, move |world| playwright(world, script)))
+    .collect()
 }
 
 /// Runs a script of `tests/browser/` against the stack.

@@ -1,3 +1,4 @@
+import { useLayoutEffect, useRef } from "preact/hooks";
 import {
   DEFAULT_OPTIONS,
   MOST_TURNS,
@@ -13,20 +14,20 @@ import { Icon } from "./icon.tsx";
 export function Advanced({ close }: { close: () => void }) {
   const session = useSession();
   const options = session.options.value;
+  const panel = useRef<HTMLElement>(null);
+  // It stands before the button that opens it: Tab alone would not come to it.
+  useLayoutEffect(() => panel.current?.focus(), []);
   const set = (changed: Partial<Options>) => session.setOptions({ ...options, ...changed });
   const toggle = (tool: string, on: boolean) =>
     set({ tools: TOOLS.filter((one) => (one === tool ? on : options.tools.includes(one))) });
   return (
     <section
+      ref={panel}
       id="advanced"
       class="advanced panel"
       data-testid="advanced"
       aria-label={text.advanced}
-      onKeyDown={(event) => {
-        if (event.key !== "Escape") return;
-        event.preventDefault();
-        close();
-      }}
+      tabIndex={-1}
     >
       <header>
         <strong>{text.advanced}</strong>

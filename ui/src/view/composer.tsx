@@ -3,25 +3,17 @@ import { activeTurn, type Turn } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { Advanced } from "./advanced.tsx";
 import { useSession } from "./context.ts";
+import { COMPOSER_FIELD, focusComposer, focusIsShown, useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
 import { ModelMenu } from "./model-menu.tsx";
-
-const FIELD = "composer-field";
 
 /** Bytes of a prompt that the server takes (`protocol::options::MAX_PROMPT`). */
 const MOST_BYTES = 1024 * 1024;
 
-export function focusComposer(): void {
-  const field = document.getElementById(FIELD);
-  if (field instanceof HTMLTextAreaElement) {
-    field.focus();
-    requestAnimationFrame(() => field.setSelectionRange(field.value.length, field.value.length));
-  }
-}
-
 export function Composer() {
   const session = useSession();
   const field = useRef<HTMLTextAreaElement>(null);
+  const toggle = useRef<HTMLButtonElement>(null);
   const [advanced, setAdvanced] = useState(false);
   const draft = session.draft.value;
   const active = activeTurn(session.conversation.value);
@@ -36,6 +28,13 @@ export function Composer() {
     }
     session.say(draft);
     session.setDraft("");
+    // The button can't be pressed now, and would keep the keys to itself.
+    if (document.activeElement !== field.current && focusIsShown(document.activeElement)) focusComposer();
+  };
+
+  const closeAdvanced = () => {
+    setAdvanced(false);
+    toggle.current?.focus();
   };
 
   useLayoutEffect(() => {
@@ -45,7 +44,7 @@ export function Composer() {
     element.style.height = `${element.scrollHeight}px`;
   }, [draft]);
 
-  useEscape(active);
+  useEscape(advanced ? closeAdvanced : null, active);
 
   const pressed = (event: KeyboardEvent) => {
     // The Enter that ends a composed character sends nothing.
@@ -70,7 +69,7 @@ export function Composer() {
       : text.placeholderBusy;
   return (
     <div class="composer-place">
-      {advanced && <Advanced close={() => setAdvanced(false)} />}
+      {advanced && <Advanced close={closeAdvanced} />}
       <form
         class="composer"
         onSubmit={(event) => {
@@ -78,12 +77,12 @@ export function Composer() {
           send();
         }}
       >
-        <label class="hidden" for={FIELD}>
+        <label class="hidden" for={COMPOSER_FIELD}>
           {text.messageLabel}
         </label>
         <textarea
           ref={field}
-          id={FIELD}
+          id={COMPOSER_FIELD}
           data-testid="composer"
           rows={1}
           value={draft}
@@ -97,6 +96,7 @@ export function Composer() {
         <div class="tools">
           <ModelMenu />
           <button
+            ref={toggle}
             type="button"
             class="quiet"
             data-testid="advanced-toggle"
@@ -124,6 +124,7 @@ function Stop({ turn }: { turn: Turn }) {
   const session = useSession();
   return (
     <button
+      ref={useLeaving<HTMLButtonElement>()}
       type="button"
       class="stop"
       data-testid="stop"
@@ -135,20 +136,21 @@ function Stop({ turn }: { turn: Turn }) {
   );
 }
 
-/** Esc stops the running turn, wherever the focus is. */
-function useEscape(active: Turn | null): void {
+/** Esc closes what is open, else it stops the running turn, wherever the focus is. */
+function useEscape(close: (() => void) | null, active: Turn | null): void {
   const session = useSession();
   const id = active?.id ?? null;
   useEffect(() => {
-    if (id === null) return;
+    if (close === null && id === null) return;
     const pressed = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
       event.preventDefault();
-      session.interrupt(id);
+      if (close !== null) close();
+      else if (id !== null) session.interrupt(id);
     };
     document.addEventListener("keydown", pressed);
     return () => document.removeEventListener("keydown", pressed);
-  }, [id, session]);
+  }, [close !== null, id, session]);
 }
 
 function lastPrompt(

@@ -3,6 +3,7 @@ import { activeTurn, waitingTurns } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
 import { Empty } from "./empty.tsx";
+import { useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
 import { TurnView } from "./turn.tsx";
 import { UnsentMessages } from "./unsent.tsx";
@@ -77,20 +78,25 @@ export function ConversationView() {
         <UnsentMessages />
       </div>
       {below && (
-        <div class="below">
-          <button
-            type="button"
-            onClick={() => {
-              following.current = true;
-              setBelow(false);
-              toBottom();
-            }}
-          >
-            <Icon name="down" />
-            {text.newMessages}
-          </button>
-        </div>
+        <Below
+          go={() => {
+            following.current = true;
+            setBelow(false);
+            toBottom();
+          }}
+        />
       )}
     </main>
+  );
+}
+
+function Below({ go }: { go: () => void }) {
+  return (
+    <div class="below">
+      <button ref={useLeaving<HTMLButtonElement>()} type="button" onClick={go}>
+        <Icon name="down" />
+        {text.newMessages}
+      </button>
+    </div>
   );
 }

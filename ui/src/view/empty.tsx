@@ -1,6 +1,6 @@
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
-import { focusComposer } from "./composer.tsx";
+import { focusComposer } from "./focus.ts";
 
 export function Empty() {
   const session = useSession();

@@ -1,5 +1,6 @@
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
+import { useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
 
 /** What is wrong with something that this page asked for, near the place where it was asked. */
@@ -11,16 +12,24 @@ export function Notice() {
       {words !== null && (
         <p class="notice" data-testid="notice">
           <span>{words}</span>
-          <button
-            type="button"
-            class="quiet small"
-            aria-label={text.dismiss}
-            onClick={() => session.tell(null)}
-          >
-            <Icon name="cross" />
-          </button>
+          <Dismiss />
         </p>
       )}
     </div>
+  );
+}
+
+function Dismiss() {
+  const session = useSession();
+  return (
+    <button
+      ref={useLeaving<HTMLButtonElement>()}
+      type="button"
+      class="quiet small"
+      aria-label={text.dismiss}
+      onClick={() => session.tell(null)}
+    >
+      <Icon name="cross" />
+    </button>
   );
 }

@@ -1,6 +1,7 @@
-import { waitingTurns } from "../session/conversation.ts";
+import { type Turn, waitingTurns } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
+import { useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
 
 /** The messages that wait for the running turn to end. */
@@ -17,18 +18,26 @@ export function Queue() {
             <span class="summary" title={turn.message?.content}>
               {turn.message?.content}
             </span>
-            <button
-              type="button"
-              class="quiet small"
-              aria-label={`${text.removeFromQueue}: ${turn.message?.content.slice(0, 60) ?? ""}`}
-              title={text.removeFromQueue}
-              onClick={() => session.interrupt(turn.id)}
-            >
-              <Icon name="cross" />
-            </button>
+            <Remove turn={turn} />
           </li>
         ))}
       </ol>
     </section>
+  );
+}
+
+function Remove({ turn }: { turn: Turn }) {
+  const session = useSession();
+  return (
+    <button
+      ref={useLeaving<HTMLButtonElement>()}
+      type="button"
+      class="quiet small"
+      aria-label={`${text.removeFromQueue}: ${turn.message?.content.slice(0, 60) ?? ""}`}
+      title={text.removeFromQueue}
+      onClick={() => session.interrupt(turn.id)}
+    >
+      <Icon name="cross" />
+    </button>
   );
 }

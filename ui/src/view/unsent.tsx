@@ -2,6 +2,7 @@
 import type { Unsent } from "../session/outbox.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
+import { useLeaving } from "./focus.ts";
 
 export function UnsentMessages() {
   const session = useSession();
@@ -33,17 +34,21 @@ function UnsentMessage({ message }: { message: Unsent }) {
           <>
             <strong>{text.notSent}</strong>
             <span>{message.refused}</span>
-            <button type="button" class="quiet small" onClick={() => session.sayAgain(message.id)}>
-              {text.tryAgain}
-            </button>
+            <Choice words={text.tryAgain} choose={() => session.sayAgain(message.id)} />
           </>
         )}
         {(message.refused !== null || !live) && (
-          <button type="button" class="quiet small" onClick={takeBack}>
-            {text.takeBack}
-          </button>
+          <Choice words={text.takeBack} choose={takeBack} />
         )}
       </p>
     </article>
+  );
+}
+
+function Choice({ words, choose }: { words: string; choose: () => void }) {
+  return (
+    <button ref={useLeaving<HTMLButtonElement>()} type="button" class="quiet small" onClick={choose}>
+      {words}
+    </button>
   );
 }

@@ -1,0 +1,74 @@
+// Every rule of axe-core holds: on the empty page, in a busy conversation and in the options, light and
+// dark, on a desktop and on a phone.
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { DESKTOP, PHONE, ended, open, say, withBrowser } from "./page.mjs";
+
+// As a script of the test's own: the page's policy lets no script in that is not the page's.
+const { source } = createRequire(import.meta.url)("axe-core");
+
+/** What axe-core finds, a line each, in both themes. */
+async function violations(page, where) {
+  const found = [];
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    const results = await page.evaluate(() => axe.run(document));
+    for (const { id, help, nodes } of results.violations) {
+      for (const { target, failureSummary } of nodes) {
+        found.push(`${where}, ${colorScheme}: ${id} (${help}) at ${target}: ${failureSummary}`);
+      }
+    }
+    const held = results.passes.map(({ id }) => id);
+    assert.ok(held.includes("color-contrast") && held.length > 15, `${where}: axe-core looked at the page`);
+  }
+  return found;
+}
+
+await withBrowser(async (browser) => {
+  const pages = [];
+  for (const [name, options] of [["desktop", DESKTOP], ["phone", PHONE]]) {
+    const { page } = await open(browser, options);
+    await page.evaluate(source);
+    pages.push([name, page]);
+  }
+  const found = [];
+  const look = async (state) => {
+    for (const [name, page] of pages) found.push(...(await violations(page, `${state}, ${name}`)));
+  };
+  const [[, desktop], [, phone]] = pages;
+
+  await phone.getByTestId("empty").waitFor();
+  await look("empty");
+
+  // All that a conversation can hold: cards that are open, a failed tool, thinking, an error, a list,
+  // a turn that runs, messages that wait.
+  await say(desktop, "create a hello world app");
+  await ended(desktop, 1);
+  await say(desktop, "run `echo no; false`");
+  await ended(desktop, 2);
+  await say(desktop, "think about the sea");
+  await ended(desktop, 3);
+  await desktop.getByTestId("model-menu").selectOption("scripted/401");
+  await say(desktop, "hello");
+  assert.equal(await ended(desktop, 4), "failed");
+  await desktop.getByTestId("model-menu").selectOption("local/demo");
+  await say(desktop, "make a todo list for a birthday");
+  await ended(desktop, 5);
+  await say(desktop, "stream 3000 words every 50 ms");
+  await say(desktop, "list the files");
+  for (const [, page] of pages) {
+    await page.getByTestId("queue-item").waitFor();
+    await page.getByTestId("stop").waitFor();
+    await page.getByTestId("message-assistant").filter({ hasText: /word5\b/ }).last().waitFor();
+    const closed = page.locator("details:not([open]) > summary");
+    while ((await closed.count()) > 0) await closed.first().click();
+  }
+  await look("busy");
+
+  for (const [, page] of pages) {
+    await page.getByTestId("advanced-toggle").click();
+    await page.getByTestId("advanced").waitFor();
+  }
+  await look("options");
+  assert.equal(found.join("\n"), "");
+});
