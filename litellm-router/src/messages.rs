@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::Refusal;
@@ -21,6 +21,7 @@ const LONGEST_REASON: usize = 500;
 pub struct MessagesRequest<'a> {
     #[serde(borrow)]
     pub model: Cow<'a, str>,
+    #[serde(default, deserialize_with = "max_tokens")]
     pub max_tokens: Option<u64>,
     #[serde(borrow, default, deserialize_with = "blocks")]
     pub system: Vec<Block<'a>>,
@@ -33,12 +34,18 @@ pub struct MessagesRequest<'a> {
     pub stream: Option<bool>,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
+    pub top_k: Option<u64>,
     #[serde(default, deserialize_with = "list_or_null")]
     pub stop_sequences: Vec<String>,
     #[serde(borrow)]
-    pub thinking: Option<Kind<'a>>,
+    pub thinking: Option<Thinking<'a>>,
     #[serde(borrow)]
     pub output_config: Option<OutputConfig<'a>>,
+    /// The former name of `output_config.format`.
+    #[serde(borrow)]
+    pub output_format: Option<OutputFormat<'a>>,
+    #[serde(borrow)]
+    pub metadata: Option<Metadata<'a>>,
 }
 
 /// One message: who speaks, and the blocks that were said. A plain string counts as one text block.
@@ -50,29 +57,43 @@ pub struct Turn<'a> {
     pub content: Vec<Block<'a>>,
 }
 
-/// One block of any type. A field that its type does not have is empty.
+/// One block of any type. A field that its type does not have is empty, and so is one that holds
+/// something else than expected: a block of a type that is new may use any name for anything.
 #[derive(Debug, Default, Deserialize)]
 pub struct Block<'a> {
     #[serde(borrow, rename = "type")]
     pub kind: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub text: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub id: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub name: Cow<'a, str>,
     #[serde(borrow)]
     pub input: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub tool_use_id: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "blocks")]
     pub content: Vec<Block<'a>>,
     pub is_error: Option<bool>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "source")]
     pub source: Option<Source<'a>>,
+    /// Of a document.
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    pub title: Cow<'a, str>,
     /// The tool that a search has found.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub tool_name: Cow<'a, str>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    pub thinking: Cow<'a, str>,
+    /// Under thinking.
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    pub signature: Cow<'a, str>,
+    /// Of redacted thinking.
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    pub data: Cow<'a, str>,
+    #[serde(borrow)]
+    pub cache_control: Option<&'a RawValue>,
 }
 
 impl<'a> Block<'a> {
@@ -88,13 +109,13 @@ impl<'a> Block<'a> {
 /// Where an image or a document comes from.
 #[derive(Debug, Default, Deserialize)]
 pub struct Source<'a> {
-    #[serde(borrow, rename = "type")]
+    #[serde(borrow, default, rename = "type", deserialize_with = "text_or_nothing")]
     pub kind: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub media_type: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub data: Cow<'a, str>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     pub url: Cow<'a, str>,
     #[serde(borrow, default, deserialize_with = "blocks")]
     pub content: Vec<Block<'a>>,
@@ -127,18 +148,30 @@ pub struct ToolChoice<'a> {
     pub disable_parallel_tool_use: bool,
 }
 
-/// An object of which only the type matters here.
+/// Whether and how much the model is to think: `enabled` with a budget, `adaptive` or `disabled`.
 #[derive(Debug, Deserialize)]
-pub struct Kind<'a> {
-    #[serde(borrow, default, rename = "type")]
+pub struct Thinking<'a> {
+    #[serde(borrow, default, rename = "type", deserialize_with = "text_or_nothing")]
     pub kind: Cow<'a, str>,
+    pub budget_tokens: Option<u64>,
 }
 
-/// How the answer is to look.
+/// Who asks.
+#[derive(Debug, Deserialize)]
+pub struct Metadata<'a> {
+    /// Claude Code puts JSON with its session's id into it.
+    #[serde(borrow)]
+    pub user_id: Option<&'a RawValue>,
+}
+
+/// How the answer is to look, and how much effort goes into it.
 #[derive(Debug, Deserialize)]
 pub struct OutputConfig<'a> {
     #[serde(borrow)]
     pub format: Option<OutputFormat<'a>>,
+    /// `low`, `medium`, `high`, `xhigh` or `max`.
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    pub effort: Cow<'a, str>,
 }
 
 /// A JSON schema that the answer has to fit.
@@ -176,6 +209,15 @@ impl<'a> MessagesRequest<'a> {
         self.stream.unwrap_or(false)
     }
 
+    /// The JSON schema that the answer has to fit.
+    pub fn schema(&self) -> Option<&'a RawValue> {
+        let configured = self
+            .output_config
+            .as_ref()
+            .and_then(|config| config.format.as_ref());
+        configured.or(self.output_format.as_ref())?.schema
+    }
+
     /// Whether the caller wants to see the model think.
     pub fn wants_thinking(&self) -> bool {
         self.thinking
@@ -190,6 +232,76 @@ where
     T: Deserialize<'de>,
 {
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A limit on tokens: a whole number that is not negative.
+fn max_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
+    number
+        .map(|number| {
+            number.as_u64().ok_or_else(|| {
+                let words = format!("must be a whole number of tokens, and not {number}");
+                serde::de::Error::custom(words)
+            })
+        })
+        .transpose()
+}
+
+/// Text, or "" for whatever else.
+fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    struct Text;
+    impl<'de> Visitor<'de> for Text {
+        type Value = Cow<'de, str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("anything")
+        }
+        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(text))
+        }
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Cow::Owned(text.to_owned()))
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(""))
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(""))
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(""))
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(""))
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(Cow::Borrowed(""))
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(Cow::Borrowed(""))
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(Cow::Borrowed(""))
+        }
+    }
+    deserializer.deserialize_any(Text)
+}
+
+/// A source: an object, or an address alone as a search result has it.
+fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Source<'de>>, D::Error> {
+    let Some(raw) = Option::<&RawValue>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    if raw.get().starts_with('{') {
+        let source = serde_json::from_str(raw.get());
+        return source.map(Some).map_err(serde::de::Error::custom);
+    }
+    Ok(serde_json::from_str(raw.get()).ok().map(|url| Source {
+        url: Cow::Owned(url),
+        ..Source::default()
+    }))
 }
 
 /// Content: a string, a list of blocks, one block, or nothing at all.
@@ -217,18 +329,14 @@ fn blocks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Block<'de>>,
             }
             Ok(blocks)
         }
-        fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             // Some blocks hold one object in `content` where others hold a list.
-            let value = serde::de::value::MapAccessDeserializer::new(map);
-            Ok(vec![Loose::deserialize(value).map(|_| Block::default())?])
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(vec![Block::default()])
         }
     }
     deserializer.deserialize_any(Content)
 }
-
-/// Any object, of which nothing is kept.
-#[derive(Deserialize)]
-struct Loose {}
 
 #[cfg(test)]
 mod tests {
@@ -248,9 +356,13 @@ mod tests {
     fn what_is_unknown_does_not_disturb() {
         let body = br#"{"model":"m","speed":"fast","tools":null,"messages":[
             {"role":"oracle","content":[{"type":"hologram","content":{"type":"x"}},
-             {"type":"tool_result","tool_use_id":"t","content":null}]}]}"#;
+             {"type":"tool_result","tool_use_id":"t","content":null},
+             {"type":"search_result","source":"https://x","title":null,"content":[{"type":"text","text":"t"}]},
+             {"type":"new","text":{"a":1},"data":[1],"thinking":7,"source":{"type":null,"data":1}}]}]}"#;
         let request = MessagesRequest::parse(body).unwrap();
-        assert_eq!(request.messages[0].content.len(), 2);
+        let content = &request.messages[0].content;
+        assert_eq!(content.len(), 4);
+        assert_eq!(content[2].source.as_ref().unwrap().url, "https://x");
     }
 
     #[test]
@@ -260,6 +372,10 @@ mod tests {
             @"messages[0].content: invalid type: integer `7`, expected a string or a list of content blocks at line 1 column 51");
         insta::assert_snapshot!(refused(r#"{"messages":[]}"#),
             @"the body is not a Messages request: missing field `model` at line 1 column 15");
+        insta::assert_snapshot!(refused(r#"{"model":"m","messages":[],"max_tokens":-1}"#),
+            @"max_tokens: must be a whole number of tokens, and not -1 at line 1 column 43");
+        insta::assert_snapshot!(refused(r#"{"model":"m","messages":[],"max_tokens":1e30}"#),
+            @"max_tokens: must be a whole number of tokens, and not 1e+30 at line 1 column 45");
         insta::assert_snapshot!(refused("{"),
             @"the body is not a Messages request: EOF while parsing an object at line 1 column 1");
     }

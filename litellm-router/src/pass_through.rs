@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 
 use crate::demo;
 use crate::error::Refusal;
-use crate::translate::completion;
+use crate::translate::reasoning;
 
 /// The marks under thinking that comes from here.
-const OWN_SIGNATURES: [&str; 2] = [completion::SIGNATURE, demo::SIGNATURE];
+const OWN_SIGNATURES: [&str; 2] = [reasoning::SIGNATURE, demo::SIGNATURE];
 
 /// The body with `model` in place of the caller's name, where there is one, and without thinking of
 /// this router's own.
@@ -67,6 +67,9 @@ struct Block {
     kind: String,
     #[serde(default)]
     signature: String,
+    /// Of redacted thinking.
+    #[serde(default)]
+    data: String,
 }
 
 /// The edit that leaves only the other blocks of a turn, if it has thinking of this router's own.
@@ -75,7 +78,12 @@ fn own_thinking_in(text: &str, turn: &RawValue) -> Option<(Range<usize>, String)
     let turn: Turn = serde_json::from_str(turn.get()).ok()?;
     let is_own = |block: &RawValue| {
         serde_json::from_str(block.get()).is_ok_and(|block: Block| {
-            block.kind == "thinking" && OWN_SIGNATURES.contains(&block.signature.as_str())
+            let is_own = |mark: &str| reasoning::is_own(mark) || mark == demo::SIGNATURE;
+            match &*block.kind {
+                "thinking" => is_own(&block.signature),
+                "redacted_thinking" => is_own(&block.data),
+                _ => false,
+            }
         })
     };
     let kept: Vec<&str> = turn
@@ -141,9 +149,9 @@ mod tests {
     fn r24_thinking_of_our_own_is_taken_out_and_anthropics_stays() {
         let ours = format!(
             r#"{{"type":"thinking","thinking":"x","signature":"{}"}}"#,
-            completion::SIGNATURE
+            reasoning::SIGNATURE
         );
-        let demo = ours.replace(completion::SIGNATURE, demo::SIGNATURE);
+        let demo = ours.replace(reasoning::SIGNATURE, demo::SIGNATURE);
         let theirs = r#"{"type": "thinking","thinking":"y","signature":"Eq=="}"#;
         let text = r#"{ "type":"text","text":"a" }"#;
         let body = |first: &str, second: &str| {
@@ -163,7 +171,7 @@ mod tests {
             .replace(r#""model":"m""#, r#""model":"n""#)
         );
         // The mark in what somebody said is no reason to touch anything.
-        let quoted = body(text, &text.replace('a', completion::SIGNATURE));
+        let quoted = body(text, &text.replace('a', reasoning::SIGNATURE));
         assert_eq!(edit(&quoted, None), quoted);
     }
 }

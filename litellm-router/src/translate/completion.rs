@@ -5,16 +5,18 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::asked::Asked;
+use super::failed_generation::{self, MeantCall};
+use super::reasoning::{Details, SIGNATURE};
+use super::think_tag::{Said, ThinkTag};
 use super::tool_calls::{Piece, ToolCalls};
+use super::usage::usage_in;
 use crate::count;
-use crate::error::{self, KeyOwner, Refusal};
+use crate::error::{self, ErrorClass, KeyOwner, Refusal};
 use crate::reply::{Identity, Reply, Sink, StopReason, Usage};
 
-/// Marks thinking that comes from here, so that it can be told from what Anthropic has signed.
-pub const SIGNATURE: &str = "litellm-router-unsigned";
 /// The most text that waits behind an unfinished tool call.
 const MOST_LATE_TEXT: usize = 1024 * 1024;
 
@@ -39,12 +41,16 @@ pub struct Completion {
     key_owner: KeyOwner,
     wants_thinking: bool,
     calls: ToolCalls,
+    /// Whether a block of thinking is open.
     thinking: bool,
+    details: Details,
+    tag: ThinkTag,
     late_text: String,
     reason: Option<StopReason>,
     usage: Option<Usage>,
     /// Used where the provider never tells.
     estimate: Usage,
+    over: bool,
     failed: Option<Refusal>,
 }
 
@@ -60,6 +66,8 @@ impl Completion {
             wants_thinking: terms.wants_thinking,
             calls: ToolCalls::new(own_id),
             thinking: false,
+            details: Details::default(),
+            tag: ThinkTag::default(),
             late_text: String::new(),
             reason: None,
             usage: None,
@@ -67,6 +75,7 @@ impl Completion {
                 input_tokens: terms.input_estimate,
                 ..Usage::default()
             },
+            over: false,
             failed: None,
         }
     }
@@ -89,11 +98,11 @@ impl Completion {
     /// Takes a whole response or one chunk of a stream; `part` names where a choice keeps its
     /// content: `message` or `delta`.
     pub fn take(&mut self, value: &Value, part: &str) {
-        if self.failed.is_some() {
+        if self.is_over() {
             return;
         }
         if let Some(refusal) = self.error_in(value) {
-            self.fail(refusal);
+            self.fail_or_rescue(refusal, value);
             return;
         }
         if let Some(usage) = usage_in(value) {
@@ -139,20 +148,39 @@ impl Completion {
         ))
     }
 
-    fn content(&mut self, content: &Value) -> Result<(), Refusal> {
-        let reasoning = ["reasoning_content", "reasoning"]
-            .iter()
-            .find_map(|key| content.get(key).and_then(Value::as_str))
-            .unwrap_or_default();
-        if self.wants_thinking && !reasoning.is_empty() && !self.calls.any() {
-            self.estimate.output_tokens += count::of_text(reasoning);
-            self.thinking = true;
-            self.reply.thinking(reasoning);
+    /// A call that the provider could not read may still be clear enough.
+    pub fn fail_or_rescue(&mut self, refusal: Refusal, value: &Value) {
+        let tools = &self.asked.tools;
+        let meant = failed_generation::calls_in(value, &|name| tools.offers(name));
+        match meant.filter(|_| !self.calls.is_open()) {
+            Some(calls) if refusal.class() == ErrorClass::FailedGeneration => self.rescue(&calls),
+            _ => self.fail(refusal),
         }
+    }
+
+    /// Ends the answer with calls that the model meant.
+    fn rescue(&mut self, meant: &[MeantCall]) {
+        for call in meant {
+            let function = json!({"name": call.name, "arguments": call.arguments});
+            if let Err(refusal) = self.call(&Value::Null, &function) {
+                self.fail(refusal);
+                return;
+            }
+        }
+        self.finish();
+    }
+
+    /// Whether the answer is over, well or not.
+    pub fn is_over(&self) -> bool {
+        self.over || self.failed.is_some()
+    }
+
+    fn content(&mut self, content: &Value) -> Result<(), Refusal> {
+        self.reasoning(content);
         for key in ["content", "refusal"] {
             let text = content.get(key).map(text_of).unwrap_or_default();
             if !text.is_empty() {
-                self.text(&text)?;
+                self.tagged(&text)?;
             }
         }
         let calls = content.get("tool_calls").and_then(Value::as_array);
@@ -161,6 +189,56 @@ impl Completion {
         }
         if let Some(function) = content.get("function_call").filter(|call| call.is_object()) {
             self.call(&Value::Null, function)?;
+        }
+        Ok(())
+    }
+
+    /// Reasoning in a field of its own; providers that have several fill them with the same.
+    fn reasoning(&mut self, content: &Value) {
+        let plain = ["reasoning_content", "reasoning"]
+            .iter()
+            .filter_map(|key| content.get(key).and_then(Value::as_str))
+            .find(|text| !text.is_empty());
+        let mut from_details = String::new();
+        let details = content.get("reasoning_details").and_then(Value::as_array);
+        for detail in details.into_iter().flatten() {
+            from_details.push_str(self.details.take(detail));
+        }
+        self.think(plain.unwrap_or(&from_details));
+    }
+
+    fn think(&mut self, reasoning: &str) {
+        if reasoning.is_empty() {
+            return;
+        }
+        self.estimate.output_tokens += count::of_text(reasoning);
+        // Thinking beside a call would have to come after it, where nobody looks for it.
+        if self.wants_thinking && !self.calls.any() {
+            self.thinking = true;
+            self.reply.thinking(reasoning);
+        }
+    }
+
+    /// Text that may begin with thinking in a tag.
+    fn tagged(&mut self, text: &str) -> Result<(), Refusal> {
+        let mut said = Vec::new();
+        self.tag.read(text, &mut |piece| said.push(piece));
+        self.say(said)
+    }
+
+    /// No text follows that could still be a part of a tag.
+    fn end_tag(&mut self) -> Result<(), Refusal> {
+        let mut said = Vec::new();
+        self.tag.flush(&mut |piece| said.push(piece));
+        self.say(said)
+    }
+
+    fn say(&mut self, said: Vec<Said>) -> Result<(), Refusal> {
+        for piece in said {
+            match piece {
+                Said::Thinking(thought) => self.think(&thought),
+                Said::Text(text) => self.text(&text)?,
+            }
         }
         Ok(())
     }
@@ -195,7 +273,11 @@ impl Completion {
             found.unwrap_or_default().to_owned()
         };
         self.estimate.output_tokens += count::of_text(&arguments);
+        self.end_tag()?;
         self.end_thinking();
+        if !self.calls.any() {
+            self.keep_details();
+        }
         let piece = Piece {
             index: call.get("index").and_then(Value::as_i64),
             id: &string(call, "id"),
@@ -207,24 +289,43 @@ impl Completion {
 
     fn end_thinking(&mut self) {
         if std::mem::take(&mut self.thinking) {
-            self.reply.signature(SIGNATURE);
+            let mark = match &self.asked.reasoning_for {
+                Some(model) => self.details.mark(model),
+                None => SIGNATURE.to_owned(),
+            };
+            self.reply.signature(&mark);
+        }
+    }
+
+    /// Hands on what the model has to get back and no block of thinking carries, in a block of its
+    /// own: without it Gemini refuses to go on after the call.
+    fn keep_details(&mut self) {
+        if let Some(model) = &self.asked.reasoning_for
+            && self.details.has_unwritten()
+        {
+            let mark = self.details.mark(model);
+            if mark != SIGNATURE {
+                self.reply.redacted_thinking(&mark);
+            }
         }
     }
 
     /// The provider has ended its answer well.
     pub fn finish(&mut self) {
-        if self.failed.is_some() {
+        if self.is_over() {
             return;
         }
+        self.over = true;
         let reason = self.reason.unwrap_or(StopReason::EndTurn);
-        self.end_thinking();
-        let cut = reason == StopReason::MaxTokens;
-        if let Err(refusal) = self.calls.flush(cut, &self.asked.tools, &mut self.reply) {
+        if let Err(refusal) = self.end_content(reason == StopReason::MaxTokens) {
             self.fail(refusal);
             return;
         }
         let late = std::mem::take(&mut self.late_text);
         self.reply.text(&late);
+        if self.calls.any() {
+            self.keep_details();
+        }
         // Some providers say "stop" after a tool call; the client would not run it.
         let reason = match reason {
             StopReason::EndTurn if self.calls.any() => StopReason::ToolUse,
@@ -233,6 +334,12 @@ impl Completion {
         };
         self.reply
             .finish(reason, self.usage.unwrap_or(self.estimate));
+    }
+
+    fn end_content(&mut self, cut: bool) -> Result<(), Refusal> {
+        self.end_tag()?;
+        self.end_thinking();
+        self.calls.flush(cut, &self.asked.tools, &mut self.reply)
     }
 
     /// The answer ends here, unfinished.
@@ -262,34 +369,4 @@ fn text_of(content: &Value) -> Cow<'_, str> {
             .into(),
         _ => Cow::Borrowed(""),
     }
-}
-
-/// Usage in Anthropic's terms: what came from a cache or went into one does not count as input.
-fn usage_in(value: &Value) -> Option<Usage> {
-    let usage = [value.get("usage"), value.pointer("/x_groq/usage")]
-        .into_iter()
-        .flatten()
-        .find(|usage| usage.is_object())?;
-    let number = |pointer: &str| usage.pointer(pointer).and_then(whole_number);
-    let cached = number("/prompt_tokens_details/cached_tokens")
-        .or_else(|| number("/prompt_cache_hit_tokens"))
-        .unwrap_or(0);
-    let written = number("/prompt_tokens_details/cache_write_tokens").unwrap_or(0);
-    Some(Usage {
-        input_tokens: number("/prompt_tokens")
-            .unwrap_or(0)
-            .saturating_sub(cached)
-            .saturating_sub(written),
-        cache_creation_input_tokens: written,
-        cache_read_input_tokens: cached,
-        output_tokens: number("/completion_tokens").unwrap_or(0),
-    })
-}
-
-/// A count that may come as `12`, `12.0` or nonsense.
-fn whole_number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| {
-        let number = value.as_f64()?;
-        (0.0..1e15).contains(&number).then_some(number as u64)
-    })
 }

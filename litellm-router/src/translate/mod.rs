@@ -6,16 +6,22 @@
 //! [`from_messages`] reads an answer in
 //! Anthropic's dialect, for callers who speak the other; [`incoming`] is what both have in common.
 
+mod arguments;
 pub mod asked;
 pub mod completion;
+mod failed_generation;
 pub mod from_messages;
+mod ids;
 pub mod incoming;
 pub mod names;
+pub mod reasoning;
 pub mod request;
 pub mod response;
 pub mod schema;
 pub mod stream;
+mod think_tag;
 mod tool_calls;
+mod usage;
 
 #[cfg(test)]
 mod tests;

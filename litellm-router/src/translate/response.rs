@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::completion::{Completion, Terms};
 use crate::answer::Answer;
-use crate::error::Refusal;
+use crate::error::{self, ErrorClass, Refusal};
 
 /// Translates a response that came with a status of success.
 pub fn translate(body: &[u8], terms: Terms) -> Answer {
@@ -13,7 +13,7 @@ pub fn translate(body: &[u8], terms: Terms) -> Answer {
     match serde_json::from_slice::<Value>(body) {
         Ok(value) => {
             completion.take(&value, "message");
-            if completion.failed().is_none() && value.pointer("/choices/0").is_none() {
+            if !completion.is_over() && value.pointer("/choices/0").is_none() {
                 let message = format!("{provider} answered without any choice");
                 completion.fail(Refusal::new(502, message));
             }
@@ -25,6 +25,30 @@ pub fn translate(body: &[u8], terms: Terms) -> Answer {
     }
     completion.finish();
     answer(completion)
+}
+
+/// Translates a refusal: an answer after all where the provider tells of a call that it could not
+/// read and that is clear enough.
+///
+/// # Errors
+/// The refusal as Anthropic would have told it, with `headers` (see [`error::kept_headers`]).
+pub fn refused(
+    status: u16,
+    body: &[u8],
+    headers: Vec<(String, String)>,
+    terms: Terms,
+) -> Result<Answer, Refusal> {
+    let refusal = error::from_provider(terms.provider, status, body, terms.key_owner, headers);
+    if refusal.class() == ErrorClass::FailedGeneration
+        && let Ok(value) = serde_json::from_slice::<Value>(body)
+    {
+        let mut completion = Completion::new(terms);
+        completion.fail_or_rescue(refusal.clone(), &value);
+        if completion.failed().is_none() {
+            return Ok(answer(completion));
+        }
+    }
+    Err(refusal)
 }
 
 /// The answer of a completion that is over.

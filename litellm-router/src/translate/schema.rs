@@ -3,6 +3,7 @@
 //! The order of keys is kept: a schema that changes its bytes from call to call would spoil the
 //! provider's prompt cache, and the order of properties means something to a model.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -24,9 +25,9 @@ impl Ordered {
     }
 }
 
-/// A schema without what providers refuse: `$schema` and `$id` go, an empty schema for additional
-/// properties becomes `true`, and an object says that it is one and what properties it has.
-pub fn sanitized(schema: Option<&RawValue>) -> Ordered {
+/// A schema without what providers refuse: `$schema` and `$id` go, and an empty schema for additional
+/// properties becomes `true`.
+pub fn cleaned(schema: Option<&RawValue>) -> Ordered {
     let schema = schema.and_then(|raw| serde_json::from_str(raw.get()).ok());
     let mut entries = match schema {
         Some(Ordered::Object(entries)) => entries,
@@ -35,6 +36,13 @@ pub fn sanitized(schema: Option<&RawValue>) -> Ordered {
     entries.retain(|(key, _)| !matches!(key.as_str(), "$schema" | "$id"));
     let mut schema = Ordered::Object(entries);
     open_additional(&mut schema);
+    schema
+}
+
+/// The schema of a tool's input: [`cleaned`], and an object that says that it is one and what
+/// properties it has.
+pub fn of_input(schema: Option<&RawValue>) -> Ordered {
+    let mut schema = cleaned(schema);
     if let Ordered::Object(entries) = &mut schema {
         let has = |key: &str| entries.iter().any(|(name, _)| name == key);
         let (typed, listed) = (has("type"), has("properties"));
@@ -46,6 +54,38 @@ pub fn sanitized(schema: Option<&RawValue>) -> Ordered {
         }
     }
     schema
+}
+
+/// Whether a schema has what OpenAI's strict mode asks for: every object is closed and requires all
+/// of its properties (<https://platform.openai.com/docs/guides/structured-outputs>).
+pub fn is_strict(schema: &RawValue) -> bool {
+    serde_json::from_str(schema.get()).is_ok_and(|schema: Value| is_closed(&schema))
+}
+
+fn is_closed(schema: &Value) -> bool {
+    let Value::Object(fields) = schema else {
+        return match schema {
+            Value::Array(items) => items.iter().all(is_closed),
+            _ => true,
+        };
+    };
+    let required: HashSet<&str> = fields
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let closed = match fields.get("properties") {
+        Some(Value::Object(properties)) => {
+            fields.get("additionalProperties") == Some(&Value::Bool(false))
+                && properties
+                    .keys()
+                    .all(|name| required.contains(name.as_str()))
+        }
+        _ => fields.get("type") != Some(&Value::String("object".into())),
+    };
+    closed && fields.values().all(is_closed)
 }
 
 fn open_additional(schema: &mut Ordered) {
@@ -130,21 +170,41 @@ impl<'de> Deserialize<'de> for Ordered {
 mod tests {
     use super::*;
 
-    fn cleaned(schema: &str) -> String {
+    fn input(schema: &str) -> String {
         let raw = RawValue::from_string(schema.to_owned()).unwrap();
-        serde_json::to_string(&sanitized(Some(&raw))).unwrap()
+        serde_json::to_string(&of_input(Some(&raw))).unwrap()
     }
 
     #[test]
     fn r14_a_schema_loses_what_providers_refuse_and_keeps_its_order() {
         assert_eq!(
-            cleaned(
+            input(
                 r##"{"$schema":"x","type":"object","properties":{"z":{"type":"object","additionalProperties":{}},
                 "$id":{"type":"string"},"a":{"$ref":"#/$defs/A"}},"required":["z"],"$defs":{"A":{"type":"integer"}}}"##
             ),
             r##"{"type":"object","properties":{"z":{"type":"object","additionalProperties":true},"$id":{"type":"string"},"a":{"$ref":"#/$defs/A"}},"required":["z"],"$defs":{"A":{"type":"integer"}}}"##
         );
-        assert_eq!(cleaned("{}"), r#"{"type":"object","properties":{}}"#);
-        assert_eq!(cleaned("7"), r#"{"type":"object","properties":{}}"#);
+        assert_eq!(input("{}"), r#"{"type":"object","properties":{}}"#);
+        assert_eq!(input("7"), r#"{"type":"object","properties":{}}"#);
+    }
+
+    #[test]
+    fn strict_is_a_schema_that_leaves_nothing_open() {
+        let strict = |schema: &str| {
+            let raw = RawValue::from_string(schema.to_owned()).unwrap();
+            is_strict(&raw)
+        };
+        assert!(strict(
+            r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"string"}}},
+            "required":["a"],"additionalProperties":false}"#
+        ));
+        for open in [
+            r#"{"type":"object","properties":{"a":{}},"required":["a"]}"#,
+            r#"{"type":"object","properties":{"a":{}},"required":[],"additionalProperties":false}"#,
+            r#"{"type":"object"}"#,
+            r#"{"type":"array","items":{"type":"object"}}"#,
+        ] {
+            assert!(!strict(open), "{open}");
+        }
     }
 }

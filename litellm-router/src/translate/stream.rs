@@ -137,7 +137,7 @@ fn take(completion: &mut Completion, done: &mut bool, event: Event) {
         value = serde_json::json!({"error": value});
     }
     completion.take(&value, "delta");
-    *done = completion.failed().is_some();
+    *done = completion.is_over();
 }
 
 impl Incoming for ChatStream {

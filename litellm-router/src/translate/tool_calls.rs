@@ -3,10 +3,10 @@
 //! Anthropic's blocks may not overlap, so the first call goes out while it comes in and those beside
 //! it wait. A call may begin as soon as the one before it has become a whole JSON object.
 
-use serde::de::IgnoredAny;
-
+use super::arguments::Arguments;
+use super::ids;
 use super::names::ToolNames;
-use crate::error::Refusal;
+use crate::error::{ErrorClass, Refusal};
 use crate::reply::Sink;
 
 const MOST_CALLS: usize = 256;
@@ -25,24 +25,11 @@ pub struct Piece<'a> {
 #[derive(Debug, Default)]
 struct Call {
     index: Option<i64>,
+    /// The provider's id, by which its pieces find together.
     id: String,
     name: String,
-    arguments: String,
-    /// Bytes of the arguments that have gone out.
-    sent: usize,
+    arguments: Arguments,
     begun: bool,
-    /// Whether the arguments were a whole object when last looked at; `None` since they grew.
-    whole: Option<bool>,
-}
-
-impl Call {
-    fn is_whole(&mut self) -> bool {
-        let arguments = &self.arguments;
-        *self.whole.get_or_insert_with(|| {
-            arguments.trim_start().starts_with('{')
-                && serde_json::from_str::<IgnoredAny>(arguments).is_ok()
-        })
-    }
 }
 
 /// All calls of one answer.
@@ -52,7 +39,7 @@ pub struct ToolCalls {
     /// The call that goes out now; those before it are done.
     current: usize,
     arguments: usize,
-    /// Begins the ids of calls to which the provider gave none.
+    /// Begins the ids of calls whose own is missing, repeated or odd.
     own_id: String,
 }
 
@@ -71,12 +58,9 @@ impl ToolCalls {
     }
 
     /// Whether a call goes out whose end has not come.
-    pub fn is_open(&mut self) -> bool {
-        let current = self.current;
-        self.calls
-            .iter_mut()
-            .skip(current)
-            .any(|call| !call.is_whole())
+    pub fn is_open(&self) -> bool {
+        let mut left = self.calls.iter().skip(self.current);
+        left.any(|call| !call.arguments.is_whole())
     }
 
     /// Takes a piece and sends what can be sent.
@@ -108,17 +92,14 @@ impl ToolCalls {
             if call.name.is_empty() {
                 call.name = piece.name.to_owned();
             }
-            if !piece.arguments.is_empty() {
-                call.arguments.push_str(piece.arguments);
-                call.whole = None;
-            }
+            call.arguments.push(piece.arguments);
         }
         self.send(names, sink, place != self.current);
         Ok(())
     }
 
     /// The call that a piece belongs to, `None` for a new one.
-    fn place(&mut self, piece: &Piece) -> Option<usize> {
+    fn place(&self, piece: &Piece) -> Option<usize> {
         let same_id = |call: &Call| !piece.id.is_empty() && call.id == piece.id;
         if piece.index.is_some() {
             let place = self
@@ -131,13 +112,16 @@ impl ToolCalls {
             let other_id = !piece.id.is_empty() && !call.id.is_empty() && !same_id(call);
             return (!other_id || piece.name.is_empty()).then_some(place);
         }
-        if let Some(place) = self.calls.iter().rposition(same_id) {
-            return Some(place);
-        }
         let last = self.calls.len().checked_sub(1)?;
-        let call = self.calls.get_mut(last)?;
+        if let Some(place) = self.calls.iter().rposition(same_id) {
+            // A provider that gives every call the same id, each of them whole.
+            let call = self.calls.get(place)?;
+            let again = call.arguments.is_whole() && piece.arguments.trim_start().starts_with('{');
+            return (!again).then_some(place);
+        }
+        let call = self.calls.get(last)?;
         let begins = !piece.name.is_empty() && !call.name.is_empty();
-        let is_next = begins && (call.is_whole() || !piece.id.is_empty());
+        let is_next = begins && (call.arguments.is_whole() || !piece.id.is_empty());
         (!is_next).then_some(last)
     }
 
@@ -147,7 +131,10 @@ impl ToolCalls {
         self.send_current(names, sink, false);
         while others_wait
             && self.current + 1 < self.calls.len()
-            && self.calls.get_mut(self.current).is_some_and(Call::is_whole)
+            && self
+                .calls
+                .get(self.current)
+                .is_some_and(|call| call.arguments.is_whole())
         {
             self.current += 1;
             self.send_current(names, sink, false);
@@ -156,38 +143,36 @@ impl ToolCalls {
 
     fn send_current(&mut self, names: &ToolNames, sink: &mut dyn Sink, at_end: bool) {
         let current = self.current;
-        let taken: bool = self.calls.iter().take(current).any(|earlier| {
-            self.calls
-                .get(current)
-                .is_some_and(|call| call.id == earlier.id)
+        let repeated = self.calls.iter().take(current).any(|earlier| {
+            let call = self.calls.get(current);
+            call.is_some_and(|call| call.id == earlier.id)
         });
-        let own_id = format!("{}_{current}", self.own_id);
         let Some(call) = self.calls.get_mut(current) else {
             return;
         };
         if !call.begun {
             // The name must be there; the id may come later, but not after the arguments.
-            let id_known = !call.id.is_empty() || !call.arguments.is_empty() || at_end;
+            let id_known = !call.id.is_empty() || call.arguments.has_begun() || at_end;
             if call.name.is_empty() || !id_known {
                 return;
             }
-            if call.id.is_empty() || taken {
-                call.id = own_id;
-            }
             call.begun = true;
-            sink.tool_call(&call.id, names.for_client(&call.name));
+            let own_id = format!("{}_{current}", self.own_id);
+            let id = if repeated || !ids::fits_client(&call.id) {
+                &own_id
+            } else {
+                &call.id
+            };
+            sink.tool_call(id, names.for_client(&call.name));
         }
-        // "null" for no arguments must not get out, so nothing does before an object begins.
-        let object = call.arguments.trim_start().starts_with('{');
-        if object && let Some(new) = call.arguments.get(call.sent..) {
-            sink.tool_input(new);
-            call.sent = call.arguments.len();
-        }
+        sink.tool_input(call.arguments.take());
     }
 
     /// Sends everything that is left, because the answer has ended or text follows.
     ///
-    /// `cut` says that the model ran into its limit, so that a call may be unfinished.
+    /// `cut` says that the model ran into its limit, so that the last call may be unfinished. It
+    /// stays so, as in Anthropic's own streams with `max_tokens` (in a whole message the input of
+    /// such a call is `{}`): an object that was closed for it could be run as if it were complete.
     ///
     /// # Errors
     /// A call has no name, or arguments that are no JSON object.
@@ -198,24 +183,32 @@ impl ToolCalls {
         sink: &mut dyn Sink,
     ) -> Result<(), Refusal> {
         while self.current < self.calls.len() {
-            self.send_current(names, sink, true);
+            let is_last = self.current + 1 == self.calls.len();
             if let Some(call) = self.calls.get_mut(self.current) {
+                let unfinished = cut && is_last && !call.arguments.is_whole();
+                if unfinished && call.name.is_empty() {
+                    break;
+                }
                 if call.name.is_empty() {
-                    return Err(Refusal::new(
-                        502,
-                        "the provider sent a tool call without a name",
+                    return Err(broken(
+                        "the provider sent a tool call without a name".into(),
                     ));
                 }
-                let none = matches!(call.arguments.trim(), "" | "null");
-                if !none && !cut && !call.is_whole() {
-                    return Err(Refusal::new(
-                        502,
-                        format!("the model called {} with input that is not JSON", call.name),
-                    ));
+                if !unfinished && !call.arguments.finish() {
+                    let name = &call.name;
+                    return Err(broken(format!(
+                        "the model called {name} with input that is not JSON"
+                    )));
                 }
             }
+            self.send_current(names, sink, true);
             self.current += 1;
         }
         Ok(())
     }
+}
+
+/// Another sample of the same request may be better.
+fn broken(message: String) -> Refusal {
+    Refusal::new(502, message).with_class(ErrorClass::FailedGeneration)
 }

@@ -363,12 +363,13 @@ fn r20_sampling_is_said_where_it_is_understood() {
 }
 
 #[test]
-fn r21_r22_r25_what_is_anthropics_own_is_not_forwarded() {
-    let body = chat(json!({
+fn r25_what_is_anthropics_own_is_not_forwarded() {
+    let request = json!({
         "model": "m", "messages": [], "metadata": {"user_id": "u".repeat(150)},
         "thinking": {"type": "adaptive", "display": "updates"}, "output_config": {"effort": "high"},
         "context_management": {"edits": []}, "mcp_servers": [], "container": "c",
-        "service_tier": "auto", "speed": "fast", "new_key": 1}));
+        "service_tier": "auto", "speed": "fast", "new_key": 1});
+    let body = to("groq/x", &request).unwrap();
     let mut keys: Vec<&String> = body.as_object().unwrap().keys().collect();
     keys.sort();
     assert_eq!(keys, ["messages", "model", "stream"]);

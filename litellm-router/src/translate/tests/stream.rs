@@ -260,8 +260,8 @@ fn s06_calls_side_by_side_go_out_one_after_the_other() {
     0 + 1}
     0 .
     1 tool b Two {}
-    1 + {"q":2
-    1 + }
+    1 + {"q":
+    1 + 2}
     1 .
     stop tool_use in 7 cached 0 out 7
     end

@@ -1,5 +1,9 @@
 //! The providers that a model's prefix names: where they are, what they speak, whose key they take.
 
+mod reasoning;
+
+pub use reasoning::{Reasoning, Replay, reasoning, replay};
+
 /// What a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -25,6 +29,33 @@ pub struct Provider {
     pub max_tokens_key: MaxTokensKey,
     /// The lowest temperature that it takes.
     pub least_temperature: f64,
+    /// Whether it takes `top_k`, which OpenAI does not have.
+    pub takes_top_k: bool,
+    /// Whether a hashed `user` is of use there: against abuse, and to find a cache again.
+    pub takes_user: bool,
+    pub files: Files,
+}
+
+/// How a provider takes PDF files, as parts of type `file`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    Never,
+    /// In base64: <https://platform.openai.com/docs/guides/pdf-files>.
+    Data,
+    /// In base64 or by address, for every model:
+    /// <https://openrouter.ai/docs/features/multimodal/pdfs>.
+    DataOrAddress,
+}
+
+/// Where a JSON schema for the answer can be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schemas {
+    /// As `response_format`.
+    Anywhere,
+    /// As `response_format`, but neither with tools nor in a stream.
+    Alone,
+    /// In words only.
+    Words,
 }
 
 /// See [`Provider::max_tokens_key`].
@@ -46,10 +77,13 @@ const fn chat(
         key_variable,
         max_tokens_key: MaxTokensKey::MaxTokens,
         least_temperature: 0.0,
+        takes_top_k: false,
+        takes_user: false,
+        files: Files::Never,
     }
 }
 
-const PROVIDERS: [Provider; 11] = [
+const PROVIDERS: [Provider; 13] = [
     Provider {
         max_tokens_key: MaxTokensKey::MaxCompletionTokens,
         // "temperature 0 is converted to 1e-8": https://console.groq.com/docs/openai
@@ -60,11 +94,16 @@ const PROVIDERS: [Provider; 11] = [
             Some("GROQ_API_KEY"),
         )
     },
-    chat(
-        "openrouter",
-        "https://openrouter.ai/api/v1",
-        Some("OPENROUTER_API_KEY"),
-    ),
+    Provider {
+        takes_top_k: true,
+        takes_user: true,
+        files: Files::DataOrAddress,
+        ..chat(
+            "openrouter",
+            "https://openrouter.ai/api/v1",
+            Some("OPENROUTER_API_KEY"),
+        )
+    },
     Provider {
         dialect: Dialect::Anthropic,
         ..chat(
@@ -78,16 +117,36 @@ const PROVIDERS: [Provider; 11] = [
         "https://api.cerebras.ai/v1",
         Some("CEREBRAS_API_KEY"),
     ),
+    Provider {
+        takes_user: true,
+        files: Files::Data,
+        ..chat(
+            "openai",
+            "https://api.openai.com/v1",
+            Some("OPENAI_API_KEY"),
+        )
+    },
     chat(
-        "openai",
-        "https://api.openai.com/v1",
-        Some("OPENAI_API_KEY"),
+        "deepseek",
+        "https://api.deepseek.com",
+        Some("DEEPSEEK_API_KEY"),
+    ),
+    chat(
+        "moonshot",
+        "https://api.moonshot.ai/v1",
+        Some("MOONSHOT_API_KEY"),
     ),
     // Servers of one's own, which usually take no key.
     chat("ollama", "http://localhost:11434/v1", None),
     chat("ollama_chat", "http://localhost:11434/v1", None),
-    chat("lm_studio", "http://localhost:1234/v1", None),
-    chat("hosted_vllm", "", None),
+    Provider {
+        takes_top_k: true,
+        ..chat("lm_studio", "http://localhost:1234/v1", None)
+    },
+    Provider {
+        takes_top_k: true,
+        ..chat("hosted_vllm", "", None)
+    },
     chat("custom_openai", "", None),
     Provider {
         dialect: Dialect::Demo,
@@ -118,7 +177,7 @@ pub fn split(model: &str) -> (&'static Provider, &str) {
 }
 
 fn named(name: &str) -> Option<&'static Provider> {
-    static TABLE: [Provider; 11] = PROVIDERS;
+    static TABLE: [Provider; 13] = PROVIDERS;
     TABLE.iter().find(|provider| provider.name == name)
 }
 
@@ -131,6 +190,25 @@ pub fn is_openai_reasoning(model: &str) -> bool {
         .and_then(|rest| rest.chars().next())
         .is_some_and(|first| first.is_ascii_digit());
     o_series || name.starts_with("gpt-5")
+}
+
+/// Whether marks for Anthropic's prompt cache go on to Claude behind this provider. OpenRouter has no
+/// endpoint for other models with them
+/// (<https://openrouter.ai/docs/features/prompt-caching>).
+pub fn takes_cache_marks(provider: &Provider, model: &str) -> bool {
+    provider.name == "openrouter" && model.to_ascii_lowercase().contains("claude")
+}
+
+/// Where `model` takes a schema. Groq: <https://console.groq.com/docs/structured-outputs>; DeepSeek
+/// and Moonshot know `json_object` alone
+/// (<https://api-docs.deepseek.com/guides/json_mode>).
+pub fn schemas(provider: &Provider, model: &str) -> Schemas {
+    const AT_GROQ: [&str; 3] = ["gpt-oss", "kimi-k2", "llama-4"];
+    match provider.name {
+        "groq" if AT_GROQ.iter().any(|name| model.contains(name)) => Schemas::Alone,
+        "groq" | "deepseek" | "moonshot" => Schemas::Words,
+        _ => Schemas::Anywhere,
+    }
 }
 
 #[cfg(test)]
