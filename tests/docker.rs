@@ -5,25 +5,19 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
-use tokio::sync::RwLock;
 use world::{Running, World, fresh_session, lone_test, test};
+use xtask::stack::Provider;
 
 use crate::{dev, hello_world, interrupt};
-
-/// `wrangler dev` ends, with its own containers, all that were made from an image of the same content.
-/// So the test that ends a stack has the engine for itself.
-static ENGINE: RwLock<()> = RwLock::const_new(());
 
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "docker::hello_world", |world| async move {
-            let _shared = ENGINE.read().await;
             hello_world::hello_world(&world, &fresh_session("docker"))
                 .await
                 .map(drop)
         }),
         test(world, "docker::interrupt", |world| async move {
-            let _shared = ENGINE.read().await;
             interrupt::running_command(&world, &fresh_session("docker")).await
         }),
         test(
@@ -32,6 +26,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             |world| async move { interrupt::starting(&world, &fresh_session("docker")).await },
         ),
         lone_test(world, "docker::ctrl_c_of_dev_leaves_no_container", ctrl_c),
+        test(world, "docker::stacks_beside_each_other", beside),
         test(world, "docker::no_key_and_no_internet", walled_off),
         test(
             world,
@@ -42,7 +37,6 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
 }
 
 async fn walled_off(world: Arc<World>) -> Result<()> {
-    let _shared = ENGINE.read().await;
     let mut tab = world.tab(&fresh_session("docker"), Some(0)).await?;
     tab.send(json!({
         "type": "user_message", "model": "local/demo",
@@ -72,7 +66,6 @@ async fn walled_off(world: Arc<World>) -> Result<()> {
 }
 
 async fn killed(world: Arc<World>) -> Result<()> {
-    let _shared = ENGINE.read().await;
     let mut tab = world.tab(&fresh_session("docker"), Some(0)).await?;
     tab.say("run `kill -9 -1; sleep 30`").await?;
     let end = tab.end().await?;
@@ -94,8 +87,39 @@ async fn killed(world: Arc<World>) -> Result<()> {
     Ok(())
 }
 
+/// Another stack on the same engine, with the same image and a session of the same name, comes and goes.
+async fn beside(world: Arc<World>) -> Result<()> {
+    let session = fresh_session("docker");
+    let mut tab = world.tab(&session, Some(0)).await?;
+    tab.say("run `echo here > whose.txt; while ! test -e go; do sleep 0.2; done; cat whose.txt`")
+        .await?;
+    tab.until(|event| event["tool"] == "Bash").await?;
+
+    let other = World::start(Provider::Cloudflare).await?;
+    let mut there = other.tab(&session, Some(0)).await?;
+    there.say("run `touch go; ls`").await?;
+    there.completed().await?;
+    ensure!(there.contents("tool_result") == ["go"], "{}", there.seen());
+    ensure!(containers_of(&session)? == 2, "each stack has its own");
+    other.stack.stop().await;
+    ensure!(
+        containers_of(&session)? == 1,
+        "the other's alone is removed"
+    );
+
+    let body = json!({ "prompt": "run `touch go`", "model": "local/demo", "sessionId": session });
+    let response = world.post("/claude-code", &body).await?;
+    ensure!(response.status() == 200, "{}", response.text().await?);
+    tab.completed().await?;
+    ensure!(tab.contents("tool_result") == ["here"], "{}", tab.seen());
+    // The image is there as well, for sandboxes that are yet to come.
+    let mut next = world.tab(&fresh_session("docker"), Some(0)).await?;
+    next.say("run `echo next`").await?;
+    next.completed().await?;
+    Ok(())
+}
+
 async fn ctrl_c() -> Result<()> {
-    let _alone = ENGINE.write().await;
     let session = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let seen = Arc::clone(&session);
     dev::ends_without_leftovers("cloudflare", move |session| {
