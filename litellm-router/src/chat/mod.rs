@@ -5,3 +5,4 @@
 //! other, and [`reply`] writes what comes back.
 
 pub mod reply;
+pub mod request;
