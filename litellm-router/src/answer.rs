@@ -13,7 +13,7 @@ pub struct Piece {
 /// A body: ready, or made piece by piece while it is sent.
 pub enum Body {
     Whole(Vec<u8>),
-    Paced(Box<dyn Iterator<Item = Piece>>),
+    Paced(Box<dyn Iterator<Item = Piece> + Send>),
 }
 
 /// A complete HTTP answer. The shell adds `x-request-id`.
@@ -21,6 +21,13 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Body,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The content is nobody's business.
+        write!(f, "Answer({})", self.status)
+    }
 }
 
 impl Answer {

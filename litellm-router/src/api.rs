@@ -30,6 +30,18 @@ impl Api {
     }
 }
 
+impl Api {
+    /// A sign of life for a client that waits for events. Clients of either API take it anywhere
+    /// between two events, before the first as well. Claude Code counts events, not comments, and
+    /// gives up after some 20 s without; OpenAI's clients know comments alone.
+    pub fn ping(self) -> &'static [u8] {
+        match self {
+            Self::Messages => b"event: ping\ndata: {\"type\":\"ping\"}\n\n",
+            Self::Chat => b": ping\n\n",
+        }
+    }
+}
+
 impl Refusal {
     /// The body of the error in the caller's dialect.
     pub fn body_for(&self, api: Api) -> Value {
@@ -46,6 +58,9 @@ impl Refusal {
 
     /// The HTTP answer in the caller's dialect, with the same status and headers in each.
     pub fn answer_for(&self, api: Api) -> Answer {
+        if api == Api::Messages {
+            return self.answer();
+        }
         let mut answer = Answer::json(self.status, &self.body_for(api));
         answer.headers.extend(self.headers.iter().cloned());
         answer

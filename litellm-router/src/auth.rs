@@ -1,10 +1,13 @@
 //! Who calls, and whose key goes upstream.
 
+use std::collections::BTreeMap;
+
 use subtle::ConstantTimeEq;
 
 use crate::config::Config;
+use crate::deployment::{Environment, Key, Target};
 use crate::error::{KeyOwner, Refusal};
-use crate::providers::Provider;
+use crate::providers;
 
 /// The token by which a caller says that it has no key of its own.
 pub const AUTO_DETECT: &str = "auto-detect";
@@ -74,11 +77,31 @@ impl Caller {
     ///
     /// # Errors
     /// 401 where the router asks for a master key and this caller does not have it.
-    pub fn may_call_keyless(&self, has_master_key: bool) -> Result<(), Refusal> {
-        if !has_master_key || *self == Self::Trusted {
+    pub fn may_call_keyless(&self, master_key: Option<&str>) -> Result<(), Refusal> {
+        if master_key.is_none() || *self == Self::Trusted {
             Ok(())
         } else {
             Err(master_key_needed())
+        }
+    }
+
+    /// Whether anything can be done for this caller.
+    ///
+    /// # Errors
+    /// 401 where the router asks for a master key and the caller showed nothing. 500 where a master
+    /// key is configured but not set: the real one, which its holders present, would be taken for a
+    /// provider's key and sent to one.
+    pub fn may_call(&self, master_key: Option<&str>) -> Result<(), Refusal> {
+        if master_key.is_some_and(str::is_empty) {
+            return Err(Refusal::new(
+                500,
+                "general_settings.master_key names a variable that is not set in the router; set \
+                 it, or take the entry out",
+            ));
+        }
+        match self {
+            Self::Unknown => Err(master_key_needed()),
+            Self::Trusted | Self::OwnKey(_) => Ok(()),
         }
     }
 }
@@ -90,41 +113,76 @@ fn master_key_needed() -> Refusal {
     )
 }
 
-/// The key that a call to `provider` takes, `None` where the provider needs none.
+/// The keys of the environment, read once.
+#[derive(Default)]
+pub struct Keys {
+    /// What callers must present to use the router's own keys.
+    master: Option<String>,
+    /// By the name of the provider's usual variable.
+    usual: BTreeMap<&'static str, String>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keys({:?})", self.usual.keys())
+    }
+}
+
+impl Keys {
+    /// Reads the master key (the configuration's, or the variable LITELLM_MASTER_KEY where that
+    /// names none) and the usual key of each provider.
+    pub fn new(config: &Config, environment: Environment) -> Self {
+        let master = match config.master_key.as_deref() {
+            None => config.variable("LITELLM_MASTER_KEY", environment),
+            // A master key whose variable is missing must not open the door: nobody can present "".
+            Some(setting) => Some(config.resolve(setting, environment).unwrap_or_default()),
+        };
+        let usual = providers::key_variables()
+            .filter_map(|name| Some((name, config.variable(name, environment)?)))
+            .collect();
+        Self { master, usual }
+    }
+
+    /// The master key's value, where there is one.
+    pub fn master(&self) -> Option<&str> {
+        self.master.as_deref()
+    }
+}
+
+/// The key that a call to `target` takes, `None` where none is needed.
 ///
-/// `setting` is the deployment's `api_key`; `own_server` says that the deployment has an `api_base`
-/// of its own, where the provider's usual key is sent if there is one but not asked for;
-/// `has_master_key` that the router asks who calls.
+/// A deployment with an `api_base` of its own gets the provider's usual key if there is one, but
+/// does not need it.
 ///
 /// # Errors
-/// 401 where there is no key for this caller; it names the providers that the router could serve.
+/// 401 where there is no key for this caller.
 pub fn credential(
     caller: &Caller,
-    provider: &Provider,
-    setting: Option<&str>,
-    own_server: bool,
-    has_master_key: bool,
-    config: &Config,
-    secret: &dyn Fn(&str) -> Option<String>,
+    target: &Target,
+    keys: &Keys,
 ) -> Result<Option<Credential>, Refusal> {
-    let open_server = own_server && setting.is_none() && provider.key_variable.is_none();
+    let (deployment, provider) = (&target.deployment, target.provider);
+    let own_server = deployment.api_base.is_some();
+    let says_nothing = deployment.key == Key::Usual;
+    let open_server = own_server && says_nothing && provider.key_variable.is_none();
     match caller {
         // A server that asks for no key would take any word for one.
-        Caller::OwnKey(_) if open_server && has_master_key => return Err(master_key_needed()),
+        Caller::OwnKey(_) if open_server && keys.master.is_some() => {
+            return Err(master_key_needed());
+        }
         Caller::OwnKey(own) => return Ok(Some(own.clone())),
         Caller::Unknown => return Err(master_key_needed()),
         Caller::Trusted => {}
     }
-    let found = match setting {
-        Some(setting) => config.resolve(setting, secret),
-        None => provider
-            .key_variable
-            .and_then(|name| config.variable(name, secret)),
+    let found = match &deployment.key {
+        Key::Here(key) => Some(key),
+        Key::Missing => None,
+        Key::Usual => provider.key_variable.and_then(|name| keys.usual.get(name)),
     };
-    let needed = setting.is_some() || (provider.key_variable.is_some() && !own_server);
+    let needed = !says_nothing || (provider.key_variable.is_some() && !own_server);
     match found {
         Some(token) => Ok(Some(Credential {
-            token,
+            token: token.clone(),
             owner: KeyOwner::Router,
             bearer: false,
         })),
@@ -187,10 +245,10 @@ mod tests {
             Caller::OwnKey(_)
         ));
         assert_eq!(
-            Caller::Unknown.may_call_keyless(true).unwrap_err().status,
+            Caller::Unknown.may_call_keyless(master).unwrap_err().status,
             401
         );
-        assert!(Caller::Trusted.may_call_keyless(true).is_ok());
+        assert!(Caller::Trusted.may_call_keyless(master).is_ok());
     }
 
     #[test]

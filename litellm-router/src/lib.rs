@@ -15,23 +15,28 @@
 
 pub mod answer;
 pub mod api;
+pub mod attempts;
 pub mod auth;
+pub mod balance;
 pub mod chat;
 pub mod config;
 pub mod count;
 pub mod demo;
+pub mod deployment;
 pub mod error;
 pub mod messages;
 pub mod mock;
 pub mod models;
 pub mod pass_through;
 pub mod providers;
+pub mod relay;
 pub mod reply;
 pub mod route;
 pub mod serve;
 pub mod sse;
 pub mod translate;
 pub mod upstream;
+pub mod usage;
 
 #[cfg(target_arch = "wasm32")]
 mod worker_shell;

@@ -12,7 +12,7 @@ use crate::reply::{Reply, Sink, StopReason, Usage};
 /// The error that `response` names.
 pub fn answer(response: &str, input_tokens: u64, mut reply: Reply) -> Result<Answer, Refusal> {
     play(response, input_tokens, &mut reply)?;
-    Ok(reply.answer())
+    reply.answer()
 }
 
 /// Plays `response` into `sink`.

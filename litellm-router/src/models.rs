@@ -92,11 +92,11 @@ fn describe(routes: &Routes, entries: &[ModelEntry], name: &str, available: bool
     let shown = entries
         .iter()
         .filter(|entry| entry.model_name == name)
-        .find_map(|entry| entry.model_info.as_ref()?.display_name.as_deref())
+        .find_map(|entry| entry.model_info.display_name.as_deref())
         .unwrap_or(name);
     let provider = routes
         .find(name)
-        .and_then(|group| Some(group.deployments.first()?.provider.name));
+        .and_then(|group| Some(group.targets.first()?.provider.name));
     json!({
         "type": "model",
         "object": "model",
@@ -155,7 +155,7 @@ mod tests {
              - {model_name: d, litellm_params: {model: groq/d}}\n",
         )
         .unwrap();
-        let routes = Routes::new(&config);
+        let routes = Routes::new(&config, &|_| None);
         let answer = list(&routes, &config.models, query, &|name| name != "c");
         serde_json::from_slice(answer.whole().unwrap()).unwrap()
     }

@@ -4,13 +4,19 @@
 //! thinking that this router has written; Anthropic refuses a signature that is not its own, so such
 //! blocks are taken out. Every other byte, known or unknown, goes on as it came.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::answer::{Answer, Body};
 use crate::demo;
-use crate::error::Refusal;
+use crate::error::{self, Refusal};
+use crate::reply::Usage;
+use crate::sse::{Event, SseParser};
+use crate::translate::incoming::Incoming;
 use crate::translate::reasoning;
 
 /// The marks under thinking that comes from here.
@@ -123,6 +129,224 @@ fn applied(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     }
     out.push_str(text.get(at..).unwrap_or_default());
     out
+}
+
+/// The body without some of its keys, by the deployment's `additional_drop_params`.
+///
+/// # Errors
+/// 400 where the body is not a JSON object.
+pub fn without(body: Vec<u8>, dropped: &[String]) -> Result<Vec<u8>, Refusal> {
+    if dropped.is_empty() {
+        return Ok(body);
+    }
+    let fields: BTreeMap<&str, &RawValue> =
+        serde_json::from_slice(&body).map_err(|error| invalid(&error))?;
+    let kept: BTreeMap<&str, &RawValue> = fields
+        .into_iter()
+        .filter(|(name, _)| !dropped.iter().any(|drop| drop == name))
+        .collect();
+    serde_json::to_vec(&kept).map_err(|error| invalid(&error))
+}
+
+/// The usage that a whole answer tells of itself.
+pub fn usage_of(body: &[u8]) -> Usage {
+    #[derive(Deserialize)]
+    struct Answer {
+        usage: Option<TokensUsed>,
+    }
+    let answer = serde_json::from_slice::<Answer>(body).ok();
+    let mut usage = Usage::default();
+    if let Some(told) = answer.and_then(|answer| answer.usage) {
+        told.update(&mut usage);
+    }
+    usage
+}
+
+/// Anthropic's numbers; each that is missing keeps what was said before.
+#[derive(Deserialize)]
+struct TokensUsed {
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cache_read_input_tokens: Option<u64>,
+    cache_creation_input_tokens: Option<u64>,
+}
+
+impl TokensUsed {
+    fn update(&self, usage: &mut Usage) {
+        let set = |to: &mut u64, told: Option<u64>| *to = told.unwrap_or(*to);
+        set(&mut usage.input_tokens, self.input_tokens);
+        set(&mut usage.output_tokens, self.output_tokens);
+        set(
+            &mut usage.cache_read_input_tokens,
+            self.cache_read_input_tokens,
+        );
+        set(
+            &mut usage.cache_creation_input_tokens,
+            self.cache_creation_input_tokens,
+        );
+    }
+}
+
+/// An Anthropic stream that goes to a client of Anthropic's API byte for byte. It is only watched:
+/// for its usage, and for whether it came to its end.
+#[derive(Debug)]
+pub struct PassedThrough {
+    provider: &'static str,
+    parser: SseParser,
+    out: Vec<u8>,
+    watch: Watch,
+    /// Whether the client has got anything.
+    told: bool,
+    failed: Option<Refusal>,
+    over: bool,
+}
+
+#[derive(Debug, Default)]
+struct Watch {
+    usage: Usage,
+    events: u64,
+    /// `message_stop` has come.
+    stopped: bool,
+    /// The provider has sent an `error` event; the client sees it as it is.
+    error: Option<Vec<u8>>,
+}
+
+impl Watch {
+    fn take(&mut self, event: Event) {
+        #[derive(Deserialize)]
+        struct Told {
+            message: Option<Message>,
+            usage: Option<TokensUsed>,
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            usage: Option<TokensUsed>,
+        }
+        self.events += 1;
+        match event.name {
+            // Only these two hold usage; deltas, of which there are many, are not even read.
+            "message_start" | "message_delta" => {
+                let told = serde_json::from_slice::<Told>(event.data).ok();
+                let usage = told.and_then(|told| {
+                    let within = told.message.and_then(|message| message.usage);
+                    within.or(told.usage)
+                });
+                if let Some(usage) = usage {
+                    usage.update(&mut self.usage);
+                }
+            }
+            "message_stop" => self.stopped = true,
+            "error" => self.error = Some(event.data.to_vec()),
+            _ => {}
+        }
+    }
+}
+
+impl PassedThrough {
+    /// A stream that has not begun.
+    pub fn new(provider: &'static str) -> Self {
+        Self {
+            provider,
+            parser: SseParser::default(),
+            out: Vec::new(),
+            watch: Watch::default(),
+            told: false,
+            failed: None,
+            over: false,
+        }
+    }
+}
+
+impl Incoming for PassedThrough {
+    fn push(&mut self, bytes: &[u8]) {
+        if self.over {
+            return;
+        }
+        self.out.extend_from_slice(bytes);
+        let watch = &mut self.watch;
+        if self
+            .parser
+            .push(bytes, &mut |event| watch.take(event))
+            .is_err()
+        {
+            let message = format!("{} sent an event that is too large", self.provider);
+            self.fail(Refusal::new(502, message));
+        } else if let Some(data) = &self.watch.error {
+            let error: Value = serde_json::from_slice(data).unwrap_or_default();
+            let status = match error.pointer("/error/type").and_then(Value::as_str) {
+                Some("overloaded_error") => 529,
+                Some("rate_limit_error") => 429,
+                Some("invalid_request_error") => 400,
+                _ => 500,
+            };
+            let said = error::message_in(data);
+            self.failed.get_or_insert(Refusal::new(status, said));
+            self.over = true;
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.over {
+            return;
+        }
+        let watch = &mut self.watch;
+        let whole = self.parser.finish(&mut |event| watch.take(event)).is_ok();
+        if whole && self.watch.stopped {
+            self.over = true;
+        } else {
+            self.fail(crate::upstream::broke(self.provider));
+        }
+    }
+
+    fn fail(&mut self, refusal: Refusal) {
+        if self.over {
+            return;
+        }
+        self.over = true;
+        // What was cut in the middle of a line must not swallow the event that says so.
+        self.out.extend_from_slice(b"\n\nevent: error\ndata: ");
+        self.out
+            .extend_from_slice(refusal.body().to_string().as_bytes());
+        self.out.extend_from_slice(b"\n\n");
+        self.failed = Some(refusal);
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        // Nothing goes out before the first event is whole, because it may be an error.
+        if self.watch.events == 0 && !self.over {
+            return Vec::new();
+        }
+        self.told = true;
+        std::mem::take(&mut self.out)
+    }
+
+    fn is_done(&self) -> bool {
+        self.over
+    }
+
+    fn failed(&self) -> Option<&Refusal> {
+        self.failed.as_ref()
+    }
+
+    fn early_failure(&mut self) -> Option<Refusal> {
+        self.failed.clone().filter(|_| !self.told)
+    }
+
+    /// Anthropic sends signs of life itself, once it has begun.
+    fn is_between_events(&self) -> bool {
+        !self.told
+    }
+
+    fn usage(&self) -> Usage {
+        self.watch.usage
+    }
+
+    fn answer(self: Box<Self>) -> Result<(Answer, Usage), Refusal> {
+        match self.failed {
+            Some(refusal) => Err(refusal),
+            None => Ok((Answer::events(Body::Whole(self.out)), self.watch.usage)),
+        }
+    }
 }
 
 #[cfg(test)]

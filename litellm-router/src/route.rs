@@ -1,57 +1,48 @@
 //! From the model that a caller names to the deployments that answer for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use crate::config::Config;
-use crate::providers::{self, Provider};
+use crate::config::{Alias, Config};
+use crate::deployment::{Deployment, Environment, Target};
 
 /// No model has a longer name; a longer one is not looked for.
 const LONGEST_NAME: usize = 512;
 
-/// One place that answers for a model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Deployment {
-    /// Its place in the model list.
-    pub entry: usize,
-    pub provider: &'static Provider,
-    /// The model's name at the provider.
-    pub model: String,
-}
-
 /// All deployments that answer for a name. Never empty.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Group {
     /// The `model_name` that matched, a pattern maybe.
     pub name: String,
-    pub deployments: Vec<Deployment>,
+    pub targets: Vec<Target>,
 }
 
 /// The model list, ready to be asked.
 #[derive(Debug)]
 pub struct Routes {
+    deployments: Vec<Arc<Deployment>>,
     /// The entries of each name.
     exact: HashMap<String, Vec<usize>>,
-    /// The names in the order of the file.
+    /// The names that can be listed, in the order of the file.
     names: Vec<String>,
     /// Longer patterns first, as LiteLLM sorts them.
     patterns: Vec<(String, Vec<usize>)>,
-    aliases: HashMap<String, String>,
-    /// The target of each entry, `provider/model`.
-    targets: Vec<String>,
+    aliases: BTreeMap<String, Alias>,
 }
 
 impl Routes {
-    /// Sorts a model list.
-    pub fn new(config: &Config) -> Self {
+    /// Sorts a model list and resolves what its entries take from the environment.
+    pub fn new(config: &Config, environment: Environment) -> Self {
         let mut routes = Self {
+            deployments: Vec::new(),
             exact: HashMap::new(),
             names: Vec::new(),
             patterns: Vec::new(),
-            aliases: config.aliases.clone().into_iter().collect(),
-            targets: Vec::new(),
+            aliases: config.routing.aliases.clone(),
         };
         for (index, entry) in config.models.iter().enumerate() {
-            routes.targets.push(entry.litellm_params.model.clone());
+            let deployment = Deployment::new(index, config, entry, environment);
+            routes.deployments.push(Arc::new(deployment));
             let name = &entry.model_name;
             if name.contains('*') {
                 match routes.patterns.iter_mut().find(|(known, _)| known == name) {
@@ -66,11 +57,18 @@ impl Routes {
                 entries.push(index);
             }
         }
+        let shown = routes.aliases.iter().filter(|(_, alias)| !alias.hidden);
+        routes.names.extend(shown.map(|(name, _)| name.clone()));
         let rank = |pattern: &str| (pattern.len(), pattern.matches('*').count());
         routes
             .patterns
             .sort_by(|(a, _), (b, _)| rank(b).0.cmp(&rank(a).0).then(rank(a).1.cmp(&rank(b).1)));
         routes
+    }
+
+    /// Every deployment, in the order of the file.
+    pub fn deployments(&self) -> &[Arc<Deployment>] {
+        &self.deployments
     }
 
     /// The deployments for `model`: an exact name before a pattern, a longer pattern before a shorter
@@ -86,8 +84,14 @@ impl Routes {
             .or_else(|| self.lookup(model))
     }
 
+    fn meant<'a>(&'a self, model: &'a str) -> &'a str {
+        self.aliases
+            .get(model)
+            .map_or(model, |alias| alias.model.as_str())
+    }
+
     fn exactly(&self, model: &str) -> Option<Group> {
-        let model = self.aliases.get(model).map_or(model, String::as_str);
+        let model = self.meant(model);
         let entries = self.exact.get(model)?;
         self.group(model, entries, model, &[])
     }
@@ -96,7 +100,7 @@ impl Routes {
         if let Some(group) = self.exactly(model) {
             return Some(group);
         }
-        let model = self.aliases.get(model).map_or(model, String::as_str);
+        let model = self.meant(model);
         self.patterns.iter().find_map(|(pattern, entries)| {
             let captured = captures(pattern, model)?;
             self.group(pattern, entries, model, &captured)
@@ -110,21 +114,17 @@ impl Routes {
         asked: &str,
         captured: &[&str],
     ) -> Option<Group> {
-        let deployments: Vec<_> = entries
+        let targets: Vec<_> = entries
             .iter()
             .filter_map(|&entry| {
-                let target = substitute(self.targets.get(entry)?, asked, captured);
-                let (provider, model) = providers::split(&target);
-                Some(Deployment {
-                    entry,
-                    provider,
-                    model: model.to_owned(),
-                })
+                let deployment = self.deployments.get(entry)?;
+                let model = substitute(&deployment.model, asked, captured);
+                Some(Target::new(deployment, &model))
             })
             .collect();
-        (!deployments.is_empty()).then(|| Group {
+        (!targets.is_empty()).then(|| Group {
             name: name.to_owned(),
-            deployments,
+            targets,
         })
     }
 
@@ -204,12 +204,12 @@ mod tests {
         let yaml = format!(
             "router_settings: {{model_group_alias: {{short: groq/fast}}}}\nmodel_list:\n{list}"
         );
-        Routes::new(&Config::parse(&yaml).unwrap())
+        Routes::new(&Config::parse(&yaml).unwrap(), &|_| None)
     }
 
     fn target(routes: &Routes, model: &str) -> Option<(&'static str, String)> {
         let group = routes.find(model)?;
-        let first = group.deployments.first()?;
+        let first = group.targets.first()?;
         Some((first.provider.name, first.model.clone()))
     }
 
@@ -244,8 +244,8 @@ mod tests {
     #[test]
     fn two_entries_of_one_name_are_one_group() {
         let routes = routes(&[("a", "groq/one"), ("a", "openrouter/two")]);
-        assert_eq!(routes.find("a").unwrap().deployments.len(), 2);
-        assert_eq!(routes.names(), ["a"]);
+        assert_eq!(routes.find("a").unwrap().targets.len(), 2);
+        assert_eq!(routes.names(), ["a", "short"]);
     }
 
     #[test]

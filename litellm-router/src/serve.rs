@@ -1,24 +1,32 @@
 //! The route table, and what becomes of a call.
 //!
-//! [`Router::serve`] is pure. It returns an answer, or an [`Exchange`]: the request for a provider,
-//! which then says what becomes of the provider's response. A shell only carries this out.
+//! [`Router::serve`] is pure. It returns an answer, or a [`Job`]: a call that has to be sent to
+//! somebody, and which knows what to try next when that fails. [`crate::relay`] carries jobs out.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
 use serde_json::json;
 
 use crate::answer::Answer;
-use crate::auth::{self, Caller, Credential};
+use crate::api::Api;
+use crate::attempts::{Attempts, Moment, Step};
+use crate::auth::{self, Caller, Credential, Keys};
+use crate::balance::Balance;
 use crate::config::Config;
 use crate::count;
 use crate::demo;
-use crate::error::KeyOwner;
+use crate::deployment::{Environment, Target};
 use crate::error::Refusal;
 use crate::messages::MessagesRequest;
 use crate::mock;
 use crate::models;
 use crate::providers::Dialect;
-use crate::reply::{EventStream, Identity, Message, id_from};
-use crate::route::{Deployment, Routes};
-use crate::upstream::{Exchange, Target};
+use crate::reply::{Identity, Reply, Usage, id_from};
+use crate::route::{Group, Routes};
+use crate::upstream::{Exchange, Inbound};
+use crate::usage;
 
 /// The largest body that is read, the limit of Anthropic's Messages API.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
@@ -30,47 +38,33 @@ pub struct Call<'a> {
     pub path: &'a str,
     /// Reads a header by its lower-case name.
     pub header: &'a dyn Fn(&str) -> Option<String>,
-    pub body: &'a [u8],
-    /// Reads a variable or secret of the environment.
-    pub secret: &'a dyn Fn(&str) -> Option<String>,
+    pub body: Bytes,
     /// 128 random bits, for the ids of this call.
     pub entropy: u128,
-}
-
-/// What is known about a call when it has been routed, for the log. Holds nothing of its content.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Trail {
-    pub model: String,
-    /// `provider/model`, empty where no deployment was found.
-    pub deployment: String,
-    pub streams: bool,
+    /// Milliseconds since the epoch.
+    pub now: u64,
 }
 
 /// What is to be done with a call.
-pub enum Outcome {
-    Answer(Answer, Trail),
-    Fetch(Box<Exchange>, Trail),
+pub enum Served {
+    Answer(Answer),
+    /// Somebody has to be asked.
+    Job(Box<Job>),
 }
 
-impl From<Refusal> for Outcome {
+impl From<Refusal> for Served {
     fn from(refusal: Refusal) -> Self {
-        Self::Answer(refusal.answer(), Trail::default())
+        Self::Answer(refusal.answer())
     }
 }
 
-/// A configuration, ready to serve.
+/// A configuration, ready to serve, and how its deployments are doing.
 #[derive(Debug)]
 pub struct Router {
     config: Config,
     routes: Routes,
-}
-
-/// Whether a provider's key is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Key {
-    Here,
-    NotNeeded,
-    Missing,
+    keys: Keys,
+    balance: Mutex<Balance>,
 }
 
 /// The id of a call, sent as `x-request-id`.
@@ -79,14 +73,19 @@ pub fn request_id(entropy: u128) -> String {
 }
 
 impl Router {
-    /// Reads a configuration.
+    /// Reads a configuration and, once, what it takes from the environment.
     ///
     /// # Errors
     /// What is wrong with it, with line and column.
-    pub fn new(yaml: &str) -> Result<Self, String> {
+    pub fn new(yaml: &str, environment: Environment) -> Result<Arc<Self>, String> {
         let config = Config::parse(yaml)?;
-        let routes = Routes::new(&config);
-        Ok(Self { config, routes })
+        let routes = Routes::new(&config, environment);
+        Ok(Arc::new(Self {
+            keys: Keys::new(&config, environment),
+            balance: Mutex::new(Balance::new(config.models.len())),
+            config,
+            routes,
+        }))
     }
 
     /// One line for every key of the configuration that has no effect.
@@ -95,7 +94,7 @@ impl Router {
     }
 
     /// Serves one call.
-    pub fn serve(&self, call: &Call) -> Outcome {
+    pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
         let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));
         let reads = matches!(call.method, "GET" | "HEAD");
         let posts = call.method == "POST";
@@ -118,162 +117,140 @@ impl Router {
         if call.body.len() > LARGEST_BODY {
             return too_large().into();
         }
-        let available = |name: &str| self.is_available(name, call);
+        let available = |name: &str| self.is_available(name);
         match path {
-            "/v1/messages" => self.messages(call),
-            "/v1/messages/count_tokens" => self.count_tokens(call),
-            "/v1/models" => plain(models::list(
+            "/v1/messages" => self.messages(call, query).unwrap_or_else(Served::from),
+            "/v1/messages/count_tokens" => {
+                self.count_tokens(call, query).unwrap_or_else(Served::from)
+            }
+            "/v1/models" => Served::Answer(models::list(
                 &self.routes,
                 &self.config.models,
                 query,
                 &available,
             )),
-            "/worker-health" | "/" => plain(self.worker_health(call)),
+            "/worker-health" | "/" => Served::Answer(self.worker_health()),
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
-                plain(Answer::json(200, &json!({"status": "healthy"})))
+                Served::Answer(Answer::json(200, &json!({"status": "healthy"})))
             }
             _ => {
                 let name = path.strip_prefix("/v1/models/").unwrap_or_default();
                 let name = models::percent_decoded(name);
                 models::one(&self.routes, &self.config.models, &name, &available)
-                    .map_or_else(Outcome::from, plain)
+                    .map_or_else(Served::from, Served::Answer)
             }
         }
     }
 
-    fn messages(&self, call: &Call) -> Outcome {
-        let request = match MessagesRequest::parse(call.body) {
-            Ok(request) => request,
-            Err(refusal) => return refusal.into(),
-        };
-        let mut trail = Trail {
-            model: request.model.chars().take(200).collect(),
-            deployment: String::new(),
-            streams: request.streams(),
-        };
-        match self.message(call, &request, &mut trail) {
-            Ok(Outcome::Answer(answer, _)) => Outcome::Answer(answer, trail),
-            Ok(Outcome::Fetch(exchange, _)) => Outcome::Fetch(exchange, trail),
-            Err(refusal) => Outcome::Answer(refusal.answer(), trail),
-        }
-    }
-
-    fn message(
-        &self,
-        call: &Call,
-        request: &MessagesRequest,
-        trail: &mut Trail,
-    ) -> Result<Outcome, Refusal> {
-        let deployment = self.deployment(&request.model)?;
-        trail.deployment = format!("{}/{}", deployment.provider.name, deployment.model);
-        let caller = self.caller(call);
-        let identity = Identity {
-            id: id_from("msg_", call.entropy),
-            model: request.model.to_string(),
-        };
-        let params = self.params(&deployment);
-        let mocked = params.and_then(|params| params.mock_response.as_deref());
-        if mocked.is_some() || deployment.provider.dialect == Dialect::Demo {
-            caller.may_call_keyless(self.master_key(call).is_some())?;
-            return Ok(plain(match mocked {
-                Some(mocked) => mock_answer(mocked, request, identity)?,
-                None => demo::answer(request, identity),
-            }));
-        }
-        self.check_master_key(call)?;
-        let credential = self.credential(&caller, &deployment, call)?;
-        let query = query_of(call.path);
-        let target = self.target(&deployment, credential, call)?;
-        let exchange = Exchange::message(target, request, call.body, query, call.header, identity)?;
-        Ok(Outcome::Fetch(Box::new(exchange), Trail::default()))
-    }
-
-    fn count_tokens(&self, call: &Call) -> Outcome {
-        self.tokens(call).unwrap_or_else(Outcome::from)
+    fn messages(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
+        let request = MessagesRequest::parse(&call.body)?;
+        let job = self.job(call, query, &request, What::Message)?;
+        Ok(Served::Job(job))
     }
 
     /// Anthropic counts for its own models, if there is a key; else the count is an estimate, which
     /// says so.
-    fn tokens(&self, call: &Call) -> Result<Outcome, Refusal> {
-        let request = MessagesRequest::parse(call.body)?;
-        let deployment = self.deployment(&request.model)?;
-        let caller = self.caller(call);
-        let mocked = self
-            .params(&deployment)
-            .is_some_and(|params| params.mock_response.is_some());
-        if deployment.provider.dialect == Dialect::Anthropic
-            && !mocked
-            && let Ok(credential) = self.credential(&caller, &deployment, call)
-        {
-            let target = self.target(&deployment, credential, call)?;
-            let query = query_of(call.path);
-            let exchange = Exchange::count(target, &request, call.body, query, call.header)?;
-            return Ok(Outcome::Fetch(Box::new(exchange), Trail::default()));
+    fn count_tokens(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
+        let request = MessagesRequest::parse(&call.body)?;
+        let group = self.group(&request.model)?;
+        let caller = Caller::of(call.header, self.keys.master());
+        let target = group.targets.first();
+        let counts = target.is_some_and(|target| {
+            target.provider.dialect == Dialect::Anthropic
+                && !target.is_played_here()
+                && self.credential(&caller, target).is_ok()
+        });
+        if counts {
+            let job = self.job(call, query, &request, What::Count)?;
+            return Ok(Served::Job(job));
         }
         let count = json!({"input_tokens": count::of_request(&request), "estimate": true});
-        Ok(plain(Answer::json(200, &count)))
+        Ok(Served::Answer(Answer::json(200, &count)))
     }
 
-    /// The deployment that answers for a model: the first of its group.
-    fn deployment(&self, model: &str) -> Result<Deployment, Refusal> {
-        self.routes
-            .find(model)
-            .and_then(|group| group.deployments.into_iter().next())
-            .ok_or_else(|| models::unknown(&self.routes, model))
+    fn group(&self, model: &str) -> Result<Group, Refusal> {
+        let group = self.routes.find(model);
+        group.ok_or_else(|| models::unknown(&self.routes, model))
     }
 
-    fn params(&self, deployment: &Deployment) -> Option<&crate::config::Params> {
-        let entry = self.config.models.get(deployment.entry)?;
-        Some(&entry.litellm_params)
-    }
-
-    /// The configuration's master key, or the variable LITELLM_MASTER_KEY where it names none.
-    fn master_key(&self, call: &Call) -> Option<String> {
-        let Some(setting) = self.config.master_key.as_deref() else {
-            return self.config.variable("LITELLM_MASTER_KEY", call.secret);
-        };
-        // A master key whose variable is missing must not open the door: nobody can present "".
-        let value = self.config.resolve(setting, call.secret);
-        Some(value.unwrap_or_default())
-    }
-
-    /// # Errors
-    /// 500 where a master key is configured but not set: the real one, which its holders present,
-    /// would be taken for a provider's key and sent to one.
-    fn check_master_key(&self, call: &Call) -> Result<(), Refusal> {
-        if self.master_key(call).is_some_and(|key| key.is_empty()) {
-            return Err(Refusal::new(
-                500,
-                "general_settings.master_key names a variable that is not set in the router; set it, or \
-                 take the entry out",
-            ));
-        }
-        Ok(())
-    }
-
-    fn caller(&self, call: &Call) -> Caller {
-        Caller::of(call.header, self.master_key(call).as_deref())
-    }
-
-    fn credential(
-        &self,
-        caller: &Caller,
-        deployment: &Deployment,
+    fn job(
+        self: &Arc<Self>,
         call: &Call,
-    ) -> Result<Option<Credential>, Refusal> {
-        let params = self.params(deployment);
-        let found = auth::credential(
-            caller,
-            deployment.provider,
-            params.and_then(|params| params.api_key.as_deref()),
-            params.is_some_and(|params| params.api_base.is_some()),
-            self.master_key(call).is_some(),
-            &self.config,
-            call.secret,
+        query: &str,
+        request: &MessagesRequest,
+        what: What,
+    ) -> Result<Box<Job>, Refusal> {
+        let group = self.group(&request.model)?;
+        let caller = Caller::of(call.header, self.keys.master());
+        caller.may_call(self.keys.master())?;
+        let session = (call.header)("x-claude-code-session-id");
+        let affinity = session.as_ref().map(|session| {
+            let mut hasher = DefaultHasher::new();
+            (session, &group.name).hash(&mut hasher);
+            hasher.finish()
+        });
+        let own_key = matches!(caller, Caller::OwnKey(_));
+        let mut attempts = Attempts::new(
+            &request.model,
+            group,
+            affinity,
+            own_key,
+            &self.config.routing,
+            call.now,
         );
+        let first = attempts.first(self.moment(call.now, call.entropy as u64).as_moment());
+        let mut job = Box::new(Job {
+            router: Arc::clone(self),
+            api: Api::Messages,
+            what,
+            caller,
+            inbound: Inbound {
+                body: call.body.clone(),
+                query: query.to_owned(),
+                anthropic_version: (call.header)("anthropic-version"),
+                anthropic_beta: (call.header)("anthropic-beta"),
+                accept: (call.header)("accept"),
+            },
+            identity: Identity {
+                id: id_from("msg_", call.entropy),
+                model: request.model.to_string(),
+            },
+            attempts,
+            trail: Trail {
+                model: request.model.chars().take(200).collect(),
+                session: session.map(|session| session.chars().take(200).collect()),
+                streams: request.streams(),
+                began: call.now,
+                ..Trail::default()
+            },
+            max_tokens: None,
+            next: None,
+        });
+        // The request is parsed here, so what is asked first is made of it here as well.
+        job.next = Some(job.prepare(first, request));
+        Ok(job)
+    }
+
+    /// The world at this moment, locked.
+    fn moment(&self, now: u64, random: u64) -> LockedMoment<'_> {
+        LockedMoment {
+            router: self,
+            balance: self.balance(),
+            now,
+            random,
+        }
+    }
+
+    fn balance(&self) -> MutexGuard<'_, Balance> {
+        // Numbers that a panic has left half written are still numbers.
+        self.balance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn credential(&self, caller: &Caller, target: &Target) -> Result<Option<Credential>, Refusal> {
+        let found = auth::credential(caller, target, &self.keys);
         found.map_err(|mut refusal| {
             if *caller != Caller::Unknown {
-                let served = self.providers(&[Key::Here, Key::NotNeeded], call);
+                let served = self.providers(&[KeyState::Here, KeyState::NotNeeded]);
                 let served = if served.is_empty() {
                     "this router has no key for any provider".to_owned()
                 } else {
@@ -289,118 +266,287 @@ impl Router {
         })
     }
 
-    fn target(
-        &self,
-        deployment: &Deployment,
-        credential: Option<Credential>,
-        call: &Call,
-    ) -> Result<Target, Refusal> {
-        let entry = self.config.models.get(deployment.entry);
-        let params = entry.map(|entry| &entry.litellm_params);
-        let info = entry.and_then(|entry| entry.model_info.as_ref());
-        let resolve = |setting: &String| self.config.resolve(setting, call.secret);
-        let api_base = params
-            .and_then(|params| params.api_base.as_ref())
-            .map_or(Some(deployment.provider.api_base.to_owned()), resolve)
-            .filter(|base| !base.is_empty())
-            .ok_or_else(|| {
-                Refusal::new(
-                    500,
-                    format!(
-                        "the deployment {}/{} has no api_base",
-                        deployment.provider.name, deployment.model
-                    ),
-                )
-            })?;
-        // The router's secrets are for those who may use its keys.
-        let own_key = credential
-            .as_ref()
-            .is_some_and(|key| key.owner == KeyOwner::Caller);
-        let extra_headers = params
-            .and_then(|params| params.extra_headers.as_ref())
-            .into_iter()
-            .flatten()
-            .filter(|(_, value)| !(own_key && value.starts_with("os.environ/")))
-            .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), resolve(value)?)))
-            .collect();
-        Ok(Target {
-            provider: deployment.provider,
-            model: deployment.model.clone(),
-            api_base,
-            credential,
-            extra_headers,
-            timeout_s: params
-                .and_then(|params| params.timeout)
-                .or(self.config.timeout),
-            stream_timeout_s: params
-                .and_then(|params| params.stream_timeout)
-                .or(self.config.stream_timeout),
-            max_output_tokens: info.and_then(|info| info.max_output_tokens),
-            vision: info.and_then(|info| info.supports_vision) != Some(false),
+    /// Whether a call to this model would find what it needs with the router's own keys.
+    fn is_available(&self, name: &str) -> bool {
+        self.routes.find(name).is_some_and(|group| {
+            group.targets.iter().any(|target| {
+                target.is_played_here()
+                    || auth::credential(&Caller::Trusted, target, &self.keys).is_ok()
+            })
         })
     }
 
-    /// Whether a call to this model would find what it needs with the router's own keys.
-    fn is_available(&self, name: &str, call: &Call) -> bool {
-        let Ok(deployment) = self.deployment(name) else {
-            return false;
-        };
-        let params = self.params(&deployment);
-        deployment.provider.dialect == Dialect::Demo
-            || params.is_some_and(|params| params.mock_response.is_some())
-            || auth::credential(
-                &Caller::Trusted,
-                deployment.provider,
-                params.and_then(|params| params.api_key.as_deref()),
-                params.is_some_and(|params| params.api_base.is_some()),
-                false,
-                &self.config,
-                call.secret,
-            )
-            .is_ok()
-    }
-
     /// The providers of the model list whose state of keys is wanted, each once, in its order.
-    fn providers(&self, wanted: &[Key], call: &Call) -> Vec<&'static str> {
+    fn providers(&self, wanted: &[KeyState]) -> Vec<&'static str> {
         let mut names = Vec::new();
-        for entry in &self.config.models {
-            let params = &entry.litellm_params;
-            let (provider, _) = crate::providers::split(&params.model);
-            if provider.dialect == Dialect::Demo || params.mock_response.is_some() {
+        for deployment in self.routes.deployments() {
+            let target = Target::new(deployment, &deployment.model);
+            if target.is_played_here() {
                 continue;
             }
-            let key = match auth::credential(
-                &Caller::Trusted,
-                provider,
-                params.api_key.as_deref(),
-                params.api_base.is_some(),
-                false,
-                &self.config,
-                call.secret,
-            ) {
-                Ok(Some(_)) => Key::Here,
-                Ok(None) => Key::NotNeeded,
-                Err(_) => Key::Missing,
+            let key = match auth::credential(&Caller::Trusted, &target, &self.keys) {
+                Ok(Some(_)) => KeyState::Here,
+                Ok(None) => KeyState::NotNeeded,
+                Err(_) => KeyState::Missing,
             };
-            if wanted.contains(&key) && !names.contains(&provider.name) {
-                names.push(provider.name);
+            if wanted.contains(&key) && !names.contains(&target.provider.name) {
+                names.push(target.provider.name);
             }
         }
         names
     }
 
-    fn worker_health(&self, call: &Call) -> Answer {
+    fn worker_health(&self) -> Answer {
+        let all = [KeyState::Here, KeyState::NotNeeded, KeyState::Missing];
         Answer::json(
             200,
             &json!({
                 "status": "healthy",
                 "service": "litellm-router",
                 "version": env!("CARGO_PKG_VERSION"),
-                "available_providers": self.providers(&[Key::Here, Key::NotNeeded, Key::Missing], call),
-                "internal_keys": self.providers(&[Key::Here], call),
+                "available_providers": self.providers(&all),
+                "internal_keys": self.providers(&[KeyState::Here]),
                 "config_warnings": self.config.warnings,
             }),
         )
+    }
+}
+
+/// Whether a provider's key is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyState {
+    Here,
+    NotNeeded,
+    Missing,
+}
+
+struct LockedMoment<'a> {
+    router: &'a Router,
+    balance: MutexGuard<'a, Balance>,
+    now: u64,
+    random: u64,
+}
+
+impl LockedMoment<'_> {
+    fn as_moment(&mut self) -> Moment<'_> {
+        Moment {
+            routes: &self.router.routes,
+            routing: &self.router.config.routing,
+            balance: &mut self.balance,
+            now: self.now,
+            random: self.random,
+        }
+    }
+}
+
+/// What a job is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Message,
+    Count,
+}
+
+/// What is known about a call, for logs and metrics. Holds nothing of its content and no key.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trail {
+    pub model: String,
+    pub session: Option<String>,
+    /// `provider/model`, empty where nobody was asked.
+    pub deployment: String,
+    /// The deployment's id in the configuration.
+    pub deployment_id: String,
+    pub streams: bool,
+    /// How many deployments were asked, and how many other groups it went through.
+    pub attempts: u32,
+    pub fallbacks: u32,
+    pub usage: Usage,
+    /// In US dollars, where the configuration has the prices.
+    pub cost: Option<f64>,
+    /// Milliseconds since the epoch.
+    pub began: u64,
+}
+
+/// What a job wants done next.
+pub enum Next {
+    /// Wait for so many milliseconds, then send this.
+    Send(Box<Exchange>, u64),
+    /// The router answers itself.
+    Answer(Answer),
+    /// The call fails.
+    Refuse(Refusal),
+}
+
+/// A call that has to be sent to somebody, with all that is needed to try again elsewhere.
+pub struct Job {
+    router: Arc<Router>,
+    api: Api,
+    what: What,
+    caller: Caller,
+    inbound: Inbound,
+    identity: Identity,
+    attempts: Attempts,
+    trail: Trail,
+    /// The limit on the answer's tokens that was sent last.
+    max_tokens: Option<u64>,
+    next: Option<Next>,
+}
+
+impl Job {
+    /// What is to be done first.
+    pub fn first(&mut self) -> Next {
+        let over = || Next::Refuse(Refusal::new(500, "this call has been answered already"));
+        self.next.take().unwrap_or_else(over)
+    }
+
+    /// What is to be done now that the last has failed.
+    pub fn after(&mut self, refusal: Refusal, now: u64, random: u64) -> Next {
+        let router = Arc::clone(&self.router);
+        let mut moment = router.moment(now, random);
+        let step = self
+            .attempts
+            .after(refusal, self.max_tokens, moment.as_moment());
+        drop(moment);
+        let body = self.inbound.body.clone();
+        match MessagesRequest::parse(&body) {
+            Ok(request) => self.prepare(step, &request),
+            Err(refusal) => Next::Refuse(refusal),
+        }
+    }
+
+    /// The deployment that was asked last has begun to answer.
+    pub fn began(&mut self, latency_ms: u64, now: u64) {
+        let router = Arc::clone(&self.router);
+        self.attempts
+            .began(latency_ms, router.moment(now, 0).as_moment());
+    }
+
+    /// A deployment has been asked: it counts as busy until the flight is over.
+    pub fn flight(&self, now: u64) -> Option<Flight> {
+        let entry = self.attempts.target()?.deployment.entry;
+        self.router.balance().began(entry, now);
+        Some(Flight {
+            router: Arc::clone(&self.router),
+            entry,
+            tokens: 0,
+            now,
+        })
+    }
+
+    /// Milliseconds since the epoch when the answer must have begun.
+    pub fn deadline(&self) -> u64 {
+        self.attempts.deadline()
+    }
+
+    /// What is known about the call, with what it has used.
+    pub fn trail(&self, used: Usage) -> Trail {
+        let mut trail = self.trail.clone();
+        trail.usage = used;
+        trail.attempts = self.attempts.made;
+        trail.fallbacks = self.attempts.fallbacks;
+        if let Some(target) = self.attempts.target() {
+            trail.deployment = target.name();
+            trail.deployment_id.clone_from(&target.deployment.id);
+            trail.cost = target.deployment.prices.cost(&used);
+        }
+        trail
+    }
+
+    /// Whose dialect the caller speaks.
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
+    /// Whether the caller waits for a stream of events.
+    pub fn streams(&self) -> bool {
+        self.trail.streams && self.what == What::Message
+    }
+
+    /// Carries a step out as far as that needs nobody else. A deployment that fails here, because it
+    /// is a mock that does, or has no key, counts as one that has failed.
+    fn prepare(&mut self, mut step: Step, request: &MessagesRequest) -> Next {
+        let now = self.trail.began;
+        loop {
+            let (target, wait_ms, max_tokens) = match step {
+                Step::Refuse(refusal) => return Next::Refuse(refusal),
+                Step::Ask {
+                    target,
+                    wait_ms,
+                    max_tokens,
+                } => (target, wait_ms, max_tokens),
+            };
+            let asked = if target.is_played_here() {
+                self.play(&target, request).map(Next::Answer)
+            } else {
+                self.exchange(&target, request, max_tokens).map(|exchange| {
+                    self.max_tokens = exchange.max_tokens;
+                    Next::Send(Box::new(exchange), wait_ms)
+                })
+            };
+            step = match asked {
+                Ok(next) => return next,
+                Err(refusal) => {
+                    let router = Arc::clone(&self.router);
+                    let mut moment = router.moment(now, 0);
+                    self.attempts.after(refusal, None, moment.as_moment())
+                }
+            };
+        }
+    }
+
+    fn exchange(
+        &self,
+        target: &Target,
+        request: &MessagesRequest,
+        max_tokens: Option<u64>,
+    ) -> Result<Exchange, Refusal> {
+        let credential = self.router.credential(&self.caller, target)?;
+        let credential = credential.as_ref();
+        match self.what {
+            What::Count => Exchange::count(target, credential, request, &self.inbound),
+            What::Message => Exchange::message(
+                target,
+                credential,
+                request,
+                &self.inbound,
+                self.identity.clone(),
+                max_tokens,
+            ),
+        }
+    }
+
+    fn play(&self, target: &Target, request: &MessagesRequest) -> Result<Answer, Refusal> {
+        self.caller.may_call_keyless(self.router.keys.master())?;
+        let input_tokens = count::of_request(request);
+        let reply = Reply::new(self.identity.clone(), request.streams(), input_tokens);
+        match target.deployment.mock_response.as_deref() {
+            Some(mocked) => mock::answer(mocked, input_tokens, reply),
+            None => demo::answer(request, reply),
+        }
+    }
+}
+
+/// A call under way at a deployment, from the request to the end of its stream, however it ends.
+#[derive(Debug)]
+pub struct Flight {
+    router: Arc<Router>,
+    entry: usize,
+    tokens: u64,
+    now: u64,
+}
+
+impl Flight {
+    /// What the call has used.
+    pub fn used(&mut self, used: &Usage, now: u64) {
+        self.tokens = usage::tokens(used);
+        self.now = now;
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.router
+            .balance()
+            .ended(self.entry, self.tokens, self.now);
     }
 }
 
@@ -413,29 +559,4 @@ pub fn too_large() -> Refusal {
             LARGEST_BODY / (1024 * 1024)
         ),
     )
-}
-
-fn query_of(path: &str) -> &str {
-    path.split_once('?').map_or("", |(_, query)| query)
-}
-
-fn plain(answer: Answer) -> Outcome {
-    Outcome::Answer(answer, Trail::default())
-}
-
-fn mock_answer(
-    response: &str,
-    request: &MessagesRequest,
-    identity: Identity,
-) -> Result<Answer, Refusal> {
-    let input_tokens = count::of_request(request);
-    if request.streams() {
-        let mut events = EventStream::new(identity, input_tokens);
-        mock::play(response, input_tokens, &mut events)?;
-        let body = crate::answer::Body::Whole(events.take());
-        return Ok(Answer::events(body));
-    }
-    let mut message = Message::new(identity);
-    mock::play(response, input_tokens, &mut message)?;
-    Ok(message.answer())
 }

@@ -1,42 +1,26 @@
 //! The request that goes to a provider, and what becomes of its response.
 
+use bytes::Bytes;
+
 use crate::answer::{Answer, event_stream_headers};
 use crate::auth::Credential;
 use crate::count;
-use crate::error::{self, KeyOwner, Refusal};
+use crate::deployment::Target;
+use crate::error::{self, ErrorClass, KeyOwner, Refusal};
 use crate::messages::MessagesRequest;
-use crate::pass_through;
-use crate::providers::{Dialect, Provider};
-use crate::reply::Identity;
+use crate::pass_through::{self, PassedThrough};
+use crate::providers::Dialect;
+use crate::reply::{Identity, Usage};
 use crate::translate::completion::Terms;
+use crate::translate::incoming::Incoming;
 use crate::translate::request::{self, Upstream};
 use crate::translate::response;
 use crate::translate::stream::ChatStream;
 
-/// Until the first byte, where the configuration does not say.
-const TIMEOUT_S: f64 = 600.0;
-/// Between two bytes of a stream, where the configuration does not say.
-const STREAM_TIMEOUT_S: f64 = 120.0;
-/// Timers do not run longer than this.
-const LONGEST_TIMEOUT_S: f64 = 24.0 * 3600.0;
 /// What clients of Anthropic's API send, for one that does not.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
 /// The largest response that is read whole.
 pub const LARGEST_RESPONSE: usize = 32 * 1024 * 1024;
-
-/// Where a call goes, with whose key.
-pub struct Target {
-    pub provider: &'static Provider,
-    /// The model's name at the provider.
-    pub model: String,
-    pub api_base: String,
-    pub credential: Option<Credential>,
-    pub extra_headers: Vec<(String, String)>,
-    pub timeout_s: Option<f64>,
-    pub stream_timeout_s: Option<f64>,
-    pub max_output_tokens: Option<u64>,
-    pub vision: bool,
-}
 
 /// A request for a provider. Its headers hold a key: never log them.
 pub struct Exchange {
@@ -47,27 +31,25 @@ pub struct Exchange {
     pub timeout_ms: u32,
     /// How long it may be silent within it.
     pub stream_timeout_ms: u32,
+    /// The limit on the answer's tokens that it is sent.
+    pub max_tokens: Option<u64>,
     provider: &'static str,
     key_owner: KeyOwner,
     then: Then,
 }
 
 enum Then {
+    /// The provider speaks the caller's own dialect.
     PassThrough,
     Translate(Terms),
 }
 
 /// What is to be done with a response whose head has come.
 pub enum Next {
-    /// Send status, these headers and the body as it is, byte by byte.
-    Relay {
-        status: u16,
-        headers: Vec<(String, String)>,
-    },
     /// Send a stream of events: whatever `stream` makes of the body.
     Stream {
         headers: Vec<(String, String)>,
-        stream: Box<ChatStream>,
+        stream: Box<dyn Incoming>,
     },
     /// Read the whole body and let [`Collect::answer`] have it.
     Collect(Box<Collect>),
@@ -83,39 +65,60 @@ pub struct Collect {
 }
 
 enum How {
-    Error,
+    /// An error of a provider that speaks the caller's dialect: its very words are the answer.
+    VerbatimError,
+    Verbatim,
+    /// Not followed: it would take the key elsewhere.
+    Redirect,
+    Refused(Terms),
     Whole(Terms),
     /// A provider that streams although it was not asked to.
-    Events(Box<ChatStream>),
+    Events(Box<dyn Incoming>),
+}
+
+/// What is kept of a caller's request, for as long as it may be sent to anybody.
+#[derive(Debug, Clone, Default)]
+pub struct Inbound {
+    pub body: Bytes,
+    /// The part of the URL after the question mark.
+    pub query: String,
+    pub anthropic_version: Option<String>,
+    pub anthropic_beta: Option<String>,
+    pub accept: Option<String>,
 }
 
 type Header<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 impl Exchange {
-    /// The exchange for a call to `/v1/messages`. `header` reads the caller's headers.
+    /// The exchange for a call to `/v1/messages`.
     ///
     /// # Errors
     /// 400 where the request cannot be said in the provider's dialect.
+    ///
+    /// `max_tokens` takes the place of the deployment's own limit.
     pub fn message(
-        target: Target,
+        target: &Target,
+        credential: Option<&Credential>,
         request: &MessagesRequest,
-        body: &[u8],
-        query: &str,
-        header: Header,
+        caller: &Inbound,
         identity: Identity,
+        max_tokens: Option<u64>,
     ) -> Result<Self, Refusal> {
         if target.provider.dialect == Dialect::Anthropic {
-            return Self::anthropic(target, request, body, "/v1/messages", query, header);
+            return Self::anthropic(target, credential, request, "/v1/messages", caller);
         }
+        let deployment = &target.deployment;
+        let max_output_tokens = max_tokens.or(deployment.max_output_tokens);
         let upstream = Upstream {
             provider: target.provider,
             model: &target.model,
-            max_output_tokens: target.max_output_tokens,
-            vision: target.vision,
-            drop_server_tools: false,
+            max_output_tokens,
+            vision: deployment.vision,
+            drop_server_tools: deployment.drop_params,
         };
         let (body, asked) = request::translate(request, upstream)?;
-        let key_owner = owner(&target);
+        let body = pass_through::without(body, &deployment.dropped)?;
+        let key_owner = owner(credential);
         let terms = Terms {
             identity,
             streams: request.streams(),
@@ -125,14 +128,14 @@ impl Exchange {
             wants_thinking: request.wants_thinking(),
             input_estimate: count::of_request(request),
         };
-        let base = target.api_base.trim_end_matches('/');
+        let base = api_base(target)?;
         let url = if base.ends_with("/chat/completions") {
             base.to_owned()
         } else {
             format!("{base}/chat/completions")
         };
         let mut headers = vec![("content-type".into(), "application/json".into())];
-        if let Some(credential) = &target.credential {
+        if let Some(credential) = credential {
             let value = format!("Bearer {}", credential.token);
             headers.push(("authorization".into(), value));
         }
@@ -142,13 +145,20 @@ impl Exchange {
             "application/json"
         };
         headers.push(("accept".into(), accept.into()));
-        Ok(Self::new(
+        let asked = request.max_tokens;
+        let mut exchange = Self::new(
             target,
+            credential,
             url,
             headers,
             body,
             Then::Translate(terms),
-        ))
+        );
+        exchange.max_tokens = match (asked, max_output_tokens) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, _) => asked,
+        };
+        Ok(exchange)
     }
 
     /// The exchange for a call to `/v1/messages/count_tokens` that Anthropic itself answers.
@@ -156,46 +166,54 @@ impl Exchange {
     /// # Errors
     /// 400 where the body has no model to replace.
     pub fn count(
-        target: Target,
+        target: &Target,
+        credential: Option<&Credential>,
         request: &MessagesRequest,
-        body: &[u8],
-        query: &str,
-        header: Header,
+        caller: &Inbound,
     ) -> Result<Self, Refusal> {
-        let path = "/v1/messages/count_tokens";
-        Self::anthropic(target, request, body, path, query, header)
+        Self::anthropic(
+            target,
+            credential,
+            request,
+            "/v1/messages/count_tokens",
+            caller,
+        )
     }
 
     /// Anthropic gets the caller's own bytes, but for the model's name where it differs.
     fn anthropic(
-        target: Target,
+        target: &Target,
+        credential: Option<&Credential>,
         request: &MessagesRequest,
-        body: &[u8],
         path: &str,
-        query: &str,
-        header: Header,
+        caller: &Inbound,
     ) -> Result<Self, Refusal> {
         let model = (request.model != target.model.as_str()).then_some(target.model.as_str());
-        let body = pass_through::edited(body, model)?;
-        let base = target.api_base.trim_end_matches('/');
+        let body = pass_through::edited(&caller.body, model)?;
+        let body = pass_through::without(body, &target.deployment.dropped)?;
+        let base = api_base(target)?;
         let base = base.strip_suffix("/v1/messages").unwrap_or(base);
         let base = base.strip_suffix("/v1").unwrap_or(base);
         let mut url = format!("{base}{path}");
-        if !query.is_empty() {
+        if !caller.query.is_empty() {
             url.push('?');
-            url.push_str(query);
+            url.push_str(&caller.query);
         }
-        let version = header("anthropic-version").unwrap_or_else(|| ANTHROPIC_VERSION.into());
+        let version = caller.anthropic_version.clone();
+        let version = version.unwrap_or_else(|| ANTHROPIC_VERSION.into());
         let mut headers = vec![
             ("content-type".into(), "application/json".into()),
             ("anthropic-version".into(), version),
         ];
-        for name in ["anthropic-beta", "accept"] {
-            if let Some(value) = header(name) {
-                headers.push((name.into(), value));
+        for (name, value) in [
+            ("anthropic-beta", &caller.anthropic_beta),
+            ("accept", &caller.accept),
+        ] {
+            if let Some(value) = value {
+                headers.push((name.into(), value.clone()));
             }
         }
-        if let Some(credential) = &target.credential {
+        if let Some(credential) = credential {
             // Keys of the API go by `x-api-key`, other tokens as the caller sent them.
             if credential.bearer && !credential.token.starts_with("sk-ant-api") {
                 let value = format!("Bearer {}", credential.token);
@@ -204,28 +222,43 @@ impl Exchange {
                 headers.push(("x-api-key".into(), credential.token.clone()));
             }
         }
-        Ok(Self::new(target, url, headers, body, Then::PassThrough))
+        Ok(Self::new(
+            target,
+            credential,
+            url,
+            headers,
+            body,
+            Then::PassThrough,
+        ))
     }
 
     fn new(
-        target: Target,
+        target: &Target,
+        credential: Option<&Credential>,
         url: String,
         mut headers: Vec<(String, String)>,
         body: Vec<u8>,
         then: Then,
     ) -> Self {
-        for (name, value) in &target.extra_headers {
-            headers.retain(|(known, _)| known != name);
-            headers.push((name.clone(), value.clone()));
+        let deployment = &target.deployment;
+        let key_owner = owner(credential);
+        for header in &deployment.extra_headers {
+            // The router's secrets are for those who may use its keys.
+            if header.secret && key_owner == KeyOwner::Caller {
+                continue;
+            }
+            headers.retain(|(known, _)| *known != header.name);
+            headers.push((header.name.clone(), header.value.clone()));
         }
         Self {
             url,
             headers,
             body,
-            timeout_ms: milliseconds(target.timeout_s.unwrap_or(TIMEOUT_S)),
-            stream_timeout_ms: milliseconds(target.stream_timeout_s.unwrap_or(STREAM_TIMEOUT_S)),
+            timeout_ms: deployment.timeout_ms,
+            stream_timeout_ms: deployment.stream_timeout_ms,
+            max_tokens: None,
             provider: target.provider.name,
-            key_owner: owner(&target),
+            key_owner,
             then,
         }
     }
@@ -233,18 +266,33 @@ impl Exchange {
     /// Decides by the head of the response. `header` reads its headers.
     pub fn begin(self, status: u16, header: Header) -> Next {
         let success = (200..300).contains(&status);
+        let is_events = header("content-type")
+            .is_some_and(|kind| kind.to_ascii_lowercase().contains("text/event-stream"));
         let terms = match self.then {
             Then::PassThrough => {
                 let headers = relayed_headers(header);
-                return Next::Relay { status, headers };
+                if success && is_events {
+                    let stream = Box::new(PassedThrough::new(self.provider));
+                    return Next::Stream { headers, stream };
+                }
+                let redirects = (300..400).contains(&status);
+                return Next::Collect(Box::new(Collect {
+                    status,
+                    headers,
+                    provider: self.provider,
+                    key_owner: self.key_owner,
+                    how: match success {
+                        true => How::Verbatim,
+                        false if redirects => How::Redirect,
+                        false => How::VerbatimError,
+                    },
+                }));
             }
             Then::Translate(terms) => terms,
         };
         let mut headers = error::kept_headers(header);
-        let is_events = header("content-type")
-            .is_some_and(|kind| kind.to_ascii_lowercase().contains("text/event-stream"));
         let how = if !success {
-            How::Error
+            How::Refused(terms)
         } else if is_events {
             let streams = terms.streams;
             let stream = Box::new(ChatStream::new(terms));
@@ -268,19 +316,25 @@ impl Exchange {
     /// The provider could not be reached.
     pub fn unreachable(&self) -> Refusal {
         Refusal::new(502, format!("{} could not be reached", self.provider))
+            .with_class(ErrorClass::Connection)
     }
 
     /// The provider has not begun to answer in time.
-    pub fn timed_out(&self) -> Refusal {
-        let seconds = f64::from(self.timeout_ms) / 1000.0;
-        let message = format!("{} did not answer within {seconds} s", self.provider);
-        Refusal::new(504, message).with_kind("api_error")
+    pub fn timed_out(&self, waited_ms: u64) -> Refusal {
+        too_slow(self.provider, waited_ms)
     }
 
     /// For errors that come after [`Self::begin`] has taken the exchange.
     pub fn provider(&self) -> &'static str {
         self.provider
     }
+}
+
+/// The provider has not begun to answer in time.
+pub fn too_slow(provider: &str, waited_ms: u64) -> Refusal {
+    let seconds = waited_ms as f64 / 1000.0;
+    let message = format!("{provider} did not answer within {seconds} s");
+    Refusal::new(504, message).with_kind("api_error")
 }
 
 /// The provider has been silent within its answer for too long.
@@ -293,46 +347,82 @@ pub fn fell_silent(provider: &str, stream_timeout_ms: u32) -> Refusal {
 /// The connection to the provider broke within its answer.
 pub fn broke(provider: &str) -> Refusal {
     let message = format!("{provider} cut the stream before the answer was finished");
-    Refusal::new(502, message)
+    Refusal::new(502, message).with_class(ErrorClass::Connection)
 }
 
 impl Collect {
-    /// The answer, from the whole body.
-    pub fn answer(self, body: &[u8]) -> Answer {
-        let mut answer = match self.how {
-            How::Error => {
+    /// Whether the provider refuses.
+    pub fn is_error(&self) -> bool {
+        matches!(
+            self.how,
+            How::Redirect | How::VerbatimError | How::Refused(_)
+        )
+    }
+
+    /// The answer and what it has used, from the whole body.
+    ///
+    /// # Errors
+    /// What the provider refuses, or what is wrong with its answer.
+    pub fn answer(self, body: &[u8]) -> Result<(Answer, Usage), Refusal> {
+        let (mut answer, usage) = match self.how {
+            How::VerbatimError => {
                 let refusal = error::from_provider(
                     self.provider,
                     self.status,
                     body,
                     self.key_owner,
-                    self.headers,
+                    self.headers.clone(),
                 );
-                return refusal.answer();
+                let verbatim = Answer {
+                    status: self.status,
+                    headers: self.headers,
+                    body: crate::answer::Body::Whole(body.to_vec()),
+                };
+                return Err(refusal.verbatim(verbatim));
             }
-            How::Whole(terms) => response::translate(body, terms),
+            How::Redirect => {
+                return Err(error::from_provider(
+                    self.provider,
+                    self.status,
+                    body,
+                    self.key_owner,
+                    self.headers,
+                ));
+            }
+            How::Verbatim => {
+                let answer = Answer {
+                    status: self.status,
+                    headers: Vec::new(),
+                    body: crate::answer::Body::Whole(body.to_vec()),
+                };
+                (answer, pass_through::usage_of(body))
+            }
+            How::Whole(terms) => response::translate(body, terms)?,
+            How::Refused(terms) => {
+                return response::refused(self.status, body, self.headers, terms);
+            }
             How::Events(mut stream) => {
                 stream.push(body);
                 stream.finish();
-                stream.answer()
+                stream.answer()?
             }
         };
         answer.headers.extend(self.headers);
-        answer
+        Ok((answer, usage))
     }
 }
 
-fn owner(target: &Target) -> KeyOwner {
-    target
-        .credential
-        .as_ref()
-        .map_or(KeyOwner::Router, |credential| credential.owner)
+fn owner(credential: Option<&Credential>) -> KeyOwner {
+    credential.map_or(KeyOwner::Router, |credential| credential.owner)
 }
 
-fn milliseconds(seconds: f64) -> u32 {
-    // Saturating, and a number that is none becomes 0; a timeout of nothing would stop every call.
-    let milliseconds = (seconds.min(LONGEST_TIMEOUT_S) * 1000.0) as u32;
-    milliseconds.max(1)
+fn api_base(target: &Target) -> Result<&str, Refusal> {
+    let base = target.api_base().trim_end_matches('/');
+    if base.is_empty() {
+        let message = format!("the deployment {} has no api_base", target.name());
+        return Err(Refusal::new(500, message));
+    }
+    Ok(base)
 }
 
 /// The headers of Anthropic's response that its clients read.

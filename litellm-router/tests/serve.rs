@@ -7,11 +7,12 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use litellm_router::answer::{Answer, Body};
 use litellm_router::config;
-use litellm_router::serve::{Call, LARGEST_BODY, Outcome, Router};
-use litellm_router::upstream::{Exchange, Next};
+use litellm_router::serve::{Call, LARGEST_BODY, Next, Router, Served};
+use litellm_router::upstream::{self, Exchange};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -28,16 +29,24 @@ model_list:
   - {model_name: too-long, litellm_params: {model: groq/x, mock_response: litellm.ContextWindowExceededError}}
 ";
 
+/// What becomes of a call at first.
+enum Outcome {
+    Answer(Answer),
+    Fetch(Box<Exchange>),
+}
+
 struct Client {
-    router: Router,
-    secrets: BTreeMap<&'static str, &'static str>,
+    router: Arc<Router>,
     headers: BTreeMap<&'static str, &'static str>,
 }
 
 fn client(yaml: &str, secrets: &[(&'static str, &'static str)]) -> Client {
     Client {
-        router: Router::new(yaml).unwrap(),
-        secrets: secrets.iter().copied().collect(),
+        router: Router::new(yaml, &|name| {
+            let found = secrets.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+        .unwrap(),
         headers: BTreeMap::new(),
     }
 }
@@ -49,22 +58,29 @@ impl Client {
     }
 
     fn call(&self, method: &str, path: &str, body: &[u8]) -> Outcome {
-        let get =
-            |map: &BTreeMap<&str, &str>, name: &str| map.get(name).map(|value| (*value).to_owned());
-        self.router.serve(&Call {
+        let get = |name: &str| self.headers.get(name).map(|value| (*value).to_owned());
+        let served = self.router.serve(&Call {
             method,
             path,
-            header: &|name| get(&self.headers, name),
-            body,
-            secret: &|name| get(&self.secrets, name),
+            header: &get,
+            body: body.to_vec().into(),
             entropy: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
-        })
+            now: 1_700_000_000_000,
+        });
+        match served {
+            Served::Answer(answer) => Outcome::Answer(answer),
+            Served::Job(mut job) => match job.first() {
+                Next::Send(exchange, _) => Outcome::Fetch(exchange),
+                Next::Answer(answer) => Outcome::Answer(answer),
+                Next::Refuse(refusal) => Outcome::Answer(refusal.answer_for(job.api())),
+            },
+        }
     }
 
     fn answer(&self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
         match self.call(method, path, body) {
-            Outcome::Answer(answer, _) => (answer.status, json_of(&answer)),
-            Outcome::Fetch(exchange, _) => panic!("would fetch {}", exchange.url),
+            Outcome::Answer(answer) => (answer.status, json_of(&answer)),
+            Outcome::Fetch(exchange) => panic!("would fetch {}", exchange.url),
         }
     }
 
@@ -74,8 +90,8 @@ impl Client {
 
     fn fetch(&self, path: &str, body: &[u8]) -> Box<Exchange> {
         match self.call("POST", path, body) {
-            Outcome::Fetch(exchange, _) => exchange,
-            Outcome::Answer(answer, _) => panic!("answered {}", json_of(&answer)),
+            Outcome::Fetch(exchange) => exchange,
+            Outcome::Answer(answer) => panic!("answered {}", json_of(&answer)),
         }
     }
 }
@@ -121,7 +137,7 @@ fn paths_and_methods_have_their_statuses() {
             "{method} {path}"
         );
     }
-    let Outcome::Answer(refused, _) = client.call("DELETE", "/v1/messages", b"") else {
+    let Outcome::Answer(refused) = client.call("DELETE", "/v1/messages", b"") else {
         panic!()
     };
     assert!(refused.headers.contains(&("allow".into(), "POST".into())));
@@ -309,11 +325,19 @@ fn e06_anthropics_bytes_pass_through() {
         "set-cookie" => Some("no".into()),
         _ => None,
     });
-    let Next::Relay { status, headers } = next else {
-        panic!("not relayed")
+    let upstream::Next::Collect(collect) = next else {
+        panic!("not collected")
     };
-    assert_eq!(status, 529);
-    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    // The words and the status of an error as well, to the byte.
+    let error = br#"{ "type":"error", "error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+    let answer = collect.answer(error).unwrap_err().answer();
+    assert_eq!(answer.status, 529);
+    assert_eq!(answer.whole().unwrap(), error);
+    let names: Vec<&str> = answer
+        .headers
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(
         names,
         [
@@ -331,10 +355,13 @@ fn e07_an_error_before_the_stream_keeps_its_status() {
     body["stream"] = true.into();
     let exchange = client.fetch("/v1/messages", body.to_string().as_bytes());
     let next = exchange.begin(429, &|name| (name == "retry-after").then(|| "3".into()));
-    let Next::Collect(collect) = next else {
+    let upstream::Next::Collect(collect) = next else {
         panic!("not collected")
     };
-    let answer = collect.answer(br#"{"error":{"message":"slow"}}"#);
+    let refusal = collect
+        .answer(br#"{"error":{"message":"slow"}}"#)
+        .unwrap_err();
+    let answer = refusal.answer();
     assert_eq!(
         (answer.status, json_of(&answer)["error"]["type"].clone()),
         (429, json!("rate_limit_error"))
@@ -364,7 +391,7 @@ fn mocks_answer_in_both_forms() {
     let mut request: Value = serde_json::from_slice(&ask("mocked")).unwrap();
     request["stream"] = true.into();
     let outcome = client.call("POST", "/v1/messages", request.to_string().as_bytes());
-    let Outcome::Answer(answer, _) = outcome else {
+    let Outcome::Answer(answer) = outcome else {
         panic!()
     };
     let Body::Whole(events) = answer.body else {
@@ -528,12 +555,12 @@ proptest! {
         request["tools"] = json!([{"name": "Bash", "input_schema": extra}]);
         let client = client(CONFIG, &[("GROQ_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k")]);
         match client.call("POST", "/v1/messages", request.to_string().as_bytes()) {
-            Outcome::Answer(answer, _) => {
+            Outcome::Answer(answer) => {
                 if let Body::Paced(pieces) = answer.body {
                     prop_assert!(pieces.count() > 1);
                 }
             }
-            Outcome::Fetch(exchange, _) if model == "groq/x" => {
+            Outcome::Fetch(exchange) if model == "groq/x" => {
                 let sent: Value = serde_json::from_slice(&exchange.body).unwrap();
                 let mut open: Vec<Value> = Vec::new();
                 for message in sent["messages"].as_array().unwrap() {
@@ -548,7 +575,7 @@ proptest! {
                 }
                 prop_assert!(open.is_empty());
             }
-            Outcome::Fetch(..) => {}
+            Outcome::Fetch(_) => {}
         }
     }
 }

@@ -16,9 +16,10 @@ use sha2::{Digest, Sha256};
 
 use crate::answer::{Answer, Body, Piece};
 use crate::count;
+use crate::error::Refusal;
 use crate::messages::MessagesRequest;
 use crate::mock::split_words;
-use crate::reply::{Identity, Reply, Sink, StopReason, Usage};
+use crate::reply::{Reply, Sink, StopReason, Usage};
 use conversation::Conversation;
 use plan::Plan;
 
@@ -42,14 +43,11 @@ enum Part {
     },
 }
 
-/// Answers a call of `/v1/messages` as events or whole, as it asks.
-pub fn answer(request: &MessagesRequest, identity: Identity) -> Answer {
-    let reply = Reply::new(identity, request.streams(), count::of_request(request));
-    perform(request, reply)
-}
-
 /// Answers `request` in the form of `reply`, of which nothing has been said yet.
-pub fn perform(request: &MessagesRequest, reply: Reply) -> Answer {
+///
+/// # Errors
+/// None that the demo has today.
+pub fn answer(request: &MessagesRequest, reply: Reply) -> Result<Answer, Refusal> {
     let streams = reply.streams();
     let mut pieces = Performance {
         beats: beats(script(request)),
@@ -60,7 +58,7 @@ pub fn perform(request: &MessagesRequest, reply: Reply) -> Answer {
         over: false,
     };
     if streams {
-        return Answer::events(Body::Paced(Box::new(pieces)));
+        return Ok(Answer::events(Body::Paced(Box::new(pieces))));
     }
     while pieces.next().is_some() {}
     pieces.reply.answer()
@@ -200,7 +198,7 @@ impl Beat {
     }
 }
 
-fn beats(parts: Vec<Part>) -> Box<dyn Iterator<Item = Beat>> {
+fn beats(parts: Vec<Part>) -> Box<dyn Iterator<Item = Beat> + Send> {
     fn deltas(text: &str, beat: fn(String) -> Beat) -> Vec<Beat> {
         split_words(text)
             .map(|words| beat(words.to_owned()))
@@ -209,7 +207,7 @@ fn beats(parts: Vec<Part>) -> Box<dyn Iterator<Item = Beat>> {
     Box::new(
         parts
             .into_iter()
-            .flat_map(|part| -> Box<dyn Iterator<Item = Beat>> {
+            .flat_map(|part| -> Box<dyn Iterator<Item = Beat> + Send> {
                 match part {
                     Part::Text(text) => Box::new(deltas(&text, Beat::Text).into_iter()),
                     Part::Thinking(text) => {
@@ -234,7 +232,7 @@ fn beats(parts: Vec<Part>) -> Box<dyn Iterator<Item = Beat>> {
 
 /// The script, played while it is sent.
 struct Performance {
-    beats: Box<dyn Iterator<Item = Beat>>,
+    beats: Box<dyn Iterator<Item = Beat> + Send>,
     reply: Reply,
     output: u64,
     calls_tools: bool,

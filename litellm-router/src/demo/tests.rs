@@ -238,11 +238,9 @@ fn words_are_counted_and_paced() {
     let body = body.to_string();
     let answer = answer(
         &MessagesRequest::parse(body.as_bytes()).unwrap(),
-        Identity {
-            id: "msg".into(),
-            model: "local/demo".into(),
-        },
-    );
+        reply(true),
+    )
+    .unwrap();
     let Body::Paced(pieces) = answer.body else {
         panic!("not paced")
     };
@@ -261,16 +259,22 @@ fn words_are_counted_and_paced() {
     assert!(all.ends_with("data: {\"type\":\"message_stop\"}\n\n"));
 }
 
+fn reply(streams: bool) -> Reply {
+    let identity = crate::reply::Identity {
+        id: "msg".into(),
+        model: "local/demo".into(),
+    };
+    Reply::new(identity, streams, 1)
+}
+
 #[test]
 fn thinking_comes_before_the_text_and_is_marked() {
     let body = request("think about the sea", &ALL, vec![]).to_string();
     let answer = answer(
         &MessagesRequest::parse(body.as_bytes()).unwrap(),
-        Identity {
-            id: "msg".into(),
-            model: "local/demo".into(),
-        },
-    );
+        reply(false),
+    )
+    .unwrap();
     let message: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
     assert_eq!(message["content"][0]["type"], "thinking");
     assert_eq!(message["content"][0]["signature"], SIGNATURE);

@@ -14,7 +14,7 @@ mod tests;
 
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Body};
 
 pub use class::ErrorClass;
 pub use headers::kept_headers;
@@ -50,6 +50,17 @@ pub struct Refusal {
     class: ErrorClass,
     /// The provider's own words, where it was a provider that refused.
     said: String,
+    /// The provider's whole answer, where the caller speaks the provider's dialect.
+    verbatim: Option<Box<Verbatim>>,
+}
+
+/// A provider's answer that goes to the caller byte for byte: clients of Anthropic's API recover by
+/// its wording.
+#[derive(Debug, Clone, PartialEq)]
+struct Verbatim {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
 }
 
 impl Refusal {
@@ -62,6 +73,7 @@ impl Refusal {
             headers: Vec::new(),
             class: ErrorClass::of_status(status),
             said: String::new(),
+            verbatim: None,
         }
     }
 
@@ -99,8 +111,27 @@ impl Refusal {
         json!({"type": "error", "error": {"type": self.kind, "message": self.message}})
     }
 
+    /// The same failure, told in the provider's own bytes.
+    pub fn verbatim(mut self, answer: Answer) -> Self {
+        if let Body::Whole(body) = answer.body {
+            self.verbatim = Some(Box::new(Verbatim {
+                status: answer.status,
+                headers: answer.headers,
+                body,
+            }));
+        }
+        self
+    }
+
     /// The whole HTTP answer.
     pub fn answer(&self) -> Answer {
+        if let Some(verbatim) = &self.verbatim {
+            return Answer {
+                status: verbatim.status,
+                headers: verbatim.headers.clone(),
+                body: Body::Whole(verbatim.body.clone()),
+            };
+        }
         let mut answer = Answer::json(self.status, &self.body());
         answer.headers.extend(self.headers.iter().cloned());
         answer

@@ -83,7 +83,7 @@ const fn chat(
     }
 }
 
-const PROVIDERS: [Provider; 13] = [
+static PROVIDERS: [Provider; 13] = [
     Provider {
         max_tokens_key: MaxTokensKey::MaxCompletionTokens,
         // "temperature 0 is converted to 1e-8": https://console.groq.com/docs/openai
@@ -176,9 +176,15 @@ pub fn split(model: &str) -> (&'static Provider, &str) {
     (fallback.unwrap_or(&OPENAI_COMPATIBLE), model)
 }
 
+/// The variables that usually hold providers' keys.
+pub fn key_variables() -> impl Iterator<Item = &'static str> {
+    PROVIDERS
+        .iter()
+        .filter_map(|provider| provider.key_variable)
+}
+
 fn named(name: &str) -> Option<&'static Provider> {
-    static TABLE: [Provider; 13] = PROVIDERS;
-    TABLE.iter().find(|provider| provider.name == name)
+    PROVIDERS.iter().find(|provider| provider.name == name)
 }
 
 /// Whether a model of OpenAI's reasons, and so wants `max_completion_tokens` and no temperature.

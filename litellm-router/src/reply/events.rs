@@ -58,14 +58,6 @@ impl EventStream {
         self.ended
     }
 
-    /// A sign of life. Claude Code counts data, not comments, and gives up after some 20 s without.
-    pub fn ping(&mut self) {
-        if !self.ended {
-            self.start();
-            self.event("ping", &json!({"type": "ping"}));
-        }
-    }
-
     fn event(&mut self, name: &str, data: &impl Serialize) {
         self.out.extend_from_slice(b"event: ");
         self.out.extend_from_slice(name.as_bytes());

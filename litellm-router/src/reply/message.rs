@@ -39,21 +39,24 @@ impl Message {
         }
     }
 
-    /// The answer: the message, or the error that it ended in.
-    pub fn answer(&self) -> Answer {
+    /// The answer.
+    ///
+    /// # Errors
+    /// The error that it ended in.
+    pub fn answer(&self) -> Result<Answer, Refusal> {
         let (reason, usage) = match &self.end {
             Some(Ok(end)) => *end,
-            Some(Err(refusal)) => return refusal.answer(),
-            None => return Refusal::new(502, "the answer was cut before its end").answer(),
+            Some(Err(refusal)) => return Err(refusal.clone()),
+            None => return Err(Refusal::new(502, "the answer was cut before its end")),
         };
         let mut content = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             match block_json(block, reason) {
                 Ok(block) => content.push(block),
-                Err(refusal) => return refusal.answer(),
+                Err(refusal) => return Err(refusal),
             }
         }
-        Answer::json(
+        Ok(Answer::json(
             200,
             &json!({
                 "id": self.identity.id,
@@ -65,7 +68,7 @@ impl Message {
                 "stop_sequence": null,
                 "usage": usage,
             }),
-        )
+        ))
     }
 }
 

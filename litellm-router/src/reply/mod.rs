@@ -121,15 +121,6 @@ impl Reply {
         }
     }
 
-    /// Keeps a caller waiting that gets events.
-    pub fn ping(&mut self) {
-        match self {
-            Self::Events(events) => events.ping(),
-            Self::ChatEvents(events) => events.ping(),
-            Self::Whole(_) | Self::ChatWhole(_) => {}
-        }
-    }
-
     /// Whether anything has been said that cannot be taken back.
     pub fn started(&self) -> bool {
         match self {
@@ -140,9 +131,12 @@ impl Reply {
     }
 
     /// The HTTP answer of a reply that is over and of which nothing has been sent.
-    pub fn answer(&mut self) -> Answer {
+    ///
+    /// # Errors
+    /// The error that it ended in.
+    pub fn answer(&mut self) -> Result<Answer, Refusal> {
         match self {
-            Self::Events(_) | Self::ChatEvents(_) => Answer::events(Body::Whole(self.take())),
+            Self::Events(_) | Self::ChatEvents(_) => Ok(Answer::events(Body::Whole(self.take()))),
             Self::Whole(message) => message.answer(),
             Self::ChatWhole(completion) => completion.answer(),
         }

@@ -72,7 +72,6 @@ fn s09_nothing_comes_after_the_end() {
     stream.finish(StopReason::EndTurn, Usage::default());
     let _ = stream.take();
     stream.text("b");
-    stream.ping();
     stream.tool_call("t", "Bash");
     stream.finish(StopReason::EndTurn, Usage::default());
     stream.fail(&Refusal::new(500, "late"));
@@ -88,7 +87,7 @@ fn n01_a_message_has_every_field_that_clients_read() {
     message.text("b");
     message.tool_call("toolu_1", "Bash");
     message.finish(StopReason::ToolUse, Usage::default());
-    let answer = message.answer();
+    let answer = message.answer().unwrap();
     let body: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
     assert_eq!(
         body,

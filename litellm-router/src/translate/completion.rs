@@ -90,6 +90,11 @@ impl Completion {
         self.failed.as_ref()
     }
 
+    /// What has been used, by the provider's word or else by estimate.
+    pub fn usage(&self) -> Usage {
+        self.usage.unwrap_or(self.estimate)
+    }
+
     /// Whether the provider has said why the model stopped.
     pub fn has_reason(&self) -> bool {
         self.reason.is_some()
@@ -332,8 +337,7 @@ impl Completion {
             StopReason::ToolUse if !self.calls.any() => StopReason::EndTurn,
             reason => reason,
         };
-        self.reply
-            .finish(reason, self.usage.unwrap_or(self.estimate));
+        self.reply.finish(reason, self.usage());
     }
 
     fn end_content(&mut self, cut: bool) -> Result<(), Refusal> {

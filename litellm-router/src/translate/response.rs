@@ -5,9 +5,13 @@ use serde_json::Value;
 use super::completion::{Completion, Terms};
 use crate::answer::Answer;
 use crate::error::{self, ErrorClass, Refusal};
+use crate::reply::Usage;
 
 /// Translates a response that came with a status of success.
-pub fn translate(body: &[u8], terms: Terms) -> Answer {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn translate(body: &[u8], terms: Terms) -> Result<(Answer, Usage), Refusal> {
     let provider = terms.provider;
     let mut completion = Completion::new(terms);
     match serde_json::from_slice::<Value>(body) {
@@ -37,7 +41,7 @@ pub fn refused(
     body: &[u8],
     headers: Vec<(String, String)>,
     terms: Terms,
-) -> Result<Answer, Refusal> {
+) -> Result<(Answer, Usage), Refusal> {
     let refusal = error::from_provider(terms.provider, status, body, terms.key_owner, headers);
     if refusal.class() == ErrorClass::FailedGeneration
         && let Ok(value) = serde_json::from_slice::<Value>(body)
@@ -45,17 +49,21 @@ pub fn refused(
         let mut completion = Completion::new(terms);
         completion.fail_or_rescue(refusal.clone(), &value);
         if completion.failed().is_none() {
-            return Ok(answer(completion));
+            return answer(completion);
         }
     }
     Err(refusal)
 }
 
-/// The answer of a completion that is over.
-pub fn answer(mut completion: Completion) -> Answer {
-    // Nothing has been sent yet, so an error can still have its status, streaming or not.
+/// The answer of a completion that is over, and what it has used.
+///
+/// # Errors
+/// The error that it ended in: nothing has been sent yet, so it can still have its status, or be
+/// tried again.
+pub fn answer(mut completion: Completion) -> Result<(Answer, Usage), Refusal> {
     if let Some(refusal) = completion.failed() {
-        return refusal.answer();
+        return Err(refusal.clone());
     }
-    completion.reply().answer()
+    let usage = completion.usage();
+    Ok((completion.reply().answer()?, usage))
 }

@@ -7,11 +7,10 @@ use super::incoming::Incoming;
 use super::response;
 use crate::answer::Answer;
 use crate::error::Refusal;
-use crate::reply::Reply;
+use crate::reply::Usage;
 use crate::sse::{Event, SseParser};
 
-/// A stream that is being translated. Bytes go in by [`Self::push`], what they become is taken out
-/// by [`Self::take`].
+/// A stream that is being translated. See [`Incoming`].
 #[derive(Debug)]
 pub struct ChatStream {
     parser: SseParser,
@@ -31,8 +30,14 @@ impl ChatStream {
         }
     }
 
-    /// Reads more of what the provider sends.
-    pub fn push(&mut self, bytes: &[u8]) {
+    fn too_large(&mut self) {
+        let message = format!("{} sent an event that is too large", self.provider);
+        self.fail(Refusal::new(502, message));
+    }
+}
+
+impl Incoming for ChatStream {
+    fn push(&mut self, bytes: &[u8]) {
         if self.done {
             return;
         }
@@ -45,9 +50,7 @@ impl ChatStream {
         }
     }
 
-    /// The provider's stream has ended. Without a reason and without `[DONE]` it was cut, whatever
-    /// the connection says.
-    pub fn finish(&mut self) {
+    fn finish(&mut self) {
         if self.done {
             return;
         }
@@ -74,48 +77,39 @@ impl ChatStream {
         }
     }
 
-    fn too_large(&mut self) {
-        let message = format!("{} sent an event that is too large", self.provider);
-        self.fail(Refusal::new(502, message));
-    }
-
-    /// The stream ends here, for a reason outside of it.
-    pub fn fail(&mut self, refusal: Refusal) {
+    fn fail(&mut self, refusal: Refusal) {
         if !self.done {
             self.done = true;
             self.completion.fail(refusal);
         }
     }
 
-    /// Whether the answer is over, so that nothing more need be read.
-    pub fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Whether the answer ended in an error.
-    pub fn has_failed(&self) -> bool {
-        self.completion.failed().is_some()
+    fn failed(&self) -> Option<&Refusal> {
+        self.completion.failed()
     }
 
-    /// What can be sent to the client now; empty for a caller that wants its answer whole.
-    pub fn take(&mut self) -> Vec<u8> {
+    fn take(&mut self) -> Vec<u8> {
         self.completion.reply().take()
     }
 
-    /// Keeps the client waiting for a provider that says nothing.
-    pub fn ping(&mut self) {
-        self.completion.reply().ping();
-    }
-
-    /// The error in which the stream ended, if the client has not been told anything yet: then it
-    /// can have the error's own status.
-    pub fn early_failure(&mut self) -> Option<Refusal> {
+    fn early_failure(&mut self) -> Option<Refusal> {
         let failed = self.completion.failed()?.clone();
         (!self.completion.reply().started()).then_some(failed)
     }
 
-    /// The whole answer of a stream that is over.
-    pub fn answer(self) -> Answer {
+    fn is_between_events(&self) -> bool {
+        true
+    }
+
+    fn usage(&self) -> Usage {
+        self.completion.usage()
+    }
+
+    fn answer(self: Box<Self>) -> Result<(Answer, Usage), Refusal> {
         response::answer(self.completion)
     }
 }
@@ -138,34 +132,4 @@ fn take(completion: &mut Completion, done: &mut bool, event: Event) {
     }
     completion.take(&value, "delta");
     *done = completion.is_over();
-}
-
-impl Incoming for ChatStream {
-    fn push(&mut self, bytes: &[u8]) {
-        self.push(bytes);
-    }
-
-    fn finish(&mut self) {
-        self.finish();
-    }
-
-    fn fail(&mut self, refusal: Refusal) {
-        self.fail(refusal);
-    }
-
-    fn is_done(&self) -> bool {
-        self.is_done()
-    }
-
-    fn failed(&self) -> Option<&Refusal> {
-        self.completion.failed()
-    }
-
-    fn reply(&mut self) -> &mut Reply {
-        self.completion.reply()
-    }
-
-    fn answer(self: Box<Self>) -> Answer {
-        (*self).answer()
-    }
 }

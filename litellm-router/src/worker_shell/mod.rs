@@ -1,34 +1,43 @@
-//! The router as a Cloudflare Worker: carries out what [`crate::serve`] decides.
+//! The router as a Cloudflare Worker: reads calls, offers [`crate::relay`] what the platform has, and
+//! sends answers.
 
+mod host;
 mod pipe;
-mod upstream;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use worker::{
-    Context, Date, Delay, Env, Headers, Request, Response, ResponseBuilder, Result, console_log,
-    console_warn, event,
+    Context, Date, Delay, Env, Headers, Request, Response, ResponseBuilder, Result, console_warn,
+    event,
 };
 
 use crate::answer::{Answer, Body, Piece};
+use crate::api::Api;
 use crate::config;
 use crate::error::Refusal;
-use crate::serve::{self, Call, LARGEST_BODY, Outcome, Router, Trail};
+use crate::relay::{self, Relayed};
+use crate::serve::{self, Call, LARGEST_BODY, Router, Served};
+use host::WorkerHost;
 use pipe::Pipe;
 
+type ReadConfig = std::result::Result<Arc<Router>, String>;
+
 thread_local! {
-    /// The bundled configuration or that of the variable `LITELLM_CONFIG`. Read once an isolate; the environment of an isolate never changes.
-    static ROUTER: OnceCell<Rc<std::result::Result<Router, String>>> = const { OnceCell::new() };
+    /// The bundled configuration or that of the variable `LITELLM_CONFIG`. Read once an isolate; the
+    /// environment of an isolate never changes.
+    static ROUTER: OnceCell<Rc<ReadConfig>> = const { OnceCell::new() };
 }
 
-fn router(env: &Env) -> Rc<std::result::Result<Router, String>> {
+fn router(env: &Env) -> Rc<ReadConfig> {
     ROUTER.with(|cell| {
         Rc::clone(cell.get_or_init(|| {
             let own = variable(env, "LITELLM_CONFIG");
-            let router = Router::new(own.as_deref().unwrap_or(config::BUNDLED));
+            let yaml = own.as_deref().unwrap_or(config::BUNDLED);
+            let router = Router::new(yaml, &|name| variable(env, name));
             match &router {
                 Ok(router) => router
                     .warnings()
@@ -51,54 +60,56 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 
 #[event(fetch)]
 async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
-    let began = Date::now().as_millis();
     let mut bits = [0_u8; 16];
     // Without randomness the ids repeat, which harms nobody's security.
     let _ = getrandom::fill(&mut bits);
     let entropy = u128::from_le_bytes(bits);
     let id = serve::request_id(entropy);
-
-    let body = match read_body(&mut request).await {
-        Ok(body) => body,
-        Err(refusal) => return respond(refusal.answer(), &id, &context),
-    };
-    let router = router(&env);
-    let router = match router.as_ref() {
-        Ok(router) => router,
-        Err(_) => {
-            // The reason may quote the configuration, which may hold keys: it is in the log alone.
-            let refusal = Refusal::new(
-                500,
-                "the router's configuration cannot be read; its log says where and why",
-            );
-            return respond(refusal.answer(), &id, &context);
-        }
-    };
     let url = request.url()?;
     let path = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     };
+    let refuse = |refusal: Refusal| {
+        let answer = refusal.answer_for(Api::of_path(url.path()));
+        respond(answer, &id, &context)
+    };
+
+    let body = match read_body(&mut request).await {
+        Ok(body) => body,
+        Err(refusal) => return refuse(refusal),
+    };
+    let router = router(&env);
+    let router = match router.as_ref() {
+        Ok(router) => router,
+        // The reason may quote the configuration, which may hold keys: it is in the log alone.
+        Err(_) => {
+            return refuse(Refusal::new(
+                500,
+                "the router's configuration cannot be read; its log says where and why",
+            ));
+        }
+    };
     let headers = request.headers();
-    let outcome = router.serve(&Call {
+    let served = router.serve(&Call {
         method: request.method().as_ref(),
         path: &path,
         header: &|name| headers.get(name).ok().flatten(),
-        body: &body,
-        secret: &|name| variable(&env, name),
+        body: body.into(),
         entropy,
+        now: Date::now().as_millis(),
     });
-    match outcome {
-        Outcome::Answer(answer, trail) => {
-            CallLog::new(&id, trail, began)
-                .first_byte(answer.status)
-                .end("answered");
-            respond(answer, &id, &context)
-        }
-        Outcome::Fetch(exchange, trail) => {
-            let client = request.inner().signal();
-            let log = CallLog::new(&id, trail, began);
-            upstream::carry_out(*exchange, client, &id, log, &context).await
+    let job = match served {
+        Served::Answer(answer) => return respond(answer, &id, &context),
+        Served::Job(job) => job,
+    };
+    let host = Arc::new(WorkerHost::new(request.inner().signal()));
+    match relay::run(host, job, id.clone()).await {
+        Relayed::Answer(answer) => respond(answer, &id, &context),
+        Relayed::Stream(headers, words) => {
+            let (pipe, readable) = Pipe::new()?;
+            context.wait_until(say(words, pipe));
+            Ok(head(200, &headers, &id)?.stream(readable))
         }
     }
 }
@@ -119,51 +130,6 @@ async fn read_body(request: &mut Request) -> std::result::Result<Vec<u8>, Refusa
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-/// One line a call, written when it is over: no content, no key.
-struct CallLog {
-    id: String,
-    trail: Trail,
-    began: u64,
-    status: u16,
-    ms_to_first_byte: u64,
-}
-
-impl CallLog {
-    fn new(id: &str, trail: Trail, began: u64) -> Self {
-        Self {
-            id: id.to_owned(),
-            trail,
-            began,
-            status: 0,
-            ms_to_first_byte: 0,
-        }
-    }
-
-    fn first_byte(mut self, status: u16) -> Self {
-        self.status = status;
-        self.ms_to_first_byte = Date::now().as_millis().saturating_sub(self.began);
-        self
-    }
-
-    fn end(self, outcome: &str) {
-        if self.trail.model.is_empty() && self.status < 400 {
-            // Health checks and lists would fill the log.
-            return;
-        }
-        let line = serde_json::json!({
-            "request_id": self.id,
-            "model": self.trail.model,
-            "deployment": self.trail.deployment,
-            "stream": self.trail.streams,
-            "status": self.status,
-            "outcome": outcome,
-            "ms_to_first_byte": self.ms_to_first_byte,
-            "ms": Date::now().as_millis().saturating_sub(self.began),
-        });
-        console_log!("{line}");
-    }
 }
 
 fn head(status: u16, headers: &[(String, String)], id: &str) -> Result<ResponseBuilder> {
@@ -194,6 +160,18 @@ async fn play(pieces: Box<dyn Iterator<Item = Piece>>, pipe: Pipe) {
             Delay::from(Duration::from_millis(piece.wait_ms.into())).await;
         }
         if pipe.write(&piece.bytes).await.is_err() {
+            return;
+        }
+    }
+    pipe.close().await;
+}
+
+/// Dropping `words` tells the provider to stop.
+async fn say(words: impl Stream<Item = Vec<u8>>, pipe: Pipe) {
+    let mut words = std::pin::pin!(words);
+    while let Some(bytes) = words.next().await {
+        if pipe.write(&bytes).await.is_err() {
+            // Nobody listens any more.
             return;
         }
     }

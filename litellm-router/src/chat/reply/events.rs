@@ -105,14 +105,6 @@ impl ChatEvents {
         self.started
     }
 
-    /// A sign of life: a comment, because chat completions have no event for it.
-    pub fn ping(&mut self) {
-        if !self.ended {
-            self.started = true;
-            self.out.extend_from_slice(b": ping\n\n");
-        }
-    }
-
     fn data(&mut self, value: &impl Serialize) {
         self.out.extend_from_slice(b"data: ");
         // Writing to memory cannot fail, and the values are this module's own.

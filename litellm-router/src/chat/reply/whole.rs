@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 use super::{ThinkingBlock, arguments, finish_reason, usage_json};
 use crate::answer::Answer;
-use crate::api::Api;
 use crate::error::Refusal;
 use crate::reply::{Identity, Sink, StopReason, Usage};
 
@@ -66,17 +65,17 @@ impl ChatWhole {
         }
     }
 
-    /// The answer: the completion, or the error that it ended in.
-    pub fn answer(&self) -> Answer {
+    /// The answer.
+    ///
+    /// # Errors
+    /// The error that it ended in.
+    pub fn answer(&self) -> Result<Answer, Refusal> {
         let (reason, usage) = match &self.end {
             Some(Ok(end)) => *end,
-            Some(Err(refusal)) => return refusal.answer_for(Api::Chat),
-            None => {
-                let cut = Refusal::new(502, "the answer was cut before its end");
-                return cut.answer_for(Api::Chat);
-            }
+            Some(Err(refusal)) => return Err(refusal.clone()),
+            None => return Err(Refusal::new(502, "the answer was cut before its end")),
         };
-        Answer::json(
+        Ok(Answer::json(
             200,
             &json!({
                 "id": self.identity.id,
@@ -91,7 +90,7 @@ impl ChatWhole {
                 }],
                 "usage": usage_json(usage),
             }),
-        )
+        ))
     }
 
     fn message(&self) -> WholeMessage<'_> {

@@ -25,7 +25,10 @@ pub struct Terms {
 }
 
 /// Passes on a response that came whole, with a status of success.
-pub fn translate(body: &[u8], terms: Terms) -> Answer {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn translate(body: &[u8], terms: Terms) -> Result<(Answer, Usage), Refusal> {
     let mut message = Reader::new(terms);
     match serde_json::from_slice::<Value>(body) {
         Ok(value) => message.whole(&value),
@@ -168,11 +171,24 @@ impl Incoming for MessageStream {
         self.message.failed.as_ref()
     }
 
-    fn reply(&mut self) -> &mut Reply {
-        &mut self.message.reply
+    fn take(&mut self) -> Vec<u8> {
+        self.message.reply.take()
     }
 
-    fn answer(self: Box<Self>) -> Answer {
+    fn early_failure(&mut self) -> Option<Refusal> {
+        let failed = self.message.failed.clone()?;
+        (!self.message.reply.started()).then_some(failed)
+    }
+
+    fn is_between_events(&self) -> bool {
+        true
+    }
+
+    fn usage(&self) -> Usage {
+        self.message.usage
+    }
+
+    fn answer(self: Box<Self>) -> Result<(Answer, Usage), Refusal> {
         self.message.answer()
     }
 }
@@ -409,11 +425,10 @@ impl Reader {
         }
     }
 
-    fn answer(mut self) -> Answer {
-        match &self.failed {
-            // Nothing has been sent yet, so an error can still have its status, streaming or not.
-            Some(refusal) => refusal.answer_for(self.reply.api()),
-            None => self.reply.answer(),
+    fn answer(mut self) -> Result<(Answer, Usage), Refusal> {
+        match self.failed {
+            Some(refusal) => Err(refusal),
+            None => Ok((self.reply.answer()?, self.usage)),
         }
     }
 }

@@ -185,13 +185,21 @@ fn a_stream_becomes_the_same_stream_for_a_caller_of_messages() {
     assert!(!written.contains("web_search"));
 }
 
+/// What the caller is told, well or not.
+fn told(read: Result<(Answer, Usage), Refusal>) -> Answer {
+    match read {
+        Ok((answer, _)) => answer,
+        Err(refusal) => refusal.answer_for(crate::api::Api::Chat),
+    }
+}
+
 #[test]
 fn a_stream_that_nobody_asked_for_becomes_a_whole_answer() {
     let mut stream = Box::new(MessageStream::new(terms(chat(false))));
     stream.push(everything().as_bytes());
     stream.finish();
     assert!(stream.take().is_empty());
-    let body: Value = serde_json::from_slice(stream.answer().whole().unwrap()).unwrap();
+    let body: Value = serde_json::from_slice(stream.answer().unwrap().0.whole().unwrap()).unwrap();
     assert_eq!(body["choices"][0]["message"]["content"], "Hällo");
     assert_eq!(body["usage"]["prompt_tokens"], 123);
 }
@@ -294,19 +302,19 @@ fn a_whole_message_becomes_a_whole_completion_or_chunks() {
             {"type": "tool_use", "id": "toolu_1", "name": "Bash", "input": {"a": 1}}],
         "stop_reason": "tool_use", "usage": {"input_tokens": 5, "output_tokens": 6}})
     .to_string();
-    let answer = translate(body.as_bytes(), terms(chat(false)));
+    let answer = told(translate(body.as_bytes(), terms(chat(false))));
     let body_of = |answer: &Answer| String::from_utf8(answer.whole().unwrap().to_vec()).unwrap();
     let whole: Value = serde_json::from_str(&body_of(&answer)).unwrap();
     insta::assert_snapshot!(whole["choices"][0]["message"], @r#"{"content":"Hi","reasoning_content":"hm","refusal":null,"role":"assistant","thinking_blocks":[{"signature":"Eq==","thinking":"hm","type":"thinking"}],"tool_calls":[{"function":{"arguments":"{\"a\":1}","name":"Bash"},"id":"toolu_1","type":"function"}]}"#);
     assert_eq!(whole["usage"]["total_tokens"], 11);
-    let events = body_of(&translate(body.as_bytes(), terms(chat(true))));
+    let events = body_of(&told(translate(body.as_bytes(), terms(chat(true)))));
     assert!(events.ends_with("data: [DONE]\n\n"));
 }
 
 #[test]
 fn what_is_no_message_is_an_error() {
     let status = |body: &str| {
-        let answer = translate(body.as_bytes(), terms(chat(true)));
+        let answer = told(translate(body.as_bytes(), terms(chat(true))));
         let body: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
         assert!(body["error"]["message"].is_string());
         answer.status

@@ -4,7 +4,10 @@ use super::terms;
 use crate::translate::response::translate;
 
 fn answered(body: &Value) -> (u16, Value) {
-    let answer = translate(body.to_string().as_bytes(), terms(false));
+    let answer = match translate(body.to_string().as_bytes(), terms(false)) {
+        Ok((answer, _)) => answer,
+        Err(refusal) => refusal.answer(),
+    };
     (
         answer.status,
         serde_json::from_slice(answer.whole().unwrap()).unwrap(),
@@ -140,14 +143,14 @@ fn n07_an_error_with_status_200_gets_its_own_status() {
     assert_eq!(status, 502);
     let (status, _) = answered(&json!({"choices": []}));
     assert_eq!(status, 502);
-    let answer = translate(b"<html>", terms(true));
-    assert_eq!(answer.status, 502);
+    let refusal = translate(b"<html>", terms(true)).unwrap_err();
+    assert_eq!(refusal.status, 502);
 }
 
 #[test]
 fn s18_a_whole_answer_can_become_events() {
     let body = json!({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]});
-    let answer = translate(body.to_string().as_bytes(), terms(true));
+    let (answer, _) = translate(body.to_string().as_bytes(), terms(true)).unwrap();
     let text = String::from_utf8(answer.whole().unwrap().to_vec()).unwrap();
     assert!(text.starts_with("event: message_start\n"));
     assert!(text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));

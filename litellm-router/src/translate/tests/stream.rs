@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::terms;
+use crate::translate::incoming::Incoming;
 use crate::translate::stream::ChatStream;
 
 fn run(bytes: &[u8], cuts: &[usize]) -> Vec<u8> {
@@ -439,7 +440,8 @@ fn s18_events_can_become_a_whole_answer() {
         "data: [DONE]\n\n",
     ));
     stream.finish();
-    let body: Value = serde_json::from_slice(stream.answer().whole().unwrap()).unwrap();
+    let (answer, _) = Box::new(stream).answer().unwrap();
+    let body: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
     assert_eq!(body["content"], json!([{"type": "text", "text": "Hi"}]));
 }
 

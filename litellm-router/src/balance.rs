@@ -1,0 +1,599 @@
+//! Which deployment of a group is asked next.
+//!
+//! [`Balance`] knows how each deployment is doing: calls under way, how fast and how well the last
+//! ones went, what has been used this minute. Time and randomness come in as arguments. It stands in
+//! memory, one for each process or isolate; [`crate::ledger`] tells several of them about each other.
+//!
+//! A conversation stays where its prompt cache is: a session is sent to the deployment that answered
+//! it last, as long as that one can be asked at all. The strategy decides for new conversations.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+
+use crate::config::{Routing, Strategy};
+use crate::deployment::Target;
+use crate::error::ErrorClass;
+
+/// Sessions whose deployment is remembered, the latest ones.
+const SESSIONS: NonZeroUsize = match NonZeroUsize::new(10_000) {
+    Some(sessions) => sessions,
+    None => NonZeroUsize::MIN,
+};
+/// Latencies that count, the latest ones, as in LiteLLM.
+const LATENCIES: usize = 10;
+/// What a timeout counts as a latency.
+const TIMEOUT_PENALTY_MS: f64 = 1_000_000.0;
+/// LiteLLM cools a deployment down when more than half of its calls of a minute fail, of at least
+/// five.
+const FAILURES_OF: u32 = 5;
+/// A provider's own word on when to come back counts up to here.
+const LONGEST_COOLDOWN_MS: u64 = 60_000;
+const MINUTE_MS: u64 = 60_000;
+/// What LiteLLM takes for the price of a deployment that has none.
+const UNKNOWN_PRICE: f64 = 5.0;
+
+/// What happened to one call at one deployment.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome {
+    /// It began to answer after so many milliseconds.
+    Began(u64),
+    /// It failed, and said when to come back, in milliseconds.
+    Failed(ErrorClass, Option<u64>),
+}
+
+/// How one deployment is doing.
+#[derive(Debug, Default)]
+struct Standing {
+    in_flight: u32,
+    minute: Minute,
+    latencies: VecDeque<f64>,
+    /// Milliseconds since the epoch.
+    cooled_until: u64,
+}
+
+/// What has happened since a minute began.
+#[derive(Debug, Default, Clone, Copy)]
+struct Minute {
+    number: u64,
+    requests: u64,
+    tokens: u64,
+    successes: u32,
+    failures: u32,
+}
+
+impl Standing {
+    fn minute(&mut self, now: u64) -> &mut Minute {
+        let number = now / MINUTE_MS;
+        if self.minute.number != number {
+            self.minute = Minute {
+                number,
+                ..Minute::default()
+            };
+        }
+        &mut self.minute
+    }
+
+    fn latency(&self) -> f64 {
+        if self.latencies.is_empty() {
+            // One that was never asked is tried first.
+            return 0.0;
+        }
+        self.latencies.iter().sum::<f64>() / self.latencies.len() as f64
+    }
+
+    fn remember(&mut self, latency: f64) {
+        if self.latencies.len() >= LATENCIES {
+            self.latencies.pop_front();
+        }
+        self.latencies.push_back(latency);
+    }
+}
+
+/// How all deployments are doing.
+#[derive(Debug)]
+pub struct Balance {
+    standings: Vec<Standing>,
+    sessions: LruCache<u64, usize>,
+}
+
+/// Why no deployment can be asked now: all are cooling down or over their limits.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoneAvailable {
+    /// Milliseconds until one can be.
+    pub wait_ms: u64,
+}
+
+impl Balance {
+    /// For a model list of `entries` deployments of which nothing is known.
+    pub fn new(entries: usize) -> Self {
+        Self {
+            standings: std::iter::repeat_with(Standing::default)
+                .take(entries)
+                .collect(),
+            sessions: LruCache::new(SESSIONS),
+        }
+    }
+
+    /// Chooses among `targets`. `session` is a hash of the conversation and its group, `failed` holds
+    /// the entries that have failed this call; they are asked again only when there are no others.
+    ///
+    /// # Errors
+    /// None of them can be asked now.
+    pub fn choose<'t>(
+        &mut self,
+        targets: &'t [Target],
+        session: Option<u64>,
+        failed: &[usize],
+        routing: &Routing,
+        now: u64,
+        random: u64,
+    ) -> Result<&'t Target, NoneAvailable> {
+        let mut wait_ms = u64::MAX;
+        let mut open: Vec<&Target> = targets
+            .iter()
+            .filter(|target| {
+                let wait = self.closed_for(target, routing, now);
+                wait_ms = wait_ms.min(wait);
+                wait == 0
+            })
+            .collect();
+        if open.is_empty() {
+            return Err(NoneAvailable { wait_ms });
+        }
+        if let Some(least) = open.iter().map(|target| target.deployment.order).min() {
+            open.retain(|target| target.deployment.order == least);
+        }
+        let fresh = |target: &&&Target| !failed.contains(&target.deployment.entry);
+        if open.iter().any(|target| fresh(&target)) {
+            open.retain(|target| fresh(&target));
+        }
+        if let Some(session) = session
+            && let Some(entry) = self.sessions.get(&session)
+            && let Some(target) = open.iter().find(|target| target.deployment.entry == *entry)
+        {
+            return Ok(target);
+        }
+        let chosen = self.by_strategy(&open, routing.strategy, now, random);
+        let chosen = chosen.ok_or(NoneAvailable { wait_ms })?;
+        if let Some(session) = session {
+            self.sessions.put(session, chosen.deployment.entry);
+        }
+        Ok(chosen)
+    }
+
+    /// Milliseconds for which a deployment must not be asked, 0 for one that may be.
+    fn closed_for(&mut self, target: &Target, routing: &Routing, now: u64) -> u64 {
+        let deployment = &target.deployment;
+        let Some(standing) = self.standings.get_mut(deployment.entry) else {
+            return 0;
+        };
+        let cooling = standing.cooled_until.saturating_sub(now);
+        if cooling > 0 || !(routing.pre_call_checks || routing.strategy == Strategy::Usage) {
+            return cooling;
+        }
+        let minute = standing.minute(now);
+        let over = |used: u64, limit: Option<u64>| limit.is_some_and(|limit| used >= limit);
+        if over(minute.requests, deployment.rpm) || over(minute.tokens, deployment.tpm) {
+            return MINUTE_MS - now % MINUTE_MS;
+        }
+        0
+    }
+
+    fn by_strategy<'t>(
+        &mut self,
+        open: &[&'t Target],
+        strategy: Strategy,
+        now: u64,
+        random: u64,
+    ) -> Option<&'t Target> {
+        let mut rank = |target: &Target| {
+            let standing = self.standings.get_mut(target.deployment.entry)?;
+            Some(match strategy {
+                Strategy::SimpleShuffle => 0.0,
+                Strategy::LeastBusy => f64::from(standing.in_flight),
+                Strategy::Latency => standing.latency(),
+                Strategy::Usage => standing.minute(now).tokens as f64,
+                Strategy::Cost => target.deployment.prices.sum().unwrap_or(UNKNOWN_PRICE),
+            })
+        };
+        let ranks: Vec<f64> = open
+            .iter()
+            .map(|target| rank(target).unwrap_or(0.0))
+            .collect();
+        let best = ranks.iter().copied().fold(f64::INFINITY, f64::min);
+        // Those that are equally good share the calls; always the first would get them all.
+        let equal: Vec<&Target> = open
+            .iter()
+            .zip(&ranks)
+            .filter(|(_, rank)| **rank <= best)
+            .map(|(target, _)| *target)
+            .collect();
+        weighted(&equal, random)
+    }
+
+    /// A call goes out to a deployment.
+    pub fn began(&mut self, entry: usize, now: u64) {
+        if let Some(standing) = self.standings.get_mut(entry) {
+            standing.in_flight = standing.in_flight.saturating_add(1);
+            standing.minute(now).requests += 1;
+        }
+    }
+
+    /// A call is over, to the end of its stream, and has used so many tokens.
+    pub fn ended(&mut self, entry: usize, tokens: u64, now: u64) {
+        if let Some(standing) = self.standings.get_mut(entry) {
+            standing.in_flight = standing.in_flight.saturating_sub(1);
+            standing.minute(now).tokens += tokens;
+        }
+    }
+
+    /// A deployment of a group of `group_size` has answered, or not.
+    pub fn heard(
+        &mut self,
+        entry: usize,
+        outcome: Outcome,
+        group_size: usize,
+        routing: &Routing,
+        now: u64,
+    ) {
+        let Some(standing) = self.standings.get_mut(entry) else {
+            return;
+        };
+        let (class, come_back_ms) = match outcome {
+            Outcome::Began(latency_ms) => {
+                standing.minute(now).successes += 1;
+                standing.remember(latency_ms as f64);
+                return;
+            }
+            Outcome::Failed(class, come_back_ms) => (class, come_back_ms),
+        };
+        if class == ErrorClass::Timeout {
+            standing.remember(TIMEOUT_PENALTY_MS);
+        }
+        if routing.disable_cooldowns || !is_its_own_fault(class) {
+            return;
+        }
+        let minute = standing.minute(now);
+        minute.failures += 1;
+        let calls = minute.failures + minute.successes;
+        let cools = match routing.allowed_fails {
+            Some(allowed) => minute.failures > allowed,
+            // To leave the only deployment of a group alone would turn a bad call into none.
+            None if group_size <= 1 => false,
+            None => {
+                class == ErrorClass::RateLimit
+                    || (calls >= FAILURES_OF && minute.failures * 2 > calls)
+            }
+        };
+        if cools {
+            let cooldown_ms = (routing.cooldown_s * 1000.0) as u64;
+            let asked_ms = come_back_ms.unwrap_or(0).min(LONGEST_COOLDOWN_MS);
+            standing.cooled_until = now.saturating_add(cooldown_ms.max(asked_ms));
+        }
+    }
+
+    /// Calls under way at a deployment.
+    pub fn in_flight(&self, entry: usize) -> u32 {
+        let standing = self.standings.get(entry);
+        standing.map_or(0, |standing| standing.in_flight)
+    }
+
+    /// Milliseconds for which a deployment is still left alone.
+    pub fn cooling(&self, entry: usize, now: u64) -> u64 {
+        let standing = self.standings.get(entry);
+        standing.map_or(0, |standing| standing.cooled_until.saturating_sub(now))
+    }
+
+    /// Another process has sent a deployment into its cooldown, until a time in milliseconds since
+    /// the epoch.
+    pub fn cool_until(&mut self, entry: usize, until: u64, now: u64) {
+        if let Some(standing) = self.standings.get_mut(entry) {
+            let until = until.min(now.saturating_add(LONGEST_COOLDOWN_MS));
+            standing.cooled_until = standing.cooled_until.max(until);
+        }
+    }
+}
+
+/// Whether a failure says something about the deployment, and not about what was asked of it.
+fn is_its_own_fault(class: ErrorClass) -> bool {
+    !matches!(
+        class,
+        ErrorClass::BadRequest
+            | ErrorClass::ContextWindowExceeded
+            | ErrorClass::ContentPolicyViolation
+            | ErrorClass::RequestTooLarge
+            | ErrorClass::FailedGeneration
+    )
+}
+
+/// One at random: by `weight`, else by `rpm`, else by `tpm`, the first of these that any of them has;
+/// one that lacks it gets nothing, as in LiteLLM.
+fn weighted<'t>(targets: &[&'t Target], random: u64) -> Option<&'t Target> {
+    let metrics: [fn(&Target) -> Option<f64>; 3] = [
+        |target| target.deployment.weight,
+        |target| target.deployment.rpm.map(|rpm| rpm as f64),
+        |target| target.deployment.tpm.map(|tpm| tpm as f64),
+    ];
+    // 53 bits are what a float holds exactly.
+    let share = (random >> 11) as f64 / (1_u64 << 53) as f64;
+    for metric in metrics {
+        let weights = targets.iter().map(|target| metric(target).unwrap_or(0.0));
+        let total: f64 = weights.clone().sum();
+        if total > 0.0 {
+            let mut left = share * total;
+            for (target, weight) in targets.iter().zip(weights) {
+                left -= weight;
+                if left < 0.0 {
+                    return Some(target);
+                }
+            }
+        }
+    }
+    let place = (share * targets.len() as f64) as usize;
+    targets.get(place).or(targets.first()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::route::Routes;
+
+    const NOW: u64 = 1_700_000_000_000;
+
+    struct World {
+        balance: Balance,
+        targets: Vec<Target>,
+        routing: Routing,
+        random: u64,
+    }
+
+    /// A group `g` of deployments with these parameters.
+    fn world(settings: &str, params: &[&str]) -> World {
+        let list: String = params
+            .iter()
+            .enumerate()
+            .map(|(n, params)| {
+                format!("- {{model_name: g, litellm_params: {{model: groq/{n}, {params}}}}}\n")
+            })
+            .collect();
+        let yaml = format!("router_settings: {{{settings}}}\nmodel_list:\n{list}");
+        let config = Config::parse(&yaml).unwrap();
+        let routes = Routes::new(&config, &|_| None);
+        World {
+            balance: Balance::new(params.len()),
+            targets: routes.find("g").unwrap().targets,
+            routing: config.routing,
+            random: 0,
+        }
+    }
+
+    impl World {
+        fn choose(
+            &mut self,
+            session: Option<u64>,
+            failed: &[usize],
+        ) -> Result<usize, NoneAvailable> {
+            self.random = self
+                .random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let chosen = self.balance.choose(
+                &self.targets,
+                session,
+                failed,
+                &self.routing,
+                NOW,
+                self.random,
+            )?;
+            Ok(chosen.deployment.entry)
+        }
+
+        fn shares(&mut self) -> HashMap<usize, u32> {
+            let mut shares = HashMap::new();
+            for _ in 0..1_000 {
+                *shares.entry(self.choose(None, &[]).unwrap()).or_default() += 1;
+            }
+            shares
+        }
+
+        fn failed(&mut self, entry: usize, class: ErrorClass) {
+            let size = self.targets.len();
+            let outcome = Outcome::Failed(class, None);
+            self.balance.heard(entry, outcome, size, &self.routing, NOW);
+        }
+    }
+
+    #[test]
+    fn simple_shuffle_goes_by_weight_then_rpm_then_evenly() {
+        let shares = world("", &["weight: 9", "weight: 1, rpm: 1000", "rpm: 5"]).shares();
+        assert!(shares[&0] > 800 && shares[&1] > 50, "{shares:?}");
+        assert!(!shares.contains_key(&2), "{shares:?}");
+        let shares = world("", &["rpm: 1", "rpm: 3"]).shares();
+        assert!((600..900).contains(&shares[&1]), "{shares:?}");
+        let shares = world("", &["tpm: 0", "", ""]).shares();
+        assert!(
+            shares.values().all(|n| (230..430).contains(n)),
+            "{shares:?}"
+        );
+    }
+
+    #[test]
+    fn c03_least_busy_counts_calls_to_their_end_and_breaks_ties_at_random() {
+        let mut world = world("routing_strategy: least-busy", &["", "", ""]);
+        assert_eq!(world.shares().len(), 3);
+        world.balance.began(0, NOW);
+        world.balance.began(1, NOW);
+        assert_eq!(world.choose(None, &[]), Ok(2));
+        world.balance.ended(1, 0, NOW);
+        assert_eq!(world.shares().len(), 2);
+        // An end too many does not make it look freer than free.
+        world.balance.ended(1, 0, NOW);
+        world.balance.began(1, NOW);
+        assert_eq!(world.balance.in_flight(1), 1);
+    }
+
+    #[test]
+    fn the_fastest_of_late_comes_first_and_new_ones_are_tried() {
+        let mut world = world("routing_strategy: latency-based-routing", &["", ""]);
+        for latency in [50, 70] {
+            let outcome = Outcome::Began(latency);
+            world.balance.heard(0, outcome, 2, &world.routing, NOW);
+        }
+        assert_eq!(world.choose(None, &[]), Ok(1));
+        world
+            .balance
+            .heard(1, Outcome::Began(90), 2, &world.routing, NOW);
+        assert_eq!(world.choose(None, &[]), Ok(0));
+        world.failed(0, ErrorClass::Timeout);
+        assert_eq!(world.choose(None, &[]), Ok(1));
+    }
+
+    #[test]
+    fn usage_and_limits_of_a_minute_decide_until_the_next() {
+        let mut world = world(
+            "routing_strategy: usage-based-routing",
+            &["rpm: 1", "tpm: 100"],
+        );
+        world.balance.began(1, NOW);
+        world.balance.ended(1, 99, NOW);
+        assert_eq!(world.choose(None, &[]), Ok(0));
+        world.balance.began(0, NOW);
+        assert_eq!(world.choose(None, &[]), Ok(1));
+        world.balance.ended(1, 1, NOW);
+        let wait_ms = world.choose(None, &[]).unwrap_err().wait_ms;
+        assert_eq!(wait_ms, MINUTE_MS - NOW % MINUTE_MS);
+        let later = NOW + wait_ms;
+        let chosen = world
+            .balance
+            .choose(&world.targets, None, &[], &world.routing, later, 0);
+        assert!(chosen.is_ok());
+    }
+
+    #[test]
+    fn the_cheapest_comes_first() {
+        let cost = |input, output| {
+            format!("input_cost_per_token: {input}, output_cost_per_token: {output}")
+        };
+        let (dear, cheap) = (cost(2e-6, 8e-6), cost(1e-6, 2e-6));
+        let mut world = world("routing_strategy: cost-based-routing", &[&dear, &cheap, ""]);
+        assert_eq!(world.choose(None, &[]), Ok(1));
+    }
+
+    #[test]
+    fn a_higher_order_is_asked_only_when_no_lower_one_can_be() {
+        let mut world = world("", &["order: 2", "order: 1", "order: 1"]);
+        assert!(!world.shares().contains_key(&0));
+        world.failed(1, ErrorClass::RateLimit);
+        world.failed(2, ErrorClass::RateLimit);
+        assert_eq!(world.choose(None, &[]), Ok(0));
+    }
+
+    #[test]
+    fn a_session_stays_until_its_deployment_is_down() {
+        let mut world = world("", &["", "", ""]);
+        let first = world.choose(Some(7), &[]).unwrap();
+        for _ in 0..50 {
+            assert_eq!(world.choose(Some(7), &[]), Ok(first));
+        }
+        world.failed(first, ErrorClass::RateLimit);
+        let second = world.choose(Some(7), &[]).unwrap();
+        assert_ne!(first, second);
+        // And does not go back and forth.
+        world.balance.standings[first].cooled_until = 0;
+        assert_eq!(world.choose(Some(7), &[]), Ok(second));
+    }
+
+    #[test]
+    fn what_has_failed_this_call_is_asked_again_only_if_nothing_else_is_left() {
+        let mut world = world("", &["", ""]);
+        assert_eq!(world.choose(None, &[0]), Ok(1));
+        assert!(world.choose(None, &[0, 1]).is_ok());
+    }
+
+    #[test]
+    fn cooldowns_follow_litellms_rules() {
+        // A rate limit counts at once where there is another deployment.
+        let mut two = world("", &["", ""]);
+        two.failed(0, ErrorClass::RateLimit);
+        assert_eq!(two.balance.cooling(0, NOW), 5_000);
+        // Other failures when they are more than half of at least five.
+        let mut two = world("cooldown_time: 9", &["", ""]);
+        for n in 0..5 {
+            assert_eq!(two.balance.cooling(0, NOW), 0, "after {n}");
+            two.failed(0, ErrorClass::InternalServer);
+        }
+        assert_eq!(two.balance.cooling(0, NOW), 9_000);
+        // The only one never, unless a number is set.
+        let mut one = world("", &[""]);
+        (0..9).for_each(|_| one.failed(0, ErrorClass::RateLimit));
+        assert!(one.choose(None, &[]).is_ok());
+        let mut one = world("allowed_fails: 1", &[""]);
+        one.failed(0, ErrorClass::Connection);
+        assert!(one.choose(None, &[]).is_ok());
+        one.failed(0, ErrorClass::Connection);
+        assert_eq!(one.choose(None, &[]), Err(NoneAvailable { wait_ms: 5_000 }));
+        // What was wrong with the request says nothing about the deployment.
+        let mut two = world("allowed_fails: 0", &["", ""]);
+        two.failed(0, ErrorClass::BadRequest);
+        two.failed(0, ErrorClass::ContextWindowExceeded);
+        assert_eq!(two.balance.cooling(0, NOW), 0);
+        let mut off = world("disable_cooldowns: true", &["", ""]);
+        off.failed(0, ErrorClass::RateLimit);
+        assert_eq!(off.balance.cooling(0, NOW), 0);
+    }
+
+    #[test]
+    fn a_provider_says_itself_when_to_come_back() {
+        let mut world = world("", &["", ""]);
+        let outcome = |ms| Outcome::Failed(ErrorClass::RateLimit, Some(ms));
+        world
+            .balance
+            .heard(0, outcome(20_000), 2, &world.routing, NOW);
+        assert_eq!(world.balance.cooling(0, NOW), 20_000);
+        world
+            .balance
+            .heard(1, outcome(9_000_000), 2, &world.routing, NOW);
+        assert_eq!(world.balance.cooling(1, NOW), LONGEST_COOLDOWN_MS);
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order, calls under way are never counted below zero or lost,
+        /// and what is chosen is never cooling down.
+        #[test]
+        fn counts_hold(steps in proptest::collection::vec((0_u8..4, 0_usize..3, any::<u64>()), 0..200)) {
+            let mut world = world("routing_strategy: least-busy", &["", "", ""]);
+            let mut open = [0_u32; 3];
+            for (what, entry, random) in steps {
+                match what {
+                    0 => {
+                        let chosen = world.balance.choose(
+                            &world.targets, None, &[], &world.routing, NOW, random,
+                        );
+                        if let Ok(target) = chosen {
+                            let entry = target.deployment.entry;
+                            prop_assert_eq!(world.balance.cooling(entry, NOW), 0);
+                            world.balance.began(entry, NOW);
+                            open[entry] += 1;
+                        }
+                    }
+                    1 if open[entry] > 0 => {
+                        world.balance.ended(entry, 1, NOW);
+                        open[entry] -= 1;
+                    }
+                    2 => world.failed(entry, ErrorClass::RateLimit),
+                    _ => {}
+                }
+                for (entry, open) in open.iter().enumerate() {
+                    prop_assert_eq!(world.balance.in_flight(entry), *open);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! Carries out a [`Job`]: sends, waits, tries again, and passes the answer on while it comes.
+//!
+//! This is the same in every shell. What a shell has to offer is a [`Host`]: a clock, timers, HTTP.
+//! Nothing is sent before the provider's first words are there, so that a call which fails before
+//! them can be tried elsewhere or refused with a status of its own. Only a caller that waits for a
+//! stream and has heard nothing for [`PING_MS`] gets its headers and signs of life before that; the
+//! attempts go on meanwhile, because a sign of life commits to nothing.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, Stream, StreamExt};
+
+use crate::answer::{Answer, event_stream_headers};
+use crate::api::Api;
+use crate::error::Refusal;
+use crate::reply::Usage;
+use crate::serve::{Flight, Job, Next, Trail};
+use crate::translate::incoming::Incoming;
+use crate::upstream::{self, Exchange, LARGEST_RESPONSE};
+
+/// A client that hears nothing for this long gets a sign of life. Claude Code warns at 15 s.
+pub const PING_MS: u64 = 5_000;
+/// The most bytes of an error's body that are read.
+const LARGEST_ERROR: usize = 1024 * 1024;
+
+/// The connection to a provider failed or broke.
+#[derive(Debug)]
+pub struct Broken;
+
+/// A provider's response whose head has come. Dropping its body tells the provider to stop.
+pub struct Response<B> {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: B,
+}
+
+/// What a shell offers.
+pub trait Host: 'static {
+    type Body: Stream<Item = Result<Bytes, Broken>> + Unpin;
+    type Sleep: Future<Output = ()> + Unpin;
+
+    /// Milliseconds since the epoch.
+    fn now(&self) -> u64;
+    /// 64 random bits.
+    fn random(&self) -> u64;
+    /// Waits.
+    fn sleep(&self, milliseconds: u64) -> Self::Sleep;
+    /// Sends a request. Redirects are not followed: they would take the key elsewhere.
+    fn send(
+        &self,
+        exchange: &Exchange,
+    ) -> impl Future<Output = Result<Response<Self::Body>, Broken>>;
+    /// A call is over.
+    fn record(&self, record: &Record);
+}
+
+/// A call that is over, as logs and metrics see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    pub request_id: String,
+    pub trail: Trail,
+    pub status: u16,
+    pub outcome: Ending,
+    /// Milliseconds until the answer began.
+    pub first_ms: u64,
+    /// Milliseconds until it was over.
+    pub total_ms: u64,
+}
+
+impl Record {
+    /// One line of JSON for the log: no content, no key.
+    pub fn line(&self) -> String {
+        let (trail, usage) = (&self.trail, &self.trail.usage);
+        serde_json::json!({
+            "request_id": self.request_id,
+            "session": trail.session,
+            "model": trail.model,
+            "deployment": trail.deployment,
+            "deployment_id": trail.deployment_id,
+            "stream": trail.streams,
+            "attempts": trail.attempts,
+            "fallbacks": trail.fallbacks,
+            "status": self.status,
+            "outcome": self.outcome.name(),
+            "ms_to_first_byte": self.first_ms,
+            "ms": self.total_ms,
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_read_tokens": usage.cache_read_input_tokens,
+            "cache_write_tokens": usage.cache_creation_input_tokens,
+            "cost_usd": trail.cost,
+        })
+        .to_string()
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Completed,
+    Failed,
+    ClientLeft,
+}
+
+impl Ending {
+    /// The word for it in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::ClientLeft => "client left",
+        }
+    }
+}
+
+/// What goes to the client.
+pub enum Relayed<S> {
+    Answer(Answer),
+    /// Headers, and a body that is made while it is sent. Dropping it ends the call.
+    Stream(Vec<(String, String)>, S),
+}
+
+/// Carries out a job.
+pub async fn run<H: Host>(
+    host: Arc<H>,
+    job: Box<Job>,
+    request_id: String,
+) -> Relayed<impl Stream<Item = Vec<u8>> + use<H>> {
+    let (streams, api) = (job.streams(), job.api());
+    let mut begun = Box::pin(begin(Arc::clone(&host), job, request_id));
+    if !streams {
+        return match begun.await {
+            Begun::Answer(answer) => Relayed::Answer(answer),
+            Begun::Live(live) => Relayed::Stream(live.headers.clone(), Either::Left(words(*live))),
+        };
+    }
+    match select(begun.as_mut(), host.sleep(PING_MS)).await {
+        Either::Left((Begun::Answer(answer), _)) => Relayed::Answer(answer),
+        Either::Left((Begun::Live(live), _)) => {
+            Relayed::Stream(live.headers.clone(), Either::Left(words(*live)))
+        }
+        Either::Right(_) => {
+            let body = signs_of_life(host, api, begun);
+            Relayed::Stream(event_stream_headers(), Either::Right(body))
+        }
+    }
+}
+
+/// A call whose caller has got nothing but signs of life.
+fn signs_of_life<H: Host>(
+    host: Arc<H>,
+    api: Api,
+    begun: std::pin::Pin<Box<impl Future<Output = Begun<H>>>>,
+) -> impl Stream<Item = Vec<u8>> {
+    enum Phase<F, H: Host> {
+        Waiting(F),
+        Live(Box<Live<H>>),
+        Over,
+    }
+    let phase = (host, Phase::Waiting(begun), true);
+    stream::unfold(phase, move |(host, mut phase, mut at_once)| async move {
+        loop {
+            phase = match phase {
+                Phase::Waiting(mut begun) => {
+                    if std::mem::take(&mut at_once) {
+                        return Some((api.ping().to_vec(), (host, Phase::Waiting(begun), false)));
+                    }
+                    match select(begun.as_mut(), host.sleep(PING_MS)).await {
+                        Either::Right(_) => {
+                            return Some((
+                                api.ping().to_vec(),
+                                (host, Phase::Waiting(begun), false),
+                            ));
+                        }
+                        Either::Left((Begun::Live(live), _)) => Phase::Live(live),
+                        // Too late for a status.
+                        Either::Left((Begun::Answer(answer), _)) => {
+                            return Some((late(api, &answer), (host, Phase::Over, false)));
+                        }
+                    }
+                }
+                Phase::Live(mut live) => {
+                    let bytes = live.next().await?;
+                    return Some((bytes, (host, Phase::Live(live), false)));
+                }
+                Phase::Over => return None,
+            };
+        }
+    })
+}
+
+/// An answer that comes when the headers of a stream are gone: as an event.
+fn late(api: Api, answer: &Answer) -> Vec<u8> {
+    let whole = answer.whole().unwrap_or_default();
+    if answer.status == 200 {
+        return whole.to_vec();
+    }
+    let mut event = match api {
+        Api::Messages => b"event: error\ndata: ".to_vec(),
+        Api::Chat => b"data: ".to_vec(),
+    };
+    // JSON has no line breaks of its own, and what is not JSON must not end the event.
+    event.extend(whole.iter().map(|&byte| match byte {
+        b'\n' | b'\r' => b' ',
+        byte => byte,
+    }));
+    event.extend_from_slice(b"\n\n");
+    event
+}
+
+fn words<H: Host>(live: Live<H>) -> impl Stream<Item = Vec<u8>> + use<H> {
+    stream::unfold(Box::new(live), |mut live| async move {
+        let bytes = live.next().await?;
+        Some((bytes, live))
+    })
+}
+
+enum Begun<H: Host> {
+    Answer(Answer),
+    Live(Box<Live<H>>),
+}
+
+/// Tries until somebody begins to answer or nobody is left.
+async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> Begun<H> {
+    let began = host.now();
+    let mut log = Log {
+        host: Arc::clone(&host),
+        record: Some(Record {
+            request_id,
+            trail: job.trail(Usage::default()),
+            status: 0,
+            outcome: Ending::ClientLeft,
+            first_ms: 0,
+            total_ms: 0,
+        }),
+        began,
+    };
+    let mut next = job.first();
+    loop {
+        let (exchange, wait_ms) = match next {
+            Next::Send(exchange, wait_ms) => (exchange, wait_ms),
+            Next::Answer(answer) => {
+                log.end(
+                    job.trail(Usage::default()),
+                    answer.status,
+                    Ending::Completed,
+                );
+                return Begun::Answer(answer);
+            }
+            Next::Refuse(refusal) => {
+                let answer = refusal.answer_for(job.api());
+                log.end(job.trail(Usage::default()), answer.status, Ending::Failed);
+                return Begun::Answer(answer);
+            }
+        };
+        if wait_ms > 0 {
+            host.sleep(wait_ms).await;
+        }
+        let sent = host.now();
+        let flight = job.flight(sent);
+        let failure = match attempt(&host, *exchange, job.api(), job.deadline()).await {
+            Ok(Attempt::Whole(answer, used)) => {
+                let now = host.now();
+                job.began(now.saturating_sub(sent), now);
+                if let Some(mut flight) = flight {
+                    flight.used(&used, now);
+                }
+                log.first(answer.status);
+                log.end(job.trail(used), answer.status, Ending::Completed);
+                return Begun::Answer(answer);
+            }
+            Ok(Attempt::Live(mut live)) => {
+                let now = host.now();
+                job.began(now.saturating_sub(sent), now);
+                log.first(200);
+                live.ending = Some(End { job, flight, log });
+                return Begun::Live(live);
+            }
+            Err(refusal) => refusal,
+        };
+        drop(flight);
+        next = job.after(failure, host.now(), host.random());
+    }
+}
+
+enum Attempt<H: Host> {
+    Whole(Answer, Usage),
+    Live(Box<Live<H>>),
+}
+
+/// Asks one deployment, until its first words are there.
+async fn attempt<H: Host>(
+    host: &Arc<H>,
+    exchange: Exchange,
+    api: Api,
+    deadline: u64,
+) -> Result<Attempt<H>, Refusal> {
+    let left = deadline.saturating_sub(host.now()).max(1);
+    let patience = u64::from(exchange.timeout_ms).min(left);
+    let response = {
+        let sent = pin!(host.send(&exchange));
+        match select(sent, host.sleep(patience)).await {
+            Either::Left((response, _)) => response.map_err(|Broken| exchange.unreachable())?,
+            Either::Right(_) => return Err(exchange.timed_out(patience)),
+        }
+    };
+    let (provider, silence_ms) = (exchange.provider(), exchange.stream_timeout_ms);
+    let header = |name: &str| {
+        let found = response.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
+    };
+    match exchange.begin(response.status, &header) {
+        upstream::Next::Collect(collect) => {
+            let most = if collect.is_error() {
+                LARGEST_ERROR
+            } else {
+                LARGEST_RESPONSE
+            };
+            let body = whole(host, response.body, provider, silence_ms, most).await;
+            // An error whose words are lost is still that error.
+            let body = match body {
+                Err(_) if collect.is_error() => Vec::new(),
+                body => body?,
+            };
+            let (answer, used) = collect.answer(&body)?;
+            Ok(Attempt::Whole(answer, used))
+        }
+        upstream::Next::Stream { headers, stream } => {
+            let now = host.now();
+            let mut live = Box::new(Live {
+                host: Arc::clone(host),
+                headers,
+                body: response.body,
+                stream,
+                api,
+                provider,
+                silence_ms: silence_ms.into(),
+                heard: now,
+                said: now,
+                timer: None,
+                first: Vec::new(),
+                ending: None,
+            });
+            // Signs of life are not words: they are another's business as long as none has come.
+            while live.first.is_empty() && !live.stream.is_done() {
+                live.listen(false).await;
+                live.first = live.stream.take();
+                if live.first.is_empty() && host.now() >= deadline {
+                    return Err(upstream::too_slow(provider, patience));
+                }
+            }
+            match live.stream.early_failure() {
+                Some(refusal) => Err(refusal),
+                None => Ok(Attempt::Live(live)),
+            }
+        }
+    }
+}
+
+/// Reads a whole body, as far as it may go.
+async fn whole<H: Host>(
+    host: &Arc<H>,
+    mut body: H::Body,
+    provider: &'static str,
+    silence_ms: u32,
+    most: usize,
+) -> Result<Vec<u8>, Refusal> {
+    let mut read = Vec::new();
+    loop {
+        match select(body.next(), host.sleep(silence_ms.into())).await {
+            Either::Left((Some(Ok(chunk)), _)) => {
+                if read.len() + chunk.len() > most {
+                    let message = format!("{provider} sent an answer that is too large");
+                    return Err(Refusal::new(502, message));
+                }
+                read.extend_from_slice(&chunk);
+            }
+            Either::Left((Some(Err(Broken)), _)) => return Err(upstream::broke(provider)),
+            Either::Left((None, _)) => return Ok(read),
+            Either::Right(_) => return Err(upstream::fell_silent(provider, silence_ms)),
+        }
+    }
+}
+
+/// A stream on its way from a provider to the client.
+struct Live<H: Host> {
+    host: Arc<H>,
+    headers: Vec<(String, String)>,
+    body: H::Body,
+    stream: Box<dyn Incoming>,
+    api: Api,
+    provider: &'static str,
+    silence_ms: u64,
+    /// When the provider last sent something.
+    heard: u64,
+    /// When the client last got something.
+    said: u64,
+    /// One timer for many chunks: when it fires, the times above say whether it is time.
+    timer: Option<H::Sleep>,
+    /// What was read before the client got its headers.
+    first: Vec<u8>,
+    ending: Option<End<H>>,
+}
+
+/// What is done when a stream is over, or its client has left.
+struct End<H: Host> {
+    job: Box<Job>,
+    flight: Option<Flight>,
+    log: Log<H>,
+}
+
+impl<H: Host> Live<H> {
+    /// The next bytes for the client, `None` when the answer is over.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        if !self.first.is_empty() {
+            return Some(std::mem::take(&mut self.first));
+        }
+        while !self.stream.is_done() {
+            self.listen(true).await;
+            let bytes = self.stream.take();
+            if !bytes.is_empty() {
+                self.said = self.heard;
+                return Some(bytes);
+            }
+            let now = self.host.now();
+            if now >= self.said + PING_MS && self.stream.is_between_events() {
+                self.said = now;
+                return Some(self.api.ping().to_vec());
+            }
+        }
+        let ending = if self.stream.failed().is_some() {
+            Ending::Failed
+        } else {
+            Ending::Completed
+        };
+        self.end(ending);
+        None
+    }
+
+    /// Waits for the next thing to happen.
+    async fn listen(&mut self, pings: bool) {
+        let mut timer = match self.timer.take() {
+            Some(timer) => timer,
+            None => {
+                let now = self.host.now();
+                let silence = (self.heard + self.silence_ms).saturating_sub(now);
+                let ping = if pings {
+                    (self.said + PING_MS).saturating_sub(now)
+                } else {
+                    PING_MS
+                };
+                self.host.sleep(silence.min(ping).max(1))
+            }
+        };
+        match select(self.body.next(), &mut timer).await {
+            Either::Left((Some(Ok(bytes)), _)) => {
+                self.heard = self.host.now();
+                self.stream.push(&bytes);
+                self.timer = Some(timer);
+            }
+            Either::Left((Some(Err(Broken)), _)) => {
+                self.stream.fail(upstream::broke(self.provider));
+            }
+            Either::Left((None, _)) => self.stream.finish(),
+            Either::Right(_) => {
+                if self.host.now() >= self.heard + self.silence_ms {
+                    let silence_ms = u32::try_from(self.silence_ms).unwrap_or(u32::MAX);
+                    let refusal = upstream::fell_silent(self.provider, silence_ms);
+                    self.stream.fail(refusal);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        if let Some(mut end) = self.ending.take() {
+            let used = self.stream.usage();
+            if let Some(flight) = &mut end.flight {
+                flight.used(&used, self.host.now());
+            }
+            end.log.end(end.job.trail(used), 200, ending);
+        }
+    }
+}
+
+impl<H: Host> Drop for Live<H> {
+    fn drop(&mut self) {
+        self.end(Ending::ClientLeft);
+    }
+}
+
+/// Writes the record of a call once, whichever way the call ends.
+struct Log<H: Host> {
+    host: Arc<H>,
+    record: Option<Record>,
+    began: u64,
+}
+
+impl<H: Host> Log<H> {
+    fn first(&mut self, status: u16) {
+        let first_ms = self.host.now().saturating_sub(self.began);
+        if let Some(record) = &mut self.record {
+            record.status = status;
+            record.first_ms = first_ms;
+        }
+    }
+
+    fn end(&mut self, trail: Trail, status: u16, outcome: Ending) {
+        if let Some(mut record) = self.record.take() {
+            record.total_ms = self.host.now().saturating_sub(self.began);
+            if record.status == 0 {
+                record.first_ms = record.total_ms;
+            }
+            record.trail = trail;
+            record.status = status;
+            record.outcome = outcome;
+            self.host.record(&record);
+        }
+    }
+}
+
+impl<H: Host> Drop for Log<H> {
+    fn drop(&mut self) {
+        if let Some(record) = &self.record {
+            let trail = record.trail.clone();
+            self.end(trail, 499, Ending::ClientLeft);
+        }
+    }
+}
