@@ -93,6 +93,11 @@ impl Router {
         &self.config.warnings
     }
 
+    /// Whether callers have to present a key to use those of the router.
+    pub fn has_master_key(&self) -> bool {
+        self.keys.master().is_some_and(|key| !key.is_empty())
+    }
+
     /// Serves one call.
     pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
         let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));

@@ -1,0 +1,90 @@
+//! What the machine offers to calls: its clock, tokio's timers, HTTP by reqwest.
+
+use std::pin::Pin;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use litellm_router::relay::{Broken, Host, Record, Response};
+use litellm_router::upstream::Exchange;
+
+/// How long a connection may take; the time until the first byte is the deployment's `timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The machine, shared by all calls.
+pub struct NativeHost {
+    http: reqwest::Client,
+}
+
+impl NativeHost {
+    /// # Errors
+    /// TLS could not be set up.
+    pub fn new() -> reqwest::Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            // A provider's redirect would take the key elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self { http })
+    }
+}
+
+impl Host for NativeHost {
+    type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>;
+    type Sleep = Pin<Box<tokio::time::Sleep>>;
+
+    fn now(&self) -> u64 {
+        now()
+    }
+
+    fn random(&self) -> u64 {
+        entropy() as u64
+    }
+
+    fn sleep(&self, milliseconds: u64) -> Self::Sleep {
+        Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds)))
+    }
+
+    async fn send(&self, exchange: &Exchange) -> Result<Response<Self::Body>, Broken> {
+        let mut request = self.http.post(&exchange.url).body(exchange.body.clone());
+        for (name, value) in &exchange.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.map_err(|error| {
+            // Without its URL, which may hold a key.
+            tracing::warn!(error = %error.without_url(), "a provider could not be reached");
+            Broken
+        })?;
+        let headers = response.headers().iter();
+        Ok(Response {
+            status: response.status().as_u16(),
+            headers: headers
+                .filter_map(|(name, value)| {
+                    Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+                })
+                .collect(),
+            body: Box::pin(response.bytes_stream().map(|read| read.map_err(|_| Broken))),
+        })
+    }
+
+    fn record(&self, record: &Record) {
+        tracing::info!(target: "call", "{}", record.line());
+    }
+}
+
+/// Milliseconds since the epoch.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+/// 128 random bits.
+pub fn entropy() -> u128 {
+    let mut bits = [0_u8; 16];
+    // Without randomness the ids repeat, which harms nobody's security.
+    let _ = getrandom::fill(&mut bits);
+    u128::from_le_bytes(bits)
+}
