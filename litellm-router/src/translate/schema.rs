@@ -56,10 +56,12 @@ pub fn of_input(schema: Option<&RawValue>) -> Ordered {
     schema
 }
 
-/// Whether a schema has what OpenAI's strict mode asks for: every object is closed and requires all
-/// of its properties (<https://platform.openai.com/docs/guides/structured-outputs>).
+/// Whether a schema has what OpenAI's strict mode asks for: it is an object, and every object is
+/// closed and requires all of its properties (<https://platform.openai.com/docs/guides/structured-outputs>).
 pub fn is_strict(schema: &RawValue) -> bool {
-    serde_json::from_str(schema.get()).is_ok_and(|schema: Value| is_closed(&schema))
+    serde_json::from_str(schema.get()).is_ok_and(|schema: Value| {
+        schema.get("properties").is_some_and(Value::is_object) && is_closed(&schema)
+    })
 }
 
 fn is_closed(schema: &Value) -> bool {

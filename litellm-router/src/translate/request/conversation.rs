@@ -57,6 +57,14 @@ pub(super) fn write<'a>(
     messages: &mut Vec<ChatMessage<'a>>,
 ) -> Result<(), Refusal> {
     let is_assistant = |turn: &Turn| turn.role == "assistant";
+    let same_side = |a: &Turn, b: &Turn| is_assistant(a) == is_assistant(b);
+    // An assistant that only thinks says nothing, so what is around it is one.
+    let says = |turn: &Turn| !is_assistant(turn) || turn.content.iter().any(is_said);
+    let turns: Vec<&Turn> = turns
+        .chunk_by(same_side)
+        .filter(|run| run.iter().any(says))
+        .flatten()
+        .collect();
     let mut replay = providers::replay(upstream.provider, upstream.model);
     if !thinks && matches!(replay, Replay::Content { .. }) {
         replay = Replay::Nothing;
@@ -64,8 +72,8 @@ pub(super) fn write<'a>(
     let origin = upstream.name();
     // The calls that the last assistant message made and that wait for their results.
     let mut waiting: Vec<Waiting> = Vec::new();
-    for run in turns.chunk_by(|a, b| is_assistant(a) == is_assistant(b)) {
-        if run.first().is_some_and(is_assistant) {
+    for run in turns.chunk_by(|a, b| same_side(a, b)) {
+        if run.first().is_some_and(|turn| is_assistant(turn)) {
             waiting = assistant(run, replay, &origin, messages);
         } else {
             others(run, std::mem::take(&mut waiting), upstream, messages)?;
@@ -80,10 +88,15 @@ pub(super) fn write<'a>(
     Ok(())
 }
 
+/// Whether a block of an assistant is for others to read.
+fn is_said(block: &Block) -> bool {
+    block.kind == "tool_use" || (block.kind == "text" && !block.text.is_empty())
+}
+
 /// Writes one assistant message and returns its calls. Thinking never becomes visible text, and only
 /// what this router has written itself goes back, in the fields that a provider has for it.
 fn assistant<'a>(
-    run: &'a [Turn<'a>],
+    run: &[&'a Turn<'a>],
     replay: Replay,
     origin: &str,
     messages: &mut Vec<ChatMessage<'a>>,
@@ -95,9 +108,6 @@ fn assistant<'a>(
             .map(|block| &*block.text),
     );
     let calls: Vec<&Block> = blocks().filter(|block| block.kind == "tool_use").collect();
-    if text.is_none() && calls.is_empty() {
-        return Vec::new();
-    }
     let reasoning_details = match replay {
         Replay::Details => reasoning::details_of(blocks(), origin),
         Replay::Content { .. } | Replay::Nothing => Vec::new(),
@@ -131,7 +141,7 @@ fn assistant<'a>(
             }
         })
         .collect();
-    messages.push(ChatMessage {
+    let message = ChatMessage {
         role: "assistant",
         content: text.map(Content::Text),
         reasoning_content,
@@ -149,7 +159,12 @@ fn assistant<'a>(
             })
             .collect(),
         ..ChatMessage::default()
-    });
+    };
+    match messages.last_mut() {
+        // What the user said in between came to nothing.
+        Some(last) if last.role == "assistant" => last.append(message),
+        _ => messages.push(message),
+    }
     waiting
 }
 
@@ -174,7 +189,7 @@ fn tool_message<'a>(id: Cow<'a, str>, content: Content<'a>) -> ChatMessage<'a> {
 /// What users and the client say between two assistant messages: first the results, in the order of
 /// the calls that wait for them, then one user message with the rest.
 fn others<'a>(
-    run: &'a [Turn<'a>],
+    run: &[&'a Turn<'a>],
     waiting: Vec<Waiting<'a>>,
     upstream: Upstream,
     messages: &mut Vec<ChatMessage<'a>>,

@@ -107,6 +107,21 @@ pub(super) struct ChatMessage<'a> {
     pub tool_call_id: Option<Cow<'a, str>>,
 }
 
+impl<'a> ChatMessage<'a> {
+    /// Goes on with what the same side says next.
+    pub fn append(&mut self, next: Self) {
+        self.content = match (self.content.take(), next.content) {
+            (Some(Content::Text(first)), Some(Content::Text(second))) => {
+                Some(Content::Text(format!("{first}\n\n{second}").into()))
+            }
+            (first, second) => first.or(second),
+        };
+        self.reasoning_content = self.reasoning_content.take().or(next.reasoning_content);
+        self.reasoning_details.extend(next.reasoning_details);
+        self.tool_calls.extend(next.tool_calls);
+    }
+}
+
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a> {
