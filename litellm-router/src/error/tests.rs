@@ -334,7 +334,7 @@ fn e04_a_request_that_no_minute_can_hold_is_not_waited_for() {
 }
 
 #[test]
-fn a_call_that_groq_could_not_read_is_worth_another_try() {
+fn e08_a_call_that_groq_could_not_read_is_worth_another_try() {
     let refused = refused(400, "Failed to call a function", "tool_use_failed");
     assert_eq!((refused.status, refused.kind), (500, "api_error"));
     assert_eq!(refused.class(), ErrorClass::FailedGeneration);
@@ -372,7 +372,7 @@ fn e05_an_empty_account_is_not_waited_for() {
 }
 
 #[test]
-fn a_refused_topic_is_no_refused_key() {
+fn e09_a_refused_topic_is_no_refused_key() {
     let body = json!({"error": {"code": 403, "message": "Your input was flagged",
         "metadata": {"reasons": ["violence"], "flagged_input": "…"}}});
     let refused = refusal(403, &body.to_string(), KeyOwner::Router);
@@ -389,7 +389,7 @@ fn a_refused_topic_is_no_refused_key() {
 }
 
 #[test]
-fn the_class_is_the_providers_and_the_status_the_callers() {
+fn e10_the_class_is_the_providers_and_the_status_the_callers() {
     for (status, class) in [
         (400, ErrorClass::BadRequest),
         (404, ErrorClass::NotFound),
@@ -413,7 +413,7 @@ fn the_class_is_the_providers_and_the_status_the_callers() {
 }
 
 #[test]
-fn every_shape_of_error_body_gives_its_text() {
+fn e11_every_shape_of_error_body_gives_its_text() {
     for (body, text) in [
         (r#"{"error":{"message":"a"}}"#, "a"),
         (r#"{"error":"b"}"#, "b"),
@@ -436,7 +436,7 @@ fn every_shape_of_error_body_gives_its_text() {
 }
 
 #[test]
-fn an_error_without_a_status_has_the_one_of_its_name() {
+fn e11_an_error_without_a_status_has_the_one_of_its_name() {
     assert_eq!(status_in(&json!({"code": "429"})), 429);
     assert_eq!(status_in(&json!({"type": "overloaded_error"})), 529);
     assert_eq!(status_in(&json!({"code": "context_length_exceeded"})), 400);

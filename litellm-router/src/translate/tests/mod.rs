@@ -1,9 +1,12 @@
 //! The cases of the translation, each named after its number: R for requests, N for whole answers,
 //! S for streams.
 
+mod reasoning;
 mod request;
+mod rescue;
 mod response;
 mod stream;
+mod stream_calls;
 
 use super::asked::Asked;
 use super::completion::Terms;

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::terms;
+use crate::translate::completion::Terms;
 use crate::translate::response::translate;
 
 fn answered(body: &Value) -> (u16, Value) {
@@ -89,6 +90,39 @@ fn n03_arguments_of_every_kind_become_an_object() {
 }
 
 #[test]
+fn n03_arguments_that_nearly_are_json_are_mended() {
+    for (arguments, input) in [
+        ("{\"a\": 1,}", json!({"a": 1})),
+        ("{\"a\": True, \"b\": None", json!({"a": true, "b": null})),
+        ("{\"a\":1}{\"a\":1}", json!({"a": 1})),
+        ("\"{\\\"a\\\":1}\"", json!({"a": 1})),
+    ] {
+        let body = message(json!({"tool_calls": [call(json!(arguments))]}), "stop");
+        assert_eq!(body["content"][0]["input"], input, "{arguments}");
+        assert_eq!(body["stop_reason"], "tool_use");
+    }
+}
+
+#[test]
+fn n03_a_call_that_the_limit_cut_is_no_error() {
+    let cut = call(json!("{\"file\": \"a.txt\", \"text\": \"half of i"));
+    let body = message(
+        json!({"content": "Writing.", "tool_calls": [cut]}),
+        "length",
+    );
+    assert_eq!(body["stop_reason"], "max_tokens");
+    // As from Anthropic the call is there, but with nothing that could be run by mistake.
+    assert_eq!(body["content"][0]["text"], "Writing.");
+    assert_eq!(body["content"][1]["name"], "Bash");
+    assert_eq!(body["content"][1]["input"], json!({}));
+    // A call before it that is whole stays whole.
+    let both = json!([call(json!("{\"a\":1}")), {"id": "call_2", "function": {"name": "Bash", "arguments": "{\"a"}}]);
+    let body = message(json!({"tool_calls": both}), "length");
+    assert_eq!(body["content"][0]["input"], json!({"a": 1}));
+    assert_eq!(body["content"][1]["input"], json!({}));
+}
+
+#[test]
 fn n04_a_tool_call_always_stops_for_the_tool() {
     let with_tool = json!({"tool_calls": [call(json!("{}"))]});
     assert_eq!(
@@ -154,4 +188,112 @@ fn s18_a_whole_answer_can_become_events() {
     let text = String::from_utf8(answer.whole().unwrap().to_vec()).unwrap();
     assert!(text.starts_with("event: message_start\n"));
     assert!(text.ends_with("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+}
+
+#[test]
+fn n02_refusals_are_text_and_annotations_are_not() {
+    let body = message(
+        json!({"content": null, "refusal": "I can't help.", "annotations": [{"type": "url_citation"}]}),
+        "stop",
+    );
+    assert_eq!(
+        body["content"],
+        json!([{"type": "text", "text": "I can't help."}])
+    );
+    let parts = json!({"content": [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "output_text", "text": "b"}]});
+    assert_eq!(
+        message(parts, "stop")["content"],
+        json!([{"type": "text", "text": "ab"}])
+    );
+}
+
+#[test]
+fn n06_reasoning_is_found_in_every_field() {
+    let thinking = |fields: Value| {
+        let mut fields = fields;
+        fields["content"] = json!("Hi");
+        let body = message(fields, "stop");
+        let block = &body["content"][0];
+        assert_eq!(block["type"], "thinking");
+        assert_eq!(block["signature"], "litellm-router-unsigned");
+        assert_eq!(body["content"][1], json!({"type": "text", "text": "Hi"}));
+        block["thinking"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(thinking(json!({"reasoning_content": "a"})), "a");
+    assert_eq!(
+        thinking(json!({"reasoning": "b", "reasoning_content": ""})),
+        "b"
+    );
+    let details = json!([
+        {"type": "reasoning.summary", "summary": "c", "index": 0},
+        {"type": "reasoning.encrypted", "data": "x", "index": 1},
+        {"type": "reasoning.text", "text": "d", "index": 2}]);
+    assert_eq!(thinking(json!({"reasoning_details": details})), "cd");
+    assert_eq!(
+        thinking(json!({"reasoning": "cd", "reasoning_details": details})),
+        "cd"
+    );
+    let tagged = message(json!({"content": "<think>\nhm\n</think>\n\nHi"}), "stop");
+    assert_eq!(tagged["content"][0]["thinking"], "\nhm\n");
+    assert_eq!(tagged["content"][1]["text"], "Hi");
+}
+
+#[test]
+fn n06_thinking_that_nobody_asked_for_is_not_shown() {
+    for said in [
+        json!({"content": "Hi", "reasoning": "hm"}),
+        json!({"content": "<think>hm</think>Hi"}),
+    ] {
+        let body = json!({"choices": [{"message": said, "finish_reason": "stop"}]});
+        let quiet = Terms {
+            wants_thinking: false,
+            ..terms(false)
+        };
+        let (answer, _) = translate(body.to_string().as_bytes(), quiet).unwrap();
+        let body: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
+        assert_eq!(body["content"], json!([{"type": "text", "text": "Hi"}]));
+    }
+}
+
+#[test]
+fn c04_counts_of_every_kind_are_read() {
+    let usage = |body: Value| {
+        let mut whole =
+            json!({"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]});
+        if body.get("choices").is_some() {
+            whole["choices"][0]["usage"] = body["choices"][0]["usage"].clone();
+        } else {
+            whole
+                .as_object_mut()
+                .unwrap()
+                .extend(body.as_object().unwrap().clone());
+        }
+        let usage = answered(&whole).1["usage"].clone();
+        format!(
+            "{} {} {}",
+            usage["input_tokens"], usage["cache_read_input_tokens"], usage["output_tokens"]
+        )
+    };
+    let plain = json!({"prompt_tokens": 12.0, "completion_tokens": "5"});
+    assert_eq!(usage(json!({"usage": plain})), "12 0 5");
+    assert_eq!(
+        usage(json!({"usage": null, "x_groq": {"usage": plain}})),
+        "12 0 5"
+    );
+    assert_eq!(usage(json!({"choices": [{"usage": plain}]})), "12 0 5");
+    assert_eq!(
+        usage(
+            json!({"usage": {"prompt_tokens": 9, "prompt_cache_hit_tokens": 4, "completion_tokens": null}})
+        ),
+        "5 4 0"
+    );
+    // What says nothing leaves the estimate.
+    for odd in [
+        json!({}),
+        json!([]),
+        json!("many"),
+        json!({"prompt_tokens": -3, "completion_tokens": {}}),
+    ] {
+        assert_eq!(usage(json!({"usage": odd})), "7 0 1", "{odd}");
+    }
 }

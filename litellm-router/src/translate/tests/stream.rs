@@ -5,7 +5,7 @@ use super::terms;
 use crate::translate::incoming::Incoming;
 use crate::translate::stream::ChatStream;
 
-fn run(bytes: &[u8], cuts: &[usize]) -> Vec<u8> {
+pub(super) fn run(bytes: &[u8], cuts: &[usize]) -> Vec<u8> {
     let mut stream = ChatStream::new(terms(true));
     let mut out = Vec::new();
     let mut from = 0;
@@ -21,7 +21,7 @@ fn run(bytes: &[u8], cuts: &[usize]) -> Vec<u8> {
 }
 
 /// The events of a stream, one line each: what a reader has to know of them.
-fn told(out: &[u8]) -> String {
+pub(super) fn told(out: &[u8]) -> String {
     let text = std::str::from_utf8(out).unwrap();
     let mut lines = Vec::new();
     for event in text.split_terminator("\n\n") {
@@ -75,7 +75,7 @@ fn told(out: &[u8]) -> String {
 }
 
 /// Translates bytes whole, byte by byte and in pieces, which must come to the same.
-fn raw(bytes: &[u8]) -> String {
+pub(super) fn raw(bytes: &[u8]) -> String {
     let whole = run(bytes, &[]);
     let every: Vec<usize> = (0..bytes.len()).collect();
     assert_eq!(run(bytes, &every), whole, "byte by byte");
@@ -84,7 +84,7 @@ fn raw(bytes: &[u8]) -> String {
     told(&whole)
 }
 
-fn sse(chunks: &[Value], end: &str) -> Vec<u8> {
+pub(super) fn sse(chunks: &[Value], end: &str) -> Vec<u8> {
     let mut text: String = chunks
         .iter()
         .map(|chunk| format!("data: {chunk}\n\n"))
@@ -93,19 +93,19 @@ fn sse(chunks: &[Value], end: &str) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn stream(chunks: &[Value]) -> String {
+pub(super) fn stream(chunks: &[Value]) -> String {
     raw(&sse(chunks, "data: [DONE]\n\n"))
 }
 
-fn delta(delta: Value) -> Value {
+pub(super) fn delta(delta: Value) -> Value {
     json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]})
 }
 
-fn finish(reason: &str) -> Value {
+pub(super) fn finish(reason: &str) -> Value {
     json!({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
 }
 
-fn call(index: Value, id: &str, name: &str, arguments: &str) -> Value {
+pub(super) fn call(index: Value, id: &str, name: &str, arguments: &str) -> Value {
     let mut call = json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": arguments}});
     let fields = call.as_object_mut().unwrap();
     fields.retain(|_, value| !value.is_null() && value != "");
@@ -155,155 +155,6 @@ fn s02_each_kind_of_content_has_its_own_block() {
     2 + 1}
     2 .
     stop tool_use in 7 cached 0 out 8
-    end
-    "#);
-}
-
-#[test]
-fn s04_arguments_count_wherever_they_stand() {
-    insta::assert_snapshot!(stream(&[
-        call(json!(0), "a", "First", "{\"x\":1}"),
-        call(json!(1), "b", "Second", ""),
-        json!({"choices": [{"delta": {"tool_calls": [{"index": 1, "function": {"arguments": "{\"y\":2}"}}]}, "finish_reason": "tool_calls"}]}),
-    ]), @r#"
-    start 7
-    0 tool a First {}
-    0 + {"x":1}
-    0 .
-    1 tool b Second {}
-    1 + {"y":2}
-    1 .
-    stop tool_use in 7 cached 0 out 4
-    end
-    "#);
-}
-
-#[test]
-fn s05_indexes_ids_and_names_may_be_missing_late_or_repeated() {
-    // No index, no id, whole calls: Ollama.
-    insta::assert_snapshot!(stream(&[
-        call(Value::Null, "", "One", "{}"),
-        call(Value::Null, "", "Two", "{\"a\":1}"),
-        finish("stop"),
-    ]), @r#"
-    start 7
-    0 tool toolu_1_0 One {}
-    0 + {}
-    0 .
-    1 tool toolu_1_1 Two {}
-    1 + {"a":1}
-    1 .
-    stop tool_use in 7 cached 0 out 3
-    end
-    "#);
-    // Always index 0, a new id for the next call.
-    insta::assert_snapshot!(stream(&[
-        call(json!(0), "a", "One", "{}"),
-        call(json!(0), "b", "Two", "{}"),
-        finish("tool_calls"),
-    ]), @"
-    start 7
-    0 tool a One {}
-    0 + {}
-    0 .
-    1 tool b Two {}
-    1 + {}
-    1 .
-    stop tool_use in 7 cached 0 out 2
-    end
-    ");
-    // Id and name in every chunk; the name comes after the id.
-    insta::assert_snapshot!(stream(&[
-        call(json!(0), "a", "", ""),
-        call(json!(0), "a", "One", "{\"q\""),
-        call(json!(0), "a", "One", ":1}"),
-        finish("tool_calls"),
-    ]), @r#"
-    start 7
-    0 tool a One {}
-    0 + {"q"
-    0 + :1}
-    0 .
-    stop tool_use in 7 cached 0 out 3
-    end
-    "#);
-    // Arguments before the name.
-    insta::assert_snapshot!(stream(&[
-        call(json!(0), "a", "", "{\"q\""),
-        call(json!(0), "", "One", ":1}"),
-        finish("tool_calls"),
-    ]), @r#"
-    start 7
-    0 tool a One {}
-    0 + {"q":1}
-    0 .
-    stop tool_use in 7 cached 0 out 3
-    end
-    "#);
-    assert!(
-        stream(&[call(json!(0), "a", "", "{}"), finish("tool_calls")]).ends_with("without a name")
-    );
-}
-
-#[test]
-fn s06_calls_side_by_side_go_out_one_after_the_other() {
-    insta::assert_snapshot!(stream(&[
-        call(json!(0), "a", "One", "{\"p\":"),
-        call(json!(1), "b", "Two", "{\"q\":"),
-        call(json!(0), "", "", "1}"),
-        call(json!(1), "", "", "2"),
-        call(json!(1), "", "", "}"),
-        finish("tool_calls"),
-    ]), @r#"
-    start 7
-    0 tool a One {}
-    0 + {"p":
-    0 + 1}
-    0 .
-    1 tool b Two {}
-    1 + {"q":
-    1 + 2}
-    1 .
-    stop tool_use in 7 cached 0 out 7
-    end
-    "#);
-}
-
-#[test]
-fn s07_text_after_a_call_and_content_in_the_last_chunk_are_kept() {
-    insta::assert_snapshot!(stream(&[
-        call(json!(0), "a", "One", "{}"),
-        delta(json!({"content": "done"})),
-        json!({"choices": [{"delta": {"content": "!"}, "finish_reason": "stop"}]}),
-    ]), @"
-    start 7
-    0 tool a One {}
-    0 + {}
-    0 .
-    1 text
-    1 + done
-    1 + !
-    1 .
-    stop tool_use in 7 cached 0 out 4
-    end
-    ");
-    // Text in the middle of a call waits until the call is whole.
-    insta::assert_snapshot!(stream(&[
-        call(json!(0), "a", "One", "{\"q\":"),
-        delta(json!({"content": "\n"})),
-        call(json!(0), "", "", "1}"),
-        finish("tool_calls"),
-    ]), @r#"
-    start 7
-    0 tool a One {}
-    0 + {"q":
-    0 + 1}
-    0 .
-    1 text
-    1 + 
-
-    1 .
-    stop tool_use in 7 cached 0 out 4
     end
     "#);
 }
