@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_in_another_dialect_is_found() {
+    fn e08_a_call_in_another_dialect_is_found() {
         let one = r#"read {"file_path": "a.txt"}"#;
         for text in [
             r#"<function=read={"file_path": "a.txt"}</function>"#,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_certainly_a_call_is_none() {
+    fn e08_what_is_not_certainly_a_call_is_none() {
         for text in [
             "",
             "Tool use failed: JSON does not match the expected schema for tool calls",
@@ -205,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_failed_generation_is_survived(text in r#"(<function=|read|>|\{|\}|"a":|1|,|</function>|<tool_call>|</tool_call>|ä|```| ){0,16}"#) {
+        fn e08_any_failed_generation_is_survived(text in r#"(<function=|read|>|\{|\}|"a":|1|,|</function>|<tool_call>|</tool_call>|ä|```| ){0,16}"#) {
             meant(&text);
         }
     }

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_is_a_schema_that_leaves_nothing_open() {
+    fn r31_strict_is_a_schema_that_leaves_nothing_open() {
         let strict = |schema: &str| {
             let raw = RawValue::from_string(schema.to_owned()).unwrap();
             is_strict(&raw)

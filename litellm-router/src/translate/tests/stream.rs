@@ -297,7 +297,7 @@ fn s18_events_can_become_a_whole_answer() {
 }
 
 #[test]
-fn the_first_token_goes_out_before_the_second_comes_in() {
+fn s19_the_first_token_goes_out_before_the_second_comes_in() {
     let mut stream = ChatStream::new(terms(true));
     stream.push(&sse(&[delta(json!({"content": "one"}))], ""));
     assert!(told(&stream.take()).ends_with("0 + one"));
@@ -337,7 +337,7 @@ fn some_chunk() -> impl Strategy<Value = Value> {
 proptest! {
     /// Whatever a provider sends, the client gets a stream that keeps the rules.
     #[test]
-    fn any_chunks_in_any_pieces_keep_the_rules(
+    fn s02_any_chunks_in_any_pieces_keep_the_rules(
         chunks in proptest::collection::vec(some_chunk(), 0..12),
         mut cuts in proptest::collection::vec(0usize..2_000, 0..8),
         ended in any::<bool>(),
@@ -361,7 +361,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+    fn s20_any_bytes_are_survived(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         run(&bytes, &[]);
     }
 }

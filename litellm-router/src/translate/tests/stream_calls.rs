@@ -274,7 +274,7 @@ fn n03_a_call_that_the_limit_cut_stays_unfinished() {
 }
 
 #[test]
-fn calls_without_measure_are_refused() {
+fn s20_calls_without_measure_are_refused() {
     let many: Vec<Value> = (0..300).map(|n| call(json!(n), "", "T", "{}")).collect();
     assert!(stream(&many).ends_with("error api_error: the provider sent too many tool calls"));
     let large = call(

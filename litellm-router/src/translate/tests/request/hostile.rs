@@ -12,7 +12,7 @@ use super::{bytes_to, to};
 const LONGEST: Duration = Duration::from_secs(10);
 
 #[test]
-fn ten_thousand_calls_and_results_take_linear_time() {
+fn r32_ten_thousand_calls_and_results_take_linear_time() {
     let ids: Vec<String> = (0..10_000).map(|n| format!("call_{n}")).collect();
     let calls: Vec<Value> = ids
         .iter()
@@ -36,7 +36,7 @@ fn ten_thousand_calls_and_results_take_linear_time() {
 }
 
 #[test]
-fn ten_thousand_blocks_and_turns_take_linear_time() {
+fn r32_ten_thousand_blocks_and_turns_take_linear_time() {
     let blocks: Vec<Value> = (0..10_000)
         .map(|_| json!({"type": "text", "text": "x"}))
         .collect();
@@ -51,7 +51,7 @@ fn ten_thousand_blocks_and_turns_take_linear_time() {
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn r32_what_is_no_request_is_refused() {
     let deep = format!(
         r#"{{"model":"m","messages":[{{"role":"user","content":{}{}}}]}}"#,
         r#"[{"type":"x","content":"#.repeat(50_000),
@@ -78,7 +78,7 @@ fn what_is_no_request_is_refused() {
 }
 
 #[test]
-fn depth_that_nobody_reads_goes_through_or_is_refused() {
+fn r32_depth_that_nobody_reads_goes_through_or_is_refused() {
     let input = format!(r#"{}1{}"#, r#"{"a":"#.repeat(5_000), "}".repeat(5_000));
     let call = format!(
         r#"{{"model":"m","messages":[{{"role":"assistant","content":[{{"type":"tool_use","id":"a","name":"T","input":{input}}}]}}],
@@ -111,7 +111,7 @@ fn some_block() -> impl Strategy<Value = Value> {
 proptest! {
     /// Each call has its result directly behind it, and no result is without its call.
     #[test]
-    fn any_conversation_keeps_calls_and_results_together(
+    fn r11_any_conversation_keeps_calls_and_results_together(
         turns in proptest::collection::vec(
             (prop_oneof![Just("user"), Just("assistant"), Just("system"), Just("odd")],
              proptest::collection::vec(some_block(), 0..5)), 0..6),

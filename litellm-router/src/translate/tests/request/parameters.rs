@@ -58,7 +58,7 @@ fn r25_what_is_anthropics_own_is_not_forwarded() {
 }
 
 #[test]
-fn a_stream_asks_for_its_usage() {
+fn s08_a_stream_asks_for_its_usage() {
     let body = chat(json!({"model": "m", "messages": [], "stream": true}));
     assert_eq!(body["stream_options"], json!({"include_usage": true}));
     assert_eq!(body["model"], "x");
@@ -134,7 +134,7 @@ fn title(streams: bool, tools: Value) -> Value {
 }
 
 #[test]
-fn a_schema_for_the_answer_is_a_response_format() {
+fn r31_a_schema_for_the_answer_is_a_response_format() {
     let format = to("openai/gpt-4.1", &title(true, json!([]))).unwrap()["response_format"].clone();
     assert_eq!(
         format,
@@ -152,7 +152,7 @@ fn a_schema_for_the_answer_is_a_response_format() {
 }
 
 #[test]
-fn a_schema_is_said_in_words_where_the_provider_cannot_take_it() {
+fn r31_a_schema_is_said_in_words_where_the_provider_cannot_take_it() {
     let tool = json!([{"name": "T", "input_schema": {}}]);
     let in_words = |model: &str, request: &Value| {
         let sent = to(model, request).unwrap();
