@@ -1,0 +1,246 @@
+//! Calls that fail and come through all the same, and those that do not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod world;
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use world::{Script, World, chunk, question, text_of, told};
+
+/// Models `a` (two deployments), `b` and `c`, with these router_settings.
+fn config(settings: &str) -> String {
+    let at = |name: &str, place: &str| {
+        format!(
+            "- {{model_name: {name}, litellm_params: {{model: openai/{place}, \
+             api_base: PROVIDERS/{place}, timeout: 2, stream_timeout: 1}}}}\n"
+        )
+    };
+    format!(
+        "router_settings: {{{settings}}}\nmodel_list:\n{}{}{}{}",
+        at("a", "one"),
+        at("a", "two"),
+        at("b", "three"),
+        at("c", "four")
+    )
+}
+
+fn failing() -> Script {
+    Script::json(500, json!({"error": {"message": "fell over"}}))
+}
+
+#[tokio::test]
+async fn a_failed_call_is_tried_at_the_other_deployment_at_once() {
+    for stream in [true, false] {
+        let scripts = [
+            ("one", &[failing()][..]),
+            ("two", &[Script::chat("hello")][..]),
+        ];
+        let world = World::start(&config("disable_cooldowns: true"), &scripts).await;
+        let began = Instant::now();
+        while !world.asked().contains(&"one".to_owned()) {
+            let response = world.ask("a", stream).await;
+            assert_eq!(response.status(), 200);
+            assert_eq!(text_of(&response.text().await.unwrap()), "hello");
+        }
+        assert!(world.asked().ends_with(&["one".into(), "two".into()]));
+        // A wait before a retry is 500 ms or more; here is another to ask.
+        assert!(began.elapsed() < Duration::from_millis(500));
+    }
+}
+
+#[tokio::test]
+async fn an_error_within_the_stream_before_any_content_is_tried_again() {
+    let early = Script::events(&["data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\n"]);
+    let world = World::start(&config(""), &[("three", &[early, Script::chat("hello")])]).await;
+    let text = world.ask("b", true).await.text().await.unwrap();
+    assert_eq!(text_of(&text), "hello");
+    assert_eq!(text.matches("message_start\n").count(), 1);
+    assert_eq!(world.asked(), ["three", "three"]);
+}
+
+#[tokio::test]
+async fn after_the_first_token_nothing_is_tried_again() {
+    let begun = Script::events(&[
+        &chunk(json!({"content": "half"}), Value::Null),
+        "data: {\"error\":{\"message\":\"busy\",\"code\":503}}\n\n",
+    ]);
+    let world = World::start(&config(""), &[("three", &[begun])]).await;
+    let text = world.ask("b", true).await.text().await.unwrap();
+    assert!(
+        text.contains("half") && text.contains("event: error"),
+        "{text}"
+    );
+    assert_eq!(world.asked(), ["three"]);
+}
+
+#[tokio::test]
+async fn another_group_answers_where_one_is_down_under_the_name_that_was_asked_for() {
+    let settings = "num_retries: 0, fallbacks: [{b: [c]}]";
+    let world = World::start(
+        &config(settings),
+        &[("three", &[failing()]), ("four", &[Script::chat("from c")])],
+    )
+    .await;
+    let text = world.ask("b", true).await.text().await.unwrap();
+    assert_eq!(text_of(&text), "from c");
+    assert!(text.contains("\"model\":\"b\""), "{text}");
+    assert_eq!(world.asked(), ["three", "four"]);
+}
+
+#[tokio::test]
+async fn where_all_are_down_the_first_ones_word_is_told() {
+    let settings = "num_retries: 0, fallbacks: [{b: [c]}]";
+    let other = Script::json(500, json!({"error": {"message": "c's words"}}));
+    let world = World::start(
+        &config(settings),
+        &[("three", &[failing()]), ("four", &[other])],
+    )
+    .await;
+    let (status, body) = told(world.ask("b", false).await).await;
+    assert_eq!(
+        (status, body["error"]["message"].as_str().unwrap()),
+        (500, "openai: fell over")
+    );
+}
+
+#[tokio::test]
+async fn a_deployment_over_its_limit_is_left_alone_for_a_while() {
+    let limited = Script::json(429, json!({"error": {"message": "slow down"}}));
+    let world = World::start(
+        &config("cooldown_time: 60"),
+        &[("one", &[limited]), ("two", &[Script::chat("hello")])],
+    )
+    .await;
+    for _ in 0..20 {
+        assert_eq!(world.ask("a", false).await.status(), 200);
+    }
+    let asked = world.asked();
+    assert!(
+        asked.iter().filter(|name| *name == "one").count() <= 1,
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn s13_a_slow_provider_is_given_up_for_the_next() {
+    let slow = Script::chat("late").after(Duration::from_secs(60));
+    let settings = "num_retries: 0, fallbacks: [{b: [c]}]";
+    let world = World::start(
+        &config(settings),
+        &[("three", &[slow]), ("four", &[Script::chat("soon")])],
+    )
+    .await;
+    let text = world.ask("b", true).await.text().await.unwrap();
+    assert_eq!(text_of(&text), "soon");
+}
+
+#[tokio::test]
+async fn nothing_is_tried_after_the_deadline() {
+    let settings = "num_retries: 9, retry_policy: {max_retries: 9, timeout: 2}";
+    let world = World::start(&config(settings), &[("three", &[failing()])]).await;
+    let began = Instant::now();
+    let (status, _) = told(world.ask("b", false).await).await;
+    assert_eq!(status, 500);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(world.asked().len() <= 4, "{:?}", world.asked());
+}
+
+#[tokio::test]
+async fn c03_calls_count_as_busy_to_the_end_of_their_stream() {
+    let open = Script::events(&[&chunk(json!({"content": "x"}), Value::Null)]).hanging();
+    let mut config = config("routing_strategy: least-busy");
+    config = config.replace("stream_timeout: 1", "stream_timeout: 600");
+    let world = World::start(
+        &config,
+        &[
+            ("one", std::slice::from_ref(&open)),
+            ("two", std::slice::from_ref(&open)),
+        ],
+    )
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        let mut response = world.ask("a", true).await;
+        response.chunk().await.unwrap();
+        held.push(response);
+    }
+    let ones = world.asked().iter().filter(|name| *name == "one").count();
+    assert_eq!(ones, 3, "{:?}", world.asked());
+    // Those that end make room: the next calls go where it is.
+    let first = world.asked()[0].clone();
+    drop(held.remove(0));
+    world
+        .until("one stream has ended", |world| world.open() == 5)
+        .await;
+    let mut response = world.ask("a", true).await;
+    response.chunk().await.unwrap();
+    assert_eq!(world.asked()[6], first);
+}
+
+#[tokio::test]
+async fn a_conversation_stays_with_its_deployment() {
+    let scripts = [Script::chat("x")];
+    let world = World::start(&config(""), &[("one", &scripts), ("two", &scripts)]).await;
+    for session in ["s1", "s2", "s3", "s4", "s5", "s6"] {
+        let before = world.asked().len();
+        for _ in 0..5 {
+            let request = world.http.post(world.url("/v1/messages"));
+            let request = request.header("x-claude-code-session-id", session);
+            let response = request.json(&question("a", false)).send().await.unwrap();
+            assert_eq!(response.status(), 200);
+        }
+        let asked = world.asked().split_off(before);
+        assert!(asked.iter().all(|name| *name == asked[0]), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn e06_the_words_of_anthropics_refusal_are_the_last_ones_to_the_byte() {
+    let config = "model_list:\n- {model_name: m, litellm_params: {model: anthropic/x, \
+                  api_base: PROVIDERS/one, api_key: k}}\n\
+                  - {model_name: f, litellm_params: {model: openai/x, api_base: PROVIDERS/two}}\n\
+                  router_settings: {num_retries: 3, fallbacks: [{m: [f]}]}";
+    let body = "{ \"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\
+                \"message\":\"messages.1: thinking signature is invalid\"},\"request_id\":\"req_9\"}";
+    let refusal = Script::body(400, "application/json", body).with("request-id", "req_9");
+    let world = World::start(config, &[("one", &[refusal])]).await;
+    let response = world.ask("m", true).await;
+    assert_eq!(response.status(), 400);
+    assert_eq!(response.headers()["request-id"], "req_9");
+    assert_eq!(response.text().await.unwrap(), body);
+    assert_eq!(world.asked(), ["one"]);
+}
+
+#[tokio::test]
+async fn r18_a_request_that_fits_with_a_shorter_answer_is_sent_again_with_one() {
+    let message = "This model's maximum context length is 1000 tokens. However, you requested \
+                   1300 tokens (300 in the messages, 1000 in the completion).";
+    let refusal = Script::json(
+        400,
+        json!({"error": {"message": message, "code": "context_length_exceeded"}}),
+    );
+    let world = World::start(&config(""), &[("three", &[refusal, Script::chat("fits")])]).await;
+    let mut request = question("b", false);
+    request["max_tokens"] = json!(1000);
+    let text = world
+        .post("/v1/messages", &request)
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert_eq!(text_of(&text), "fits");
+    let limits: Vec<Value> = world
+        .sent()
+        .iter()
+        .map(|sent| sent.json()["max_tokens"].clone())
+        .collect();
+    assert_eq!(limits[0], 1000);
+    assert!(limits[1].as_u64().unwrap() <= 700, "{limits:?}");
+}
