@@ -58,7 +58,7 @@ impl Refusal {
 
     /// The HTTP answer in the caller's dialect, with the same status and headers in each.
     pub fn answer_for(&self, api: Api) -> Answer {
-        if api == Api::Messages {
+        if api == Api::Messages || self.is_verbatim() {
             return self.answer();
         }
         let mut answer = Answer::json(self.status, &self.body_for(api));

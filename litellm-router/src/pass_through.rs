@@ -1,4 +1,5 @@
-//! A request on its way to Anthropic: the caller's own bytes, but for two things that cannot stay.
+//! A call to a provider that speaks the caller's own dialect, Anthropic's or OpenAI's: the bytes pass
+//! as they are, but for two things in a request that cannot stay.
 //!
 //! The model may have another name there. And a conversation that began with another model may hold
 //! thinking that this router has written; Anthropic refuses a signature that is not its own, so such
@@ -12,12 +13,14 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::answer::{Answer, Body};
+use crate::api::Api;
 use crate::demo;
 use crate::error::{self, Refusal};
 use crate::reply::Usage;
 use crate::sse::{Event, SseParser};
 use crate::translate::incoming::Incoming;
 use crate::translate::reasoning;
+use crate::translate::usage::usage_in;
 
 /// The marks under thinking that comes from here.
 const OWN_SIGNATURES: [&str; 2] = [reasoning::SIGNATURE, demo::SIGNATURE];
@@ -148,8 +151,12 @@ pub fn without(body: Vec<u8>, dropped: &[String]) -> Result<Vec<u8>, Refusal> {
     serde_json::to_vec(&kept).map_err(|error| invalid(&error))
 }
 
-/// The usage that a whole answer tells of itself.
-pub fn usage_of(body: &[u8]) -> Usage {
+/// The usage that a whole answer in the dialect of `api` tells of itself.
+pub fn usage_of(body: &[u8], api: Api) -> Usage {
+    if api == Api::Chat {
+        let value: Value = serde_json::from_slice(body).unwrap_or_default();
+        return usage_in(&value).unwrap_or_default();
+    }
     #[derive(Deserialize)]
     struct Answer {
         usage: Option<TokensUsed>,
@@ -187,10 +194,11 @@ impl TokensUsed {
     }
 }
 
-/// An Anthropic stream that goes to a client of Anthropic's API byte for byte. It is only watched:
-/// for its usage, and for whether it came to its end.
+/// A stream that goes byte for byte to a client that speaks the provider's dialect. It is only
+/// watched: for its usage, and for whether it came to its end.
 #[derive(Debug)]
 pub struct PassedThrough {
+    api: Api,
     provider: &'static str,
     parser: SseParser,
     out: Vec<u8>,
@@ -205,14 +213,45 @@ pub struct PassedThrough {
 struct Watch {
     usage: Usage,
     events: u64,
-    /// `message_stop` has come.
+    /// The answer has come to its end: `message_stop`, or a reason why a chat's model stopped.
     stopped: bool,
+    /// `[DONE]` has come, after which a chat says nothing.
+    done: bool,
     /// The provider has sent an `error` event; the client sees it as it is.
     error: Option<Vec<u8>>,
+    /// Whether the last bytes ended an event.
+    between: bool,
 }
 
 impl Watch {
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: Event, api: Api) {
+        self.events += 1;
+        match api {
+            Api::Messages => self.message_event(event),
+            Api::Chat => self.chunk(event),
+        }
+    }
+
+    /// Most chunks hold only text, and are not even read.
+    fn chunk(&mut self, event: Event) {
+        if event.data == b"[DONE]" {
+            self.done = true;
+            return;
+        }
+        let error = event.name == "error" || has_value(event.data, "error");
+        if has_value(event.data, "usage") || error {
+            let value: Value = serde_json::from_slice(event.data).unwrap_or_default();
+            if let Some(usage) = usage_in(&value) {
+                self.usage = usage;
+            }
+            if error && (event.name == "error" || value.get("error").is_some()) {
+                self.error = Some(event.data.to_vec());
+            }
+        }
+        self.stopped |= has_value(event.data, "finish_reason");
+    }
+
+    fn message_event(&mut self, event: Event) {
         #[derive(Deserialize)]
         struct Told {
             message: Option<Message>,
@@ -222,7 +261,6 @@ impl Watch {
         struct Message {
             usage: Option<TokensUsed>,
         }
-        self.events += 1;
         match event.name {
             // Only these two hold usage; deltas, of which there are many, are not even read.
             "message_start" | "message_delta" => {
@@ -242,10 +280,22 @@ impl Watch {
     }
 }
 
+/// Whether an event may have `key` with another value than null. What stands in a text does not
+/// count, because its quotes are escaped there.
+fn has_value(data: &[u8], key: &str) -> bool {
+    let quoted = format!("\"{key}\"");
+    memchr::memmem::find_iter(data, &quoted).any(|at| {
+        let after = data.get(at + quoted.len()..).unwrap_or_default();
+        let value = after.trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+    })
+}
+
 impl PassedThrough {
-    /// A stream that has not begun.
-    pub fn new(provider: &'static str) -> Self {
+    /// A stream in the dialect of `api` that has not begun.
+    pub fn new(provider: &'static str, api: Api) -> Self {
         Self {
+            api,
             provider,
             parser: SseParser::default(),
             out: Vec::new(),
@@ -263,10 +313,11 @@ impl Incoming for PassedThrough {
             return;
         }
         self.out.extend_from_slice(bytes);
-        let watch = &mut self.watch;
+        let (watch, api) = (&mut self.watch, self.api);
+        watch.between = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
         if self
             .parser
-            .push(bytes, &mut |event| watch.take(event))
+            .push(bytes, &mut |event| watch.take(event, api))
             .is_err()
         {
             let message = format!("{} sent an event that is too large", self.provider);
@@ -274,6 +325,9 @@ impl Incoming for PassedThrough {
         } else if let Some(data) = &self.watch.error {
             let error: Value = serde_json::from_slice(data).unwrap_or_default();
             let status = match error.pointer("/error/type").and_then(Value::as_str) {
+                _ if self.api == Api::Chat => {
+                    error::status_in(error.get("error").unwrap_or(&error))
+                }
                 Some("overloaded_error") => 529,
                 Some("rate_limit_error") => 429,
                 Some("invalid_request_error") => 400,
@@ -282,6 +336,8 @@ impl Incoming for PassedThrough {
             let said = error::message_in(data);
             self.failed.get_or_insert(Refusal::new(status, said));
             self.over = true;
+        } else {
+            self.over = self.watch.done;
         }
     }
 
@@ -289,9 +345,12 @@ impl Incoming for PassedThrough {
         if self.over {
             return;
         }
-        let watch = &mut self.watch;
-        let whole = self.parser.finish(&mut |event| watch.take(event)).is_ok();
-        if whole && self.watch.stopped {
+        let (watch, api) = (&mut self.watch, self.api);
+        let read = self
+            .parser
+            .finish(&mut |event| watch.take(event, api))
+            .is_ok();
+        if read && (self.watch.stopped || self.watch.done) {
             self.over = true;
         } else {
             self.fail(crate::upstream::broke(self.provider));
@@ -304,9 +363,12 @@ impl Incoming for PassedThrough {
         }
         self.over = true;
         // What was cut in the middle of a line must not swallow the event that says so.
-        self.out.extend_from_slice(b"\n\nevent: error\ndata: ");
-        self.out
-            .extend_from_slice(refusal.body().to_string().as_bytes());
+        self.out.extend_from_slice(match self.api {
+            Api::Messages => b"\n\nevent: error\ndata: ".as_slice(),
+            Api::Chat => b"\n\ndata: ",
+        });
+        let body = refusal.body_for(self.api).to_string();
+        self.out.extend_from_slice(body.as_bytes());
         self.out.extend_from_slice(b"\n\n");
         self.failed = Some(refusal);
     }
@@ -334,7 +396,7 @@ impl Incoming for PassedThrough {
 
     /// Anthropic sends signs of life itself, once it has begun.
     fn is_between_events(&self) -> bool {
-        !self.told
+        !self.told || (self.api == Api::Chat && self.watch.between && self.out.is_empty())
     }
 
     fn usage(&self) -> Usage {

@@ -14,6 +14,8 @@ use crate::api::Api;
 use crate::attempts::{Attempts, Moment, Step};
 use crate::auth::{self, Caller, Credential, Keys};
 use crate::balance::Balance;
+use crate::chat::reply::ChatForm;
+use crate::chat::request::{self as chat_request, Head, NEWEST};
 use crate::config::Config;
 use crate::count;
 use crate::demo;
@@ -50,12 +52,6 @@ pub enum Served {
     Answer(Answer),
     /// Somebody has to be asked.
     Job(Box<Job>),
-}
-
-impl From<Refusal> for Served {
-    fn from(refusal: Refusal) -> Self {
-        Self::Answer(refusal.answer())
-    }
 }
 
 /// A configuration, ready to serve, and how its deployments are doing.
@@ -101,56 +97,61 @@ impl Router {
     /// Serves one call.
     pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
         let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));
+        let api = Api::of_path(path);
+        self.answer(call, path, query, api)
+            .unwrap_or_else(|refusal| Served::Answer(refusal.answer_for(api)))
+    }
+
+    fn answer(
+        self: &Arc<Self>,
+        call: &Call,
+        path: &str,
+        query: &str,
+        api: Api,
+    ) -> Result<Served, Refusal> {
         let reads = matches!(call.method, "GET" | "HEAD");
         let posts = call.method == "POST";
         let (allowed, allow) = match path {
             "/" | "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness"
             | "/worker-health" | "/v1/models" => (reads, "GET, HEAD"),
-            "/v1/messages" | "/v1/messages/count_tokens" => (posts, "POST"),
+            "/v1/messages" | "/v1/messages/count_tokens" | "/v1/chat/completions" => {
+                (posts, "POST")
+            }
             _ if path.starts_with("/v1/models/") => (reads, "GET, HEAD"),
-            _ => return Refusal::new(404, "there is nothing at this path").into(),
+            _ => return Err(Refusal::new(404, "there is nothing at this path")),
         };
         if !allowed {
             let mut refusal = Refusal::new(405, format!("this path takes {allow} only"));
             refusal.headers.push(("allow".into(), allow.into()));
-            return refusal.into();
+            return Err(refusal);
         }
         if posts && (call.header)("origin").is_some() {
             let words = "calls from web pages are not accepted; call the router from a server";
-            return Refusal::new(403, words).into();
+            return Err(Refusal::new(403, words));
         }
         if call.body.len() > LARGEST_BODY {
-            return too_large().into();
+            return Err(too_large());
         }
         let available = |name: &str| self.is_available(name);
-        match path {
-            "/v1/messages" => self.messages(call, query).unwrap_or_else(Served::from),
-            "/v1/messages/count_tokens" => {
-                self.count_tokens(call, query).unwrap_or_else(Served::from)
+        let models = &self.config.models;
+        Ok(Served::Answer(match path {
+            "/v1/messages" | "/v1/chat/completions" => {
+                let request = Request::parse(api, &call.body)?;
+                let job = self.job(call, query, &request, What::Message)?;
+                return Ok(Served::Job(job));
             }
-            "/v1/models" => Served::Answer(models::list(
-                &self.routes,
-                &self.config.models,
-                query,
-                &available,
-            )),
-            "/worker-health" | "/" => Served::Answer(self.worker_health()),
+            "/v1/messages/count_tokens" => return self.count_tokens(call, query),
+            "/v1/models" => models::list(&self.routes, models, query, &available),
+            "/worker-health" | "/" => self.worker_health(),
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
-                Served::Answer(Answer::json(200, &json!({"status": "healthy"})))
+                Answer::json(200, &json!({"status": "healthy"}))
             }
             _ => {
                 let name = path.strip_prefix("/v1/models/").unwrap_or_default();
                 let name = models::percent_decoded(name);
-                models::one(&self.routes, &self.config.models, &name, &available)
-                    .map_or_else(Served::from, Served::Answer)
+                models::one(&self.routes, models, &name, &available)?
             }
-        }
-    }
-
-    fn messages(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
-        let request = MessagesRequest::parse(&call.body)?;
-        let job = self.job(call, query, &request, What::Message)?;
-        Ok(Served::Job(job))
+        }))
     }
 
     /// Anthropic counts for its own models, if there is a key; else the count is an estimate, which
@@ -166,6 +167,7 @@ impl Router {
                 && self.credential(&caller, target).is_ok()
         });
         if counts {
+            let request = Request::Messages(Box::new(request));
             let job = self.job(call, query, &request, What::Count)?;
             return Ok(Served::Job(job));
         }
@@ -182,10 +184,10 @@ impl Router {
         self: &Arc<Self>,
         call: &Call,
         query: &str,
-        request: &MessagesRequest,
+        request: &Request,
         what: What,
     ) -> Result<Box<Job>, Refusal> {
-        let group = self.group(&request.model)?;
+        let group = self.group(request.model())?;
         let caller = Caller::of(call.header, self.keys.master());
         caller.may_call(self.keys.master())?;
         let session = (call.header)("x-claude-code-session-id");
@@ -196,7 +198,7 @@ impl Router {
         });
         let own_key = matches!(caller, Caller::OwnKey(_));
         let mut attempts = Attempts::new(
-            &request.model,
+            request.model(),
             group,
             affinity,
             own_key,
@@ -206,7 +208,7 @@ impl Router {
         let first = attempts.first(self.moment(call.now, call.entropy as u64).as_moment());
         let mut job = Box::new(Job {
             router: Arc::clone(self),
-            api: Api::Messages,
+            api: request.api(),
             what,
             caller,
             inbound: Inbound {
@@ -217,12 +219,12 @@ impl Router {
                 accept: (call.header)("accept"),
             },
             identity: Identity {
-                id: id_from("msg_", call.entropy),
-                model: request.model.to_string(),
+                id: id_from(request.id_prefix(), call.entropy),
+                model: request.model().to_owned(),
             },
             attempts,
             trail: Trail {
-                model: request.model.chars().take(200).collect(),
+                model: request.model().chars().take(200).collect(),
                 session: session.map(|session| session.chars().take(200).collect()),
                 streams: request.streams(),
                 began: call.now,
@@ -412,7 +414,7 @@ impl Job {
             .after(refusal, self.max_tokens, moment.as_moment());
         drop(moment);
         let body = self.inbound.body.clone();
-        match MessagesRequest::parse(&body) {
+        match Request::parse(self.api, &body) {
             Ok(request) => self.prepare(step, &request),
             Err(refusal) => Next::Refuse(refusal),
         }
@@ -468,7 +470,7 @@ impl Job {
 
     /// Carries a step out as far as that needs nobody else. A deployment that fails here, because it
     /// is a mock that does, or has no key, counts as one that has failed.
-    fn prepare(&mut self, mut step: Step, request: &MessagesRequest) -> Next {
+    fn prepare(&mut self, mut step: Step, request: &Request) -> Next {
         let now = self.trail.began;
         loop {
             let (target, wait_ms, max_tokens) = match step {
@@ -501,31 +503,99 @@ impl Job {
     fn exchange(
         &self,
         target: &Target,
-        request: &MessagesRequest,
+        request: &Request,
         max_tokens: Option<u64>,
     ) -> Result<Exchange, Refusal> {
         let credential = self.router.credential(&self.caller, target)?;
         let credential = credential.as_ref();
-        match self.what {
-            What::Count => Exchange::count(target, credential, request, &self.inbound),
-            What::Message => Exchange::message(
+        let identity = self.identity.clone();
+        match (request, self.what) {
+            (Request::Messages(request), What::Count) => {
+                Exchange::count(target, credential, request, &self.inbound)
+            }
+            (Request::Messages(request), What::Message) => Exchange::message(
                 target,
                 credential,
                 request,
                 &self.inbound,
-                self.identity.clone(),
+                identity,
                 max_tokens,
             ),
+            (Request::Chat(head), _) => {
+                let created = self.trail.began / 1000;
+                Exchange::chat(target, credential, head, &self.inbound, identity, created)
+            }
         }
     }
 
-    fn play(&self, target: &Target, request: &MessagesRequest) -> Result<Answer, Refusal> {
+    fn play(&self, target: &Target, request: &Request) -> Result<Answer, Refusal> {
         self.caller.may_call_keyless(self.router.keys.master())?;
-        let input_tokens = count::of_request(request);
-        let reply = Reply::new(self.identity.clone(), request.streams(), input_tokens);
-        match target.deployment.mock_response.as_deref() {
-            Some(mocked) => mock::answer(mocked, input_tokens, reply),
-            None => demo::answer(request, reply),
+        let identity = self.identity.clone();
+        match request {
+            Request::Messages(request) => {
+                let input_tokens = count::of_request(request);
+                let reply = Reply::new(identity, request.streams(), input_tokens);
+                played(target, request, reply)
+            }
+            Request::Chat(head) => {
+                let call = chat_request::to_messages_for(&self.inbound.body, NEWEST)?;
+                let request = MessagesRequest::parse(&call.body)?;
+                let form = ChatForm::of(head, self.trail.began / 1000);
+                played(target, &request, Reply::chat(identity, form))
+            }
+        }
+    }
+}
+
+/// The answer of a deployment that the router plays itself.
+fn played(target: &Target, request: &MessagesRequest, reply: Reply) -> Result<Answer, Refusal> {
+    match target.deployment.mock_response.as_deref() {
+        Some(mocked) => mock::answer(mocked, count::of_request(request), reply),
+        None => demo::answer(request, reply),
+    }
+}
+
+/// A request as its caller has written it, read as far as it has to be to know where it goes.
+enum Request<'a> {
+    Messages(Box<MessagesRequest<'a>>),
+    /// Of a chat only the head: the rest may go to a provider without being read.
+    Chat(Head),
+}
+
+impl<'a> Request<'a> {
+    fn parse(api: Api, body: &'a [u8]) -> Result<Self, Refusal> {
+        Ok(match api {
+            Api::Messages => Self::Messages(Box::new(MessagesRequest::parse(body)?)),
+            Api::Chat => Self::Chat(chat_request::head(body)?),
+        })
+    }
+
+    fn api(&self) -> Api {
+        match self {
+            Self::Messages(_) => Api::Messages,
+            Self::Chat(_) => Api::Chat,
+        }
+    }
+
+    fn model(&self) -> &str {
+        match self {
+            Self::Messages(request) => &request.model,
+            Self::Chat(head) => &head.model,
+        }
+    }
+
+    fn streams(&self) -> bool {
+        match self {
+            Self::Messages(request) => request.streams(),
+            Self::Chat(head) => head.streams,
+        }
+    }
+
+    /// How the ids of answers begin.
+    fn id_prefix(&self) -> &'static str {
+        match self {
+            Self::Messages(_) => "msg_",
+            Self::Chat(_) => "chatcmpl-",
         }
     }
 }

@@ -3,15 +3,19 @@
 use bytes::Bytes;
 
 use crate::answer::{Answer, event_stream_headers};
+use crate::api::Api;
 use crate::auth::Credential;
+use crate::chat::reply::ChatForm;
+use crate::chat::request::{self as chat_request, Head};
 use crate::count;
 use crate::deployment::Target;
 use crate::error::{self, ErrorClass, KeyOwner, Refusal};
 use crate::messages::MessagesRequest;
 use crate::pass_through::{self, PassedThrough};
 use crate::providers::Dialect;
-use crate::reply::{Identity, Usage};
+use crate::reply::{Identity, Reply, Usage};
 use crate::translate::completion::Terms;
+use crate::translate::from_messages::{self, MessageStream};
 use crate::translate::incoming::Incoming;
 use crate::translate::request::{self, Upstream};
 use crate::translate::response;
@@ -40,8 +44,10 @@ pub struct Exchange {
 
 enum Then {
     /// The provider speaks the caller's own dialect.
-    PassThrough,
+    PassThrough(Api),
     Translate(Terms),
+    /// The provider speaks Anthropic's dialect and the caller does not.
+    FromMessages(from_messages::Terms),
 }
 
 /// What is to be done with a response whose head has come.
@@ -66,12 +72,14 @@ pub struct Collect {
 
 enum How {
     /// An error of a provider that speaks the caller's dialect: its very words are the answer.
-    VerbatimError,
-    Verbatim,
+    VerbatimError(Api),
+    Verbatim(Api),
     /// Not followed: it would take the key elsewhere.
     Redirect,
     Refused(Terms),
+    RefusedMessage,
     Whole(Terms),
+    WholeMessage(from_messages::Terms),
     /// A provider that streams although it was not asked to.
     Events(Box<dyn Incoming>),
 }
@@ -105,7 +113,7 @@ impl Exchange {
         max_tokens: Option<u64>,
     ) -> Result<Self, Refusal> {
         if target.provider.dialect == Dialect::Anthropic {
-            return Self::anthropic(target, credential, request, "/v1/messages", caller);
+            return Self::anthropic(target, credential, &request.model, "/v1/messages", caller);
         }
         let deployment = &target.deployment;
         let max_output_tokens = max_tokens.or(deployment.max_output_tokens);
@@ -128,6 +136,60 @@ impl Exchange {
             wants_thinking: request.wants_thinking(),
             input_estimate: count::of_request(request),
         };
+        let asked = request.max_tokens;
+        let streams = request.streams();
+        let then = Then::Translate(terms);
+        let mut exchange = Self::chat_completions(target, credential, body, streams, then)?;
+        exchange.max_tokens = match (asked, max_output_tokens) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, _) => asked,
+        };
+        Ok(exchange)
+    }
+
+    /// The exchange for a call to `/v1/chat/completions`. `created` is the time of the call, in
+    /// seconds since 1970.
+    ///
+    /// # Errors
+    /// 400 where the request cannot be said in the provider's dialect.
+    pub fn chat(
+        target: &Target,
+        credential: Option<&Credential>,
+        head: &Head,
+        caller: &Inbound,
+        identity: Identity,
+        created: u64,
+    ) -> Result<Self, Refusal> {
+        if target.provider.dialect == Dialect::Anthropic {
+            let call = chat_request::to_messages_for(&caller.body, &target.model)?;
+            let caller = Inbound {
+                body: call.body.into(),
+                ..Inbound::default()
+            };
+            let path = "/v1/messages";
+            let mut exchange = Self::anthropic(target, credential, &head.model, path, &caller)?;
+            exchange.then = Then::FromMessages(from_messages::Terms {
+                reply: Reply::chat(identity, ChatForm::of(head, created)),
+                provider: target.provider.name,
+                key_owner: exchange.key_owner,
+            });
+            return Ok(exchange);
+        }
+        let model = (head.model != target.model).then_some(target.model.as_str());
+        let body = pass_through::edited(&caller.body, model)?;
+        let body = pass_through::without(body, &target.deployment.dropped)?;
+        let then = Then::PassThrough(Api::Chat);
+        Self::chat_completions(target, credential, body, head.streams, then)
+    }
+
+    /// A request in OpenAI's dialect.
+    fn chat_completions(
+        target: &Target,
+        credential: Option<&Credential>,
+        body: Vec<u8>,
+        streams: bool,
+        then: Then,
+    ) -> Result<Self, Refusal> {
         let base = api_base(target)?;
         let url = if base.ends_with("/chat/completions") {
             base.to_owned()
@@ -139,26 +201,13 @@ impl Exchange {
             let value = format!("Bearer {}", credential.token);
             headers.push(("authorization".into(), value));
         }
-        let accept = if request.streams() {
+        let accept = if streams {
             "text/event-stream"
         } else {
             "application/json"
         };
         headers.push(("accept".into(), accept.into()));
-        let asked = request.max_tokens;
-        let mut exchange = Self::new(
-            target,
-            credential,
-            url,
-            headers,
-            body,
-            Then::Translate(terms),
-        );
-        exchange.max_tokens = match (asked, max_output_tokens) {
-            (Some(asked), Some(most)) => Some(asked.min(most)),
-            (asked, _) => asked,
-        };
-        Ok(exchange)
+        Ok(Self::new(target, credential, url, headers, body, then))
     }
 
     /// The exchange for a call to `/v1/messages/count_tokens` that Anthropic itself answers.
@@ -174,21 +223,22 @@ impl Exchange {
         Self::anthropic(
             target,
             credential,
-            request,
+            &request.model,
             "/v1/messages/count_tokens",
             caller,
         )
     }
 
-    /// Anthropic gets the caller's own bytes, but for the model's name where it differs.
+    /// Anthropic gets the caller's own bytes, but for the model's name where it differs from the one
+    /// that was `asked` for.
     fn anthropic(
         target: &Target,
         credential: Option<&Credential>,
-        request: &MessagesRequest,
+        asked: &str,
         path: &str,
         caller: &Inbound,
     ) -> Result<Self, Refusal> {
-        let model = (request.model != target.model.as_str()).then_some(target.model.as_str());
+        let model = (asked != target.model).then_some(target.model.as_str());
         let body = pass_through::edited(&caller.body, model)?;
         let body = pass_through::without(body, &target.deployment.dropped)?;
         let base = api_base(target)?;
@@ -228,7 +278,7 @@ impl Exchange {
             url,
             headers,
             body,
-            Then::PassThrough,
+            Then::PassThrough(Api::Messages),
         ))
     }
 
@@ -268,41 +318,39 @@ impl Exchange {
         let success = (200..300).contains(&status);
         let is_events = header("content-type")
             .is_some_and(|kind| kind.to_ascii_lowercase().contains("text/event-stream"));
-        let terms = match self.then {
-            Then::PassThrough => {
-                let headers = relayed_headers(header);
-                if success && is_events {
-                    let stream = Box::new(PassedThrough::new(self.provider));
-                    return Next::Stream { headers, stream };
-                }
-                let redirects = (300..400).contains(&status);
-                return Next::Collect(Box::new(Collect {
-                    status,
-                    headers,
-                    provider: self.provider,
-                    key_owner: self.key_owner,
-                    how: match success {
-                        true => How::Verbatim,
-                        false if redirects => How::Redirect,
-                        false => How::VerbatimError,
-                    },
-                }));
-            }
-            Then::Translate(terms) => terms,
+        let headers = match self.then {
+            Then::PassThrough(Api::Messages) => relayed_headers(header),
+            Then::PassThrough(Api::Chat) => relayed_chat_headers(header),
+            Then::Translate(_) | Then::FromMessages(_) => error::kept_headers(header),
         };
-        let mut headers = error::kept_headers(header);
-        let how = if !success {
-            How::Refused(terms)
-        } else if is_events {
-            let streams = terms.streams;
-            let stream = Box::new(ChatStream::new(terms));
-            if streams {
-                headers.extend(event_stream_headers());
+        let how = match self.then {
+            Then::PassThrough(api) if success && is_events => {
+                let stream = Box::new(PassedThrough::new(self.provider, api));
                 return Next::Stream { headers, stream };
             }
-            How::Events(stream)
-        } else {
-            How::Whole(terms)
+            Then::PassThrough(api) if success => How::Verbatim(api),
+            Then::PassThrough(_) if (300..400).contains(&status) => How::Redirect,
+            Then::PassThrough(api) => How::VerbatimError(api),
+            Then::Translate(terms) if !success => How::Refused(terms),
+            Then::Translate(terms) if !is_events => How::Whole(terms),
+            Then::FromMessages(_) if !success => How::RefusedMessage,
+            Then::FromMessages(terms) if !is_events => How::WholeMessage(terms),
+            Then::FromMessages(terms) => {
+                let streams = terms.reply.streams();
+                let stream = Box::new(MessageStream::new(terms));
+                if streams {
+                    return translated(headers, stream);
+                }
+                How::Events(stream)
+            }
+            Then::Translate(terms) => {
+                let streams = terms.streams;
+                let stream = Box::new(ChatStream::new(terms));
+                if streams {
+                    return translated(headers, stream);
+                }
+                How::Events(stream)
+            }
         };
         Next::Collect(Box::new(Collect {
             status,
@@ -330,6 +378,11 @@ impl Exchange {
     }
 }
 
+fn translated(mut headers: Vec<(String, String)>, stream: Box<dyn Incoming>) -> Next {
+    headers.extend(event_stream_headers());
+    Next::Stream { headers, stream }
+}
+
 /// The provider has not begun to answer in time.
 pub fn too_slow(provider: &str, waited_ms: u64) -> Refusal {
     let seconds = waited_ms as f64 / 1000.0;
@@ -355,7 +408,7 @@ impl Collect {
     pub fn is_error(&self) -> bool {
         matches!(
             self.how,
-            How::Redirect | How::VerbatimError | How::Refused(_)
+            How::Redirect | How::VerbatimError(_) | How::Refused(_) | How::RefusedMessage
         )
     }
 
@@ -365,7 +418,7 @@ impl Collect {
     /// What the provider refuses, or what is wrong with its answer.
     pub fn answer(self, body: &[u8]) -> Result<(Answer, Usage), Refusal> {
         let (mut answer, usage) = match self.how {
-            How::VerbatimError => {
+            How::VerbatimError(api) => {
                 let refusal = error::from_provider(
                     self.provider,
                     self.status,
@@ -373,6 +426,11 @@ impl Collect {
                     self.key_owner,
                     self.headers.clone(),
                 );
+                // OpenAI's words on a key quote it, and this one is not the caller's.
+                let is_ours = self.key_owner == KeyOwner::Router;
+                if api == Api::Chat && is_ours && matches!(self.status, 401..=403) {
+                    return Err(refusal);
+                }
                 let verbatim = Answer {
                     status: self.status,
                     headers: self.headers,
@@ -389,15 +447,25 @@ impl Collect {
                     self.headers,
                 ));
             }
-            How::Verbatim => {
+            How::Verbatim(api) => {
                 let answer = Answer {
                     status: self.status,
                     headers: Vec::new(),
                     body: crate::answer::Body::Whole(body.to_vec()),
                 };
-                (answer, pass_through::usage_of(body))
+                (answer, pass_through::usage_of(body, api))
             }
             How::Whole(terms) => response::translate(body, terms)?,
+            How::WholeMessage(terms) => from_messages::translate(body, terms)?,
+            How::RefusedMessage => {
+                return Err(from_messages::refusal(
+                    self.provider,
+                    self.status,
+                    body,
+                    self.key_owner,
+                    self.headers,
+                ));
+            }
             How::Refused(terms) => {
                 return response::refused(self.status, body, self.headers, terms);
             }
@@ -450,4 +518,24 @@ fn relayed_headers(header: Header) -> Vec<(String, String)> {
             Some((name, value))
         })
         .collect()
+}
+
+/// The headers of a chat provider's response that its clients read. Its own request id has another
+/// name here, because the router's has that one.
+fn relayed_chat_headers(header: Header) -> Vec<(String, String)> {
+    let limits = ["limit", "remaining", "reset"]
+        .iter()
+        .flat_map(|value| ["requests", "tokens"].map(|what| format!("x-ratelimit-{value}-{what}")));
+    let mut headers = error::kept_headers(header);
+    headers.extend(
+        ["content-type", "cache-control"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(limits)
+            .filter_map(|name| {
+                let value = header(&name)?;
+                Some((name, value))
+            }),
+    );
+    headers
 }

@@ -129,7 +129,8 @@ fn paths_and_methods_have_their_statuses() {
         ("POST", "/v1/models", 405),
         ("GET", "/v1/messages", 405),
         ("GET", "/nothing", 404),
-        ("POST", "/v1/chat/completions", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("POST", "/v1/chat/completions", 400),
     ] {
         assert_eq!(
             client.answer(method, path, b"").0,

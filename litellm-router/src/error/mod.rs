@@ -123,6 +123,11 @@ impl Refusal {
         self
     }
 
+    /// Whether the caller gets the provider's own bytes, which speak the caller's dialect.
+    pub fn is_verbatim(&self) -> bool {
+        self.verbatim.is_some()
+    }
+
     /// The whole HTTP answer.
     pub fn answer(&self) -> Answer {
         if let Some(verbatim) = &self.verbatim {

@@ -2,8 +2,7 @@
 //!
 //! [`request`] turns a request; [`stream`] turns a provider's events while they come and
 //! [`response`] a whole answer, both through [`completion`], which knows what a provider may say.
-//! [`asked`] is what the way back needs of the way there.
-//! [`from_messages`] reads an answer in
+//! [`asked`] is what the way back needs of the way there. [`from_messages`] reads an answer in
 //! Anthropic's dialect, for callers who speak the other; [`incoming`] is what both have in common.
 
 mod arguments;
@@ -21,7 +20,7 @@ pub mod schema;
 pub mod stream;
 mod think_tag;
 mod tool_calls;
-mod usage;
+pub(crate) mod usage;
 
 #[cfg(test)]
 mod tests;

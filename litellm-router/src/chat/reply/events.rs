@@ -76,7 +76,8 @@ pub struct ChatEvents {
     calls: usize,
     /// The last call is open, and whether it has had any input.
     open_call: Option<bool>,
-    thought: String,
+    /// The current block of thinking, `None` once it has become too long to be kept.
+    thought: Option<String>,
 }
 
 impl ChatEvents {
@@ -91,7 +92,7 @@ impl ChatEvents {
             ended: false,
             calls: 0,
             open_call: None,
-            thought: String::new(),
+            thought: Some(String::new()),
         }
     }
 
@@ -197,9 +198,11 @@ impl Sink for ChatEvents {
             return;
         }
         self.close_call();
-        if self.thought.len() + delta.len() <= LONGEST_THOUGHT {
-            self.thought.push_str(delta);
-        }
+        self.thought = self
+            .thought
+            .take()
+            .filter(|thought| thought.len() + delta.len() <= LONGEST_THOUGHT)
+            .map(|thought| thought + delta);
         let delta = Delta {
             reasoning_content: Some(delta),
             ..Delta::default()
@@ -208,12 +211,13 @@ impl Sink for ChatEvents {
     }
 
     fn signature(&mut self, signature: &str) {
-        if !self.ended {
-            let block = ThinkingBlock::Thinking {
-                thinking: std::mem::take(&mut self.thought).into(),
+        let thought = self.thought.replace(String::new());
+        // Under half of what it signs, a signature is worth nothing.
+        if let (false, Some(thought)) = (self.ended, thought) {
+            self.thinking_block(ThinkingBlock::Thinking {
+                thinking: thought.into(),
                 signature: signature.into(),
-            };
-            self.thinking_block(block);
+            });
         }
     }
 

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::request::Head;
 use crate::reply::{StopReason, Usage};
 
 pub use events::ChatEvents;
@@ -27,6 +28,17 @@ pub struct ChatForm {
     pub include_usage: bool,
     /// When the answer was begun, in seconds since 1970.
     pub created: u64,
+}
+
+impl ChatForm {
+    /// The form that a call asks for. `created` is its time, in seconds since 1970.
+    pub fn of(head: &Head, created: u64) -> Self {
+        Self {
+            streams: head.streams,
+            include_usage: head.include_usage,
+            created,
+        }
+    }
 }
 
 fn finish_reason(reason: StopReason) -> &'static str {

@@ -195,3 +195,19 @@ fn a_whole_completion_that_failed_is_an_error_in_openais_words() {
     let body: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
     assert_eq!(body["error"]["code"], "rate_limit_exceeded");
 }
+
+#[test]
+fn thinking_too_long_to_be_kept_is_shown_but_not_handed_back() {
+    let mut reply = reply(true, false);
+    let much = "x".repeat(300 * 1024);
+    for _ in 0..5 {
+        reply.thinking(&much);
+    }
+    reply.signature("s1");
+    reply.thinking("short");
+    reply.signature("s2");
+    let written = written(&mut reply);
+    assert_eq!(written.matches("reasoning_content").count(), 6);
+    assert!(!written.contains("s1"));
+    assert!(written.contains(r#""thinking":"short","signature":"s2""#));
+}

@@ -33,6 +33,10 @@ const LONGEST_REASON: usize = 500;
 /// The longest id of a user that Anthropic takes.
 const LONGEST_USER: usize = 256;
 
+/// The target of a call that this router plays itself, by the demo or a mock: it takes everything
+/// that the newest models do.
+pub const NEWEST: &str = "claude";
+
 /// What a router has to know of a call to find its deployment, whatever dialect that speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
