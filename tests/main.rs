@@ -11,6 +11,7 @@ mod hello_world;
 mod http_message;
 mod interrupt;
 mod model_choice;
+mod outages;
 mod provider_failures;
 mod queue;
 mod reconnect;
@@ -31,6 +32,7 @@ fn main() {
         http_message::tests(&local),
         interrupt::tests(&local),
         model_choice::tests(&local),
+        outages::tests(&local),
         provider_failures::tests(&local),
         queue::tests(&local),
         reconnect::tests(&local),

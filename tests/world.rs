@@ -66,7 +66,8 @@ impl World {
     /// # Errors
     /// What did not start again.
     pub async fn crash_and_restart_workers(&mut self) -> Result<()> {
-        self.stack.crash_workers().await;
+        self.stack.kill("worker").await;
+        self.stack.kill("router").await;
         self.stack.start_workers().await
     }
 

@@ -121,6 +121,16 @@ impl Service {
         let _ = killpg(self.group, Signal::SIGKILL);
     }
 
+    /// Stops its whole group without ending it: it takes connections, and answers none.
+    pub fn pause(&self) {
+        let _ = killpg(self.group, Signal::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        let _ = killpg(self.group, Signal::SIGCONT);
+    }
+
     /// Kills its whole group at once, as a crash would.
     pub async fn kill(&self) {
         let _ = killpg(self.group, Signal::SIGKILL);

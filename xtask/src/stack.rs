@@ -122,6 +122,7 @@ impl Stack {
         }
         let router = Wrangler {
             name: "router",
+            worker: "litellm-router",
             config: root().join("litellm-router/wrangler.jsonc"),
             port: router_port,
             data: data.clone(),
@@ -136,6 +137,7 @@ impl Stack {
         };
         let worker = Wrangler {
             name: "worker",
+            worker: "agent-router",
             config: root().join("wrangler.jsonc"),
             port,
             data: data.clone(),
@@ -161,19 +163,22 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Starts both Workers, again where they were ended.
+    /// Starts both Workers, again where they were killed.
     ///
     /// # Errors
     /// What did not start, with its last lines.
     pub async fn start_workers(&mut self) -> Result<()> {
-        // Parts that were killed are still in it, and would be taken for alive for a while.
-        let _ = tokio::fs::remove_dir_all(registry(&self.data)).await;
         let answer_at = [
             format!("{}/worker-health", self.router_url),
             // Answers only where the Worker runs and has found the router.
             format!("{}/demo/models", self.url),
         ];
         for (wrangler, url) in self.wranglers.iter().zip(&answer_at) {
+            if self.part(wrangler.name).is_some() {
+                continue;
+            }
+            // One that was killed is still in it, and would be taken for alive for a while.
+            let _ = tokio::fs::remove_file(registry(&self.data).join(wrangler.worker)).await;
             let lines = lines(wrangler.name, &self.log, self.options.quiet);
             self.services
                 .push(wrangler.start(&self.tools, &self.options, lines).await?);
@@ -263,15 +268,16 @@ impl Stack {
         self.remove_containers().await;
     }
 
-    /// Ends the Workers as a crash would, and leaves the sandboxes alone.
-    pub async fn crash_workers(&mut self) {
-        for service in std::mem::take(&mut self.services) {
-            if service.name() == "sandboxes" {
-                self.services.push(service);
-            } else {
-                service.kill().await;
-            }
+    /// Ends a part as a crash would: `worker`, `router`, or `sandboxes`, the host of local ones.
+    pub async fn kill(&mut self, name: &str) {
+        if let Some(place) = self.services.iter().position(|part| part.name() == name) {
+            self.services.remove(place).kill().await;
         }
+    }
+
+    /// A part that runs.
+    pub fn part(&self, name: &str) -> Option<&Service> {
+        self.services.iter().find(|part| part.name() == name)
     }
 
     /// Removes the containers that workerd has left: those made from the image of this stack's build.
@@ -329,6 +335,8 @@ impl Drop for Stack {
 /// One `wrangler dev`.
 struct Wrangler {
     name: &'static str,
+    /// The name in its configuration.
+    worker: &'static str,
     config: PathBuf,
     port: u16,
     data: PathBuf,
