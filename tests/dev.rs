@@ -14,6 +14,8 @@ use world::{PATIENCE, Running, lone_test, test};
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         lone_test(world, "dev::ctrl_c_leaves_no_process", ctrl_c),
+        lone_test(world, "dev::ctrl_c_while_it_builds", while_building),
+        lone_test(world, "dev::ctrl_c_while_it_starts", while_starting),
         lone_test(world, "dev::other_hosts_are_refused", other_hosts),
         lone_test(world, "dev::a_filter_without_a_match_is_named", filter),
         test(world, "dev::a_taken_port_is_named", |world| async move {
@@ -80,6 +82,50 @@ async fn ctrl_c() -> Result<()> {
     ends_without_leftovers("local", |_| Ok(())).await
 }
 
+/// The build is one that takes long: its first part is `npm`, which is replaced here, so that nothing of
+/// the project is left half built.
+async fn while_building() -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let slow = tempfile::TempDir::new()?;
+    let npm = slow.path().join("npm");
+    std::fs::write(&npm, "#!/bin/sh\nsleep 600; true\n")?;
+    std::fs::set_permissions(&npm, std::fs::Permissions::from_mode(0o755))?;
+    let path = std::env::join_paths(std::iter::once(slow.path().to_owned()).chain(
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()),
+    ))?;
+    let mut dev = Dev::start("local", 0, |command| {
+        command.env("PATH", path);
+    })?;
+    dev.line("building the UI").await?;
+    dev.until_processes(|processes| {
+        processes
+            .iter()
+            .any(|process| process.contains("sleep 600"))
+    })
+    .await?;
+    dev.ctrl_c().await.map(drop)
+}
+
+/// Ended at different moments of its start.
+async fn while_starting() -> Result<()> {
+    for after in [0, 700, 1500, 2500] {
+        let dev = Dev::start("local", 0, no_build)?;
+        dev.until_processes(|processes| {
+            processes
+                .iter()
+                .any(|process| process.contains("wrangler") && process.contains("litellm-router"))
+        })
+        .await?;
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        dev.ctrl_c().await?;
+    }
+    Ok(())
+}
+
+pub fn no_build(command: &mut Command) {
+    command.arg("--no-build");
+}
+
 /// Starts `dev`, uses a sandbox, ends it as Ctrl-C does, and looks for what is left. `running` looks at
 /// the session while it runs.
 pub async fn ends_without_leftovers(
@@ -87,42 +133,13 @@ pub async fn ends_without_leftovers(
     running: impl FnOnce(&str) -> Result<()>,
 ) -> Result<()> {
     let session = world::fresh_session("dev");
-    let data = tempfile::TempDir::new()?;
-    let folder = data.path().to_str().context("a readable path")?.to_owned();
-    let mut dev = xtask(&[
-        "dev",
-        "--no-build",
-        "--provider",
-        provider,
-        "--port",
-        "0",
-        "--router-port",
-        "0",
-        "--data",
-        &folder,
-    ])
-    .stderr(Stdio::piped())
-    .kill_on_drop(true)
-    .spawn()?;
-    let mut lines = BufReader::new(dev.stderr.take().context("its output")?).lines();
-    let mut seen = String::new();
-    let url = loop {
-        let line = tokio::time::timeout(PATIENCE, lines.next_line())
-            .await
-            .context(seen.clone())??;
-        let Some(line) = line else {
-            bail!("it ended: {seen}")
-        };
-        if let Some(place) = line.find("http://").filter(|_| line.contains("/demo")) {
-            break line[place..]
-                .split("/demo")
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-        }
-        seen += &format!("{line}\n");
-    };
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let mut dev = Dev::start(provider, 0, no_build)?;
+    let open = dev.line("Open ").await?;
+    let url = open
+        .split_once("http://")
+        .and_then(|(_, rest)| rest.split_once("/demo"))
+        .map(|(address, _)| format!("http://{address}"))
+        .context(open.clone())?;
     // A session, so that there is a sandbox to end.
     let client = reqwest::Client::builder().no_proxy().build()?;
     let said = client
@@ -135,30 +152,117 @@ pub async fn ends_without_leftovers(
     ensure!(said.status() == 200, "{}", said.text().await?);
 
     running(&session)?;
-    let before = processes_with(&folder)?;
+    let before = processes_with(&dev.folder)?;
     ensure!(before.len() >= 2, "both Workers run: {before:?}");
-    let id = dev.id().context("its id")?;
-    // Ctrl-C goes to cargo and to what it runs; here to the child, which cargo waits for.
-    for child in children_of(id)? {
+    dev.ctrl_c().await.map(drop)
+}
+
+/// `cargo xtask dev` in a process group of its own, as a terminal starts it.
+pub struct Dev {
+    process: tokio::process::Child,
+    lines: tokio::sync::mpsc::UnboundedReceiver<String>,
+    seen: String,
+    /// What all of its processes have in their arguments or their environment.
+    folder: String,
+    _data: tempfile::TempDir,
+}
+
+impl Dev {
+    pub fn start(provider: &str, port: u16, more: impl FnOnce(&mut Command)) -> Result<Self> {
+        let data = tempfile::TempDir::new()?;
+        let folder = data.path().to_str().context("a readable path")?.to_owned();
+        let port = port.to_string();
+        let mut command = xtask(&[
+            "dev",
+            "--provider",
+            provider,
+            "--port",
+            &port,
+            "--router-port",
+            "0",
+            "--data",
+            &folder,
+        ]);
+        more(&mut command);
+        let mut process = command
+            .env("STACK_OF", &folder)
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()?;
+        let output = process.stderr.take().context("its output")?;
+        let (sender, lines) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut output = BufReader::new(output).lines();
+            while let Ok(Some(line)) = output.next_line().await {
+                let _ = sender.send(line);
+            }
+        });
+        Ok(Self {
+            process,
+            lines,
+            seen: String::new(),
+            folder,
+            _data: data,
+        })
+    }
+
+    /// Waits for a line with a text in it.
+    pub async fn line(&mut self, text: &str) -> Result<String> {
+        loop {
+            let line = tokio::time::timeout(PATIENCE, self.lines.recv())
+                .await
+                .with_context(|| self.seen.clone())?;
+            let Some(line) = line else {
+                bail!("it ended: {}", self.seen)
+            };
+            self.seen += &format!("{line}\n");
+            if line.contains(text) {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// Waits until its processes are as wanted.
+    pub async fn until_processes(&self, wanted: impl Fn(&[String]) -> bool) -> Result<()> {
+        let begin = Instant::now();
+        loop {
+            let processes = processes_with(&self.folder)?;
+            if wanted(&processes) {
+                return Ok(());
+            }
+            ensure!(begin.elapsed() < PATIENCE, "{processes:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Sends what a terminal sends to the group in front, and waits until nothing is left. Gives what it
+    /// has printed.
+    pub async fn ctrl_c(mut self) -> Result<String> {
+        let group = self.process.id().context("it has ended")?;
         Command::new("kill")
-            .args(["-INT", &child.to_string()])
+            .args(["-INT", "--", &format!("-{group}")])
             .status()
             .await?;
-    }
-    tokio::time::timeout(Duration::from_secs(30), dev.wait())
-        .await
-        .context("it ends")??;
-    let begin = Instant::now();
-    loop {
-        let left = processes_with(&folder)?;
-        if left.is_empty() {
-            return Ok(());
+        tokio::time::timeout(Duration::from_secs(30), self.process.wait())
+            .await
+            .context("it does not end")??;
+        let begin = Instant::now();
+        loop {
+            let left = processes_with(&self.folder)?;
+            if left.is_empty() {
+                break;
+            }
+            ensure!(
+                begin.elapsed() < Duration::from_secs(5),
+                "left over: {left:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        ensure!(
-            begin.elapsed() < Duration::from_secs(5),
-            "left over: {left:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        while let Some(line) = self.lines.recv().await {
+            self.seen += &format!("{line}\n");
+        }
+        Ok(self.seen)
     }
 }
 
@@ -178,17 +282,9 @@ fn processes_with(text: &str) -> Result<Vec<String>> {
         if arguments.contains(text) || read("environ").contains(text) {
             found.push(format!(
                 "{id} {}",
-                arguments.chars().take(120).collect::<String>()
+                arguments.chars().take(240).collect::<String>()
             ));
         }
     }
     Ok(found)
-}
-
-fn children_of(parent: u32) -> Result<Vec<u32>> {
-    let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"))?;
-    Ok(children
-        .split_whitespace()
-        .filter_map(|id| id.parse().ok())
-        .collect())
 }

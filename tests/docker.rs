@@ -1,11 +1,12 @@
 //! The same through a real container.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use libtest_mimic::Trial;
 use serde_json::json;
-use world::{Running, World, fresh_session, lone_test, test};
+use world::{PATIENCE, Running, World, fresh_session, lone_test, test};
 use xtask::stack::Provider;
 
 use crate::{dev, hello_world, interrupt};
@@ -26,6 +27,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             |world| async move { interrupt::starting(&world, &fresh_session("docker")).await },
         ),
         lone_test(world, "docker::ctrl_c_of_dev_leaves_no_container", ctrl_c),
+        lone_test(world, "docker::ctrl_c_while_it_starts", early_ctrl_c),
         test(world, "docker::stacks_beside_each_other", beside),
         test(world, "docker::no_key_and_no_internet", walled_off),
         test(
@@ -133,19 +135,58 @@ async fn ctrl_c() -> Result<()> {
     Ok(())
 }
 
+/// While the image is built, when it is there, and when a page that was open before asks for its sandbox,
+/// which it does as soon as it can.
+async fn early_ctrl_c() -> Result<()> {
+    let dev = dev::Dev::start("cloudflare", 0, dev::no_build)?;
+    dev.until_processes(|processes| {
+        processes
+            .iter()
+            .any(|process| process.contains("docker build"))
+    })
+    .await?;
+    nothing_left(&dev.ctrl_c().await?)?;
+
+    let mut dev = dev::Dev::start("cloudflare", 0, dev::no_build)?;
+    dev.line("cloudflare-dev/").await?;
+    nothing_left(&dev.ctrl_c().await?)?;
+
+    let session = fresh_session("dev");
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let dev = dev::Dev::start("cloudflare", port, dev::no_build)?;
+    let begin = Instant::now();
+    let page = format!("ws://127.0.0.1:{port}/demo/ws/{session}");
+    while tokio_tungstenite::connect_async(&page).await.is_err() {
+        ensure!(begin.elapsed() < PATIENCE, "it does not start");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    nothing_left(&dev.ctrl_c().await?)?;
+    // None that was still being started comes later, either.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    ensure!(containers_of(&session)? == 0, "the container is left over");
+    Ok(())
+}
+
+/// Looks for the image that a stack has built, by what it has printed.
+fn nothing_left(printed: &str) -> Result<()> {
+    let Some((_, rest)) = printed.split_once("cloudflare-dev/") else {
+        return Ok(());
+    };
+    let name = rest.split_whitespace().next().unwrap_or_default();
+    let name = format!("cloudflare-dev/{}", name.trim_matches(['\'', '"']));
+    let left = docker(&["images", "--quiet", &name])?;
+    ensure!(left.is_empty(), "{name} is left over");
+    Ok(())
+}
+
 /// How many containers there are, also ended ones, that were started for a session.
 fn containers_of(session: &str) -> Result<usize> {
-    let docker = std::env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned());
-    let run = |arguments: &[&str]| -> Result<String> {
-        let output = std::process::Command::new(&docker)
-            .args(arguments)
-            .output()?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    };
     let wanted = format!("AGENT_SESSION_ID={session} ");
     let mut count = 0;
-    for id in run(&["ps", "--all", "--quiet"])?.lines() {
-        let environment = run(&[
+    for id in docker(&["ps", "--all", "--quiet"])?.lines() {
+        let environment = docker(&[
             "inspect",
             "--format",
             "{{range .Config.Env}}{{.}} {{end}}",
@@ -154,4 +195,12 @@ fn containers_of(session: &str) -> Result<usize> {
         count += usize::from(environment.contains(&wanted));
     }
     Ok(count)
+}
+
+fn docker(arguments: &[&str]) -> Result<String> {
+    let program = std::env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned());
+    let output = std::process::Command::new(program)
+        .args(arguments)
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

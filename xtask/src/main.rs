@@ -142,10 +142,19 @@ async fn run(chore: Chore) -> Result<()> {
                 ..StackOptions::new(data)
             };
             // What has been started by then ends with what is dropped here.
-            let stack = tokio::select! {
-                stack = Stack::start(options) => stack?,
+            let mut stack = tokio::select! {
+                stack = Stack::prepare(options) => stack?,
                 () = signals.any() => return Ok(()),
             };
+            // From here on there may be containers: a page that is still open asks for one at once.
+            let started = tokio::select! {
+                started = stack.start_workers() => started.map(|()| true),
+                () = signals.any() => Ok(false),
+            };
+            if !matches!(started, Ok(true)) {
+                stack.stop().await;
+                return started.map(drop);
+            }
             say(&format!("sandboxes: {}", stack.provider_reason));
             say(&format!("the model router listens on {}", stack.router_url));
             eprintln!(

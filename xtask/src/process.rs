@@ -14,7 +14,8 @@ use tokio::sync::watch;
 /// How long a process has from the request to end until it is killed.
 const GRACE: Duration = Duration::from_secs(8);
 
-/// Runs a command to its end, with its output on this terminal.
+/// Runs a command to its end, with its output on this terminal. It is killed where nobody waits for
+/// it any more.
 ///
 /// # Errors
 /// Where it can't be started or fails.
@@ -22,6 +23,7 @@ pub async fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{:?}", command.as_std());
     let status = command
         .stdin(Stdio::null())
+        .kill_on_drop(true)
         .status()
         .await
         .with_context(|| format!("starting {shown}"))?;

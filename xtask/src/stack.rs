@@ -95,6 +95,19 @@ impl Stack {
     /// # Errors
     /// What did not start, with its last lines.
     pub async fn start(options: StackOptions) -> Result<Self> {
+        let mut stack = Self::prepare(options).await?;
+        if let Err(error) = stack.start_workers().await {
+            stack.stop().await;
+            return Err(error);
+        }
+        Ok(stack)
+    }
+
+    /// The stack with all that its Workers need, before they are started.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub async fn prepare(options: StackOptions) -> Result<Self> {
         let tools = Tools::install().await?;
         let (provider, provider_reason) = choose(options.provider).await?;
         let data = std::path::absolute(&options.data)?;
@@ -144,7 +157,10 @@ impl Stack {
             vars: worker_vars,
             containers: provider == Provider::Cloudflare,
         };
-        let mut stack = Self {
+        if !options.quiet && provider == Provider::Cloudflare {
+            say("building the sandbox's image with Docker; the first time takes some minutes");
+        }
+        Ok(Self {
             url,
             router_url,
             provider,
@@ -155,12 +171,7 @@ impl Stack {
             data,
             tools,
             wranglers: [router, worker],
-        };
-        if !stack.options.quiet && provider == Provider::Cloudflare {
-            say("building the sandbox's image with Docker; the first time takes some minutes");
-        }
-        stack.start_workers().await?;
-        Ok(stack)
+        })
     }
 
     /// Starts both Workers, again where they were killed.
