@@ -148,8 +148,10 @@ async fn flood(world: Arc<World>) -> Result<()> {
     let session = fresh_session("flood");
     let mut quiet = world.tab(&session, Some(0)).await?;
     let mut flood = world.tab(&session, Some(0)).await?;
+    // Frames that do nothing: those that still come through must not touch the other's turn.
     for _ in 0..1000 {
-        if flood.send(json!({ "type": "interrupt" })).await.is_err() {
+        let nothing = json!({ "type": "resume", "from": 1_000_000 });
+        if flood.send(nothing).await.is_err() {
             break;
         }
     }

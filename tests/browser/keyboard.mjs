@@ -124,7 +124,7 @@ await withBrowser(async (browser) => {
   await keys.type("stream 2000 words every 50 ms");
   await keys.press("Enter");
   await page.getByTestId("stop").waitFor();
-  await page.getByTestId("message-assistant").filter({ hasText: /word5\b/ }).last().waitFor();
+  await page.getByTestId("turn").last().getByTestId("message-assistant").filter({ hasText: /word5\b/ }).waitFor();
   await keys.press("Escape");
   await page.getByTestId("stop").waitFor({ state: "detached", timeout: 10_000 });
   nothingWrong();

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { activeTurn, type Turn } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { Advanced } from "./advanced.tsx";
@@ -140,7 +140,8 @@ function Stop({ turn }: { turn: Turn }) {
 function useEscape(close: (() => void) | null, active: Turn | null): void {
   const session = useSession();
   const id = active?.id ?? null;
-  useEffect(() => {
+  // Before the button to stop is seen, so that no key is lost.
+  useLayoutEffect(() => {
     if (close === null && id === null) return;
     const pressed = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
