@@ -1,8 +1,9 @@
-//! A gateway between clients that speak Anthropic's Messages API and the providers that answer them.
+//! A gateway between clients that speak Anthropic's Messages API or OpenAI's chat completions and the
+//! providers that answer them.
 //!
-//! A call comes in as Anthropic Messages. What the configuration says about its model decides where
-//! it goes: to Anthropic, where its bytes pass through; to a provider that speaks OpenAI's chat
-//! completions, where request and answer are translated; or to a model that this router plays itself.
+//! What the configuration says about a call's model decides where it goes. To a provider that speaks
+//! the caller's dialect, Anthropic's or OpenAI's, its bytes pass through; to one that speaks the
+//! other, request and answer are translated; and some models this router plays itself.
 //!
 //! Everything but the shell is free of I/O: [`serve::Router::serve`] takes a request and returns an
 //! answer, or the request that is to be sent upstream together with what has to become of its
@@ -10,8 +11,8 @@
 //! Cloudflare Worker and in a test.
 //!
 //! Reading order: [`serve`] is the map; [`config`], [`route`] and [`providers`] find the deployment;
-//! [`translate`] holds both directions between the two dialects; [`reply`] is the only place that
-//! writes Anthropic's events, whoever has produced the content.
+//! [`translate`] and [`chat`] hold the ways between the two dialects; [`reply`] is the only place
+//! that writes answers, whoever has produced the content.
 
 pub mod answer;
 pub mod api;
