@@ -188,7 +188,6 @@ impl Dev {
             .env("STACK_OF", &folder)
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true)
             .spawn()?;
         let output = process.stderr.take().context("its output")?;
         let (sender, lines) = tokio::sync::mpsc::unbounded_channel();
@@ -239,11 +238,7 @@ impl Dev {
     /// Sends what a terminal sends to the group in front, and waits until nothing is left. Gives what it
     /// has printed.
     pub async fn ctrl_c(mut self) -> Result<String> {
-        let group = self.process.id().context("it has ended")?;
-        Command::new("kill")
-            .args(["-INT", "--", &format!("-{group}")])
-            .status()
-            .await?;
+        self.interrupt()?;
         tokio::time::timeout(Duration::from_secs(30), self.process.wait())
             .await
             .context("it does not end")??;
@@ -262,7 +257,22 @@ impl Dev {
         while let Some(line) = self.lines.recv().await {
             self.seen += &format!("{line}\n");
         }
-        Ok(self.seen)
+        Ok(std::mem::take(&mut self.seen))
+    }
+
+    fn interrupt(&self) -> Result<()> {
+        let group = self.process.id().context("it has ended")?;
+        std::process::Command::new("kill")
+            .args(["-INT", "--", &format!("-{group}")])
+            .status()?;
+        Ok(())
+    }
+}
+
+/// A test that fails leaves nothing, either: killed, `dev` could not end its parts.
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.interrupt();
     }
 }
 
