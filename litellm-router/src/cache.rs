@@ -1,0 +1,151 @@
+//! Answers that are given again for the very same request.
+//!
+//! Opt-in, in memory, whole answers alone. A request is the same when its API, the form of its
+//! answer and every byte of its body are; so a conversation, of which each turn is new, hardly ever
+//! meets it, and evaluations, which repeat themselves, always do.
+
+use bytes::Bytes;
+use lru::LruCache;
+use sha2::{Digest, Sha256};
+
+use crate::api::Api;
+use crate::config::CacheSettings;
+
+/// The largest answer that is kept, as in LiteLLM.
+pub const LARGEST_ANSWER: usize = 1024 * 1024;
+
+/// What stands for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CacheKey([u8; 32]);
+
+impl CacheKey {
+    /// The key of a request. The form of the answer stands in the body.
+    pub fn of(api: Api, body: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(match api {
+            Api::Messages => b"m",
+            Api::Chat => b"c",
+        });
+        hash.update(body);
+        Self(hash.finalize().into())
+    }
+
+    /// The key as callers see it, in `x-litellm-cache-key`.
+    pub fn name(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    until: u64,
+    streams: bool,
+    body: Bytes,
+}
+
+/// The answers that are kept, the least used of which goes first.
+#[derive(Debug)]
+pub struct Cache {
+    settings: CacheSettings,
+    entries: LruCache<CacheKey, Entry>,
+    bytes: usize,
+}
+
+impl Cache {
+    /// Keeps nothing yet.
+    pub fn new(settings: CacheSettings) -> Self {
+        Self {
+            settings,
+            entries: LruCache::unbounded(),
+            bytes: 0,
+        }
+    }
+
+    /// Whether requests with tools are answered from here as well.
+    pub fn with_tools(&self) -> bool {
+        self.settings.with_tools
+    }
+
+    /// An answer and whether it is a stream, if it is not too old.
+    pub fn get(&mut self, key: &CacheKey, now: u64) -> Option<(Bytes, bool)> {
+        if self.entries.peek(key)?.until <= now {
+            self.remove(key);
+            return None;
+        }
+        let entry = self.entries.get(key)?;
+        Some((entry.body.clone(), entry.streams))
+    }
+
+    /// Keeps an answer.
+    pub fn put(&mut self, key: CacheKey, body: Bytes, streams: bool, now: u64) {
+        if body.len() > LARGEST_ANSWER.min(self.settings.max_bytes) {
+            return;
+        }
+        self.remove(&key);
+        self.bytes += body.len();
+        let until = now.saturating_add((self.settings.ttl_s * 1000.0) as u64);
+        let entry = Entry {
+            until,
+            streams,
+            body,
+        };
+        self.entries.put(key, entry);
+        while self.bytes > self.settings.max_bytes {
+            match self.entries.pop_lru() {
+                Some((_, entry)) => self.bytes -= entry.body.len(),
+                None => break,
+            }
+        }
+    }
+
+    fn remove(&mut self, key: &CacheKey) {
+        if let Some(entry) = self.entries.pop(key) {
+            self.bytes -= entry.body.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(max_bytes: usize) -> Cache {
+        Cache::new(CacheSettings {
+            ttl_s: 1.0,
+            with_tools: false,
+            max_bytes,
+        })
+    }
+
+    fn key(body: &[u8]) -> CacheKey {
+        CacheKey::of(Api::Messages, body)
+    }
+
+    #[test]
+    fn an_answer_is_there_until_it_is_too_old() {
+        let mut cache = cache(100);
+        cache.put(key(b"q"), Bytes::from_static(b"answer"), true, 5_000);
+        let found = cache.get(&key(b"q"), 5_999);
+        assert_eq!(found, Some((Bytes::from_static(b"answer"), true)));
+        assert_eq!(cache.get(&key(b"q "), 5_999), None);
+        assert_eq!(cache.get(&CacheKey::of(Api::Chat, b"q"), 5_999), None);
+        assert_eq!(cache.get(&key(b"q"), 6_000), None);
+        assert_eq!(cache.bytes, 0);
+    }
+
+    #[test]
+    fn the_least_used_goes_when_there_is_no_room() {
+        let mut cache = cache(10);
+        for question in [b"a", b"b"] {
+            cache.put(key(question), Bytes::from_static(b"12345"), false, 0);
+        }
+        assert!(cache.get(&key(b"a"), 1).is_some());
+        cache.put(key(b"c"), Bytes::from_static(b"1"), false, 0);
+        assert!(cache.get(&key(b"b"), 1).is_none());
+        assert!(cache.get(&key(b"a"), 1).is_some() && cache.get(&key(b"c"), 1).is_some());
+        cache.put(key(b"d"), Bytes::from(vec![0; 11]), false, 0);
+        assert!(cache.get(&key(b"d"), 1).is_none());
+        cache.put(key(b"a"), Bytes::from_static(b"1"), false, 0);
+        assert_eq!(cache.bytes, 2);
+    }
+}

@@ -1,0 +1,330 @@
+//! Who has used how much, and whether more is allowed.
+//!
+//! An account is a key of the configuration or a session. Its limits are checked before a call and
+//! what the call has used is booked after it, so calls at the same time may together go a little over
+//! a limit; none can go on beyond it. Accounts stand in memory; [`crate::ledger`] keeps those of
+//! several processes in step.
+
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Refusal;
+use crate::reply::Usage;
+use crate::usage;
+
+/// Accounts that are remembered, the latest ones.
+const ACCOUNTS: NonZeroUsize = match NonZeroUsize::new(50_000) {
+    Some(accounts) => accounts,
+    None => NonZeroUsize::MIN,
+};
+const MINUTE_MS: u64 = 60_000;
+
+/// Who pays.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// A key of the configuration, by its name.
+    Key(String),
+    /// A session, by its id.
+    Session(String),
+}
+
+impl Account {
+    /// The account's name among all accounts.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Key(name) => format!("key:{name}"),
+            Self::Session(id) => format!("session:{id}"),
+        }
+    }
+}
+
+/// What an account may use. LiteLLM's names for the limits of its virtual keys.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Requests a minute.
+    pub rpm_limit: Option<u64>,
+    /// Tokens a minute.
+    pub tpm_limit: Option<u64>,
+    /// US dollars in all, or in each `budget_duration`. Calls to deployments without a price count
+    /// as free.
+    pub max_budget: Option<f64>,
+    /// Tokens in all, or in each `budget_duration`. An addition to LiteLLM's limits.
+    pub max_tokens: Option<u64>,
+    /// How long a budget lasts before it begins anew: `30s`, `15m`, `24h`, `30d`.
+    #[serde(deserialize_with = "duration")]
+    pub budget_duration: Option<u64>,
+}
+
+fn duration<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<u64>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(reader)? else {
+        return Ok(None);
+    };
+    let wrong = || {
+        let wanted = "a duration such as 30s, 15m, 24h or 30d";
+        serde::de::Error::invalid_value(serde::de::Unexpected::Str(&text), &wanted)
+    };
+    let seconds = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number = text.trim_end_matches(char::is_alphabetic).parse::<u64>();
+    let number = number.map_err(|_| wrong())?;
+    let milliseconds = number.checked_mul(seconds * 1_000).filter(|ms| *ms > 0);
+    milliseconds.map(Some).ok_or_else(wrong)
+}
+
+/// What an account has used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Spending {
+    pub requests: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cache_read_tokens: u64,
+    pub cache_write_tokens: u64,
+    /// US dollars, of the calls whose price is known.
+    pub cost_usd: f64,
+    /// Calls whose price is not known.
+    pub unpriced_requests: u64,
+}
+
+impl Spending {
+    /// What one call has used.
+    pub fn of(usage: &Usage, cost: Option<f64>) -> Self {
+        Self {
+            requests: 1,
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+            cache_read_tokens: usage.cache_read_input_tokens,
+            cache_write_tokens: usage.cache_creation_input_tokens,
+            cost_usd: cost.unwrap_or(0.0),
+            unpriced_requests: u64::from(cost.is_none()),
+        }
+    }
+
+    /// This and `other` together.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cache_read_tokens += other.cache_read_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+        self.cost_usd += other.cost_usd;
+        self.unpriced_requests += other.unpriced_requests;
+    }
+
+    fn tokens(&self) -> u64 {
+        self.input_tokens
+            .saturating_add(self.output_tokens)
+            .saturating_add(self.cache_read_tokens)
+            .saturating_add(self.cache_write_tokens)
+    }
+}
+
+/// The books of one account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Books {
+    /// Since ever.
+    pub total: Spending,
+    /// Since the budget began anew.
+    pub period: Spending,
+    /// Milliseconds since the epoch.
+    pub period_began: u64,
+    minute: u64,
+    minute_requests: u64,
+    minute_tokens: u64,
+}
+
+impl Books {
+    fn turn_to(&mut self, limits: &Limits, now: u64) {
+        if self.period_began == 0 {
+            self.period_began = now;
+        }
+        if let Some(duration) = limits.budget_duration
+            && now.saturating_sub(self.period_began) >= duration
+        {
+            self.period = Spending::default();
+            self.period_began = now;
+        }
+        if self.minute != now / MINUTE_MS {
+            self.minute = now / MINUTE_MS;
+            self.minute_requests = 0;
+            self.minute_tokens = 0;
+        }
+    }
+
+    /// Lets a call begin.
+    ///
+    /// # Errors
+    /// 429 that says which limit is reached and when it begins anew.
+    pub fn admit(&mut self, who: &Account, limits: &Limits, now: u64) -> Result<(), Refusal> {
+        self.turn_to(limits, now);
+        let who = match who {
+            Account::Key(name) => format!("the key {name}"),
+            Account::Session(_) => "this session".to_owned(),
+        };
+        let minute_left = MINUTE_MS - now % MINUTE_MS;
+        let period_left = limits
+            .budget_duration
+            .map(|duration| (self.period_began + duration).saturating_sub(now));
+        let refused = if limits.rpm_limit.is_some_and(|limit| self.minute_requests >= limit) {
+            let limit = limits.rpm_limit.unwrap_or_default();
+            Some((format!("{limit} requests a minute"), Some(minute_left)))
+        } else if limits.tpm_limit.is_some_and(|limit| self.minute_tokens >= limit) {
+            let limit = limits.tpm_limit.unwrap_or_default();
+            Some((format!("{limit} tokens a minute"), Some(minute_left)))
+        } else if limits.max_tokens.is_some_and(|limit| self.period.tokens() >= limit) {
+            let limit = limits.max_tokens.unwrap_or_default();
+            Some((format!("{limit} tokens"), period_left))
+        } else if limits.max_budget.is_some_and(|limit| self.period.cost_usd >= limit) {
+            let limit = limits.max_budget.unwrap_or_default();
+            Some((format!("a budget of ${limit}"), period_left))
+        } else {
+            None
+        };
+        let Some((what, left)) = refused else {
+            self.minute_requests += 1;
+            return Ok(());
+        };
+        let mut refusal = match left {
+            Some(left) => {
+                let seconds = left.div_ceil(1_000).max(1);
+                let words = format!("{who} has used up {what}; it begins anew in {seconds} s");
+                let mut refusal = Refusal::new(429, words);
+                let retry_after = ("retry-after".to_owned(), seconds.to_string());
+                refusal.headers.push(retry_after);
+                refusal
+            }
+            None => Refusal::new(429, format!("{who} has used up {what}")),
+        };
+        if left.is_none_or(|left| left > MINUTE_MS) {
+            refusal = refusal.final_();
+        }
+        Err(refusal)
+    }
+
+    /// Books what a call has used.
+    pub fn book(&mut self, spent: &Spending, now: u64) {
+        self.turn_to(&Limits::default(), now);
+        self.minute_tokens += spent.tokens();
+        self.total.add(spent);
+        self.period.add(spent);
+    }
+
+    /// Takes over what others have booked as well: nothing is used less than was seen before.
+    pub fn learn(&mut self, others: &Self) {
+        if others.total.requests >= self.total.requests {
+            let mine = *self;
+            *self = *others;
+            if mine.minute == others.minute {
+                self.minute_requests = self.minute_requests.max(mine.minute_requests);
+                self.minute_tokens = self.minute_tokens.max(mine.minute_tokens);
+            }
+        }
+    }
+}
+
+/// All accounts.
+#[derive(Debug)]
+pub struct Accounts(LruCache<Account, Books>);
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self(LruCache::new(ACCOUNTS))
+    }
+}
+
+impl Accounts {
+    /// The books of an account, new ones where it has none.
+    pub fn books(&mut self, account: &Account) -> &mut Books {
+        self.0.get_or_insert_mut_ref(account, Books::default)
+    }
+
+    /// What an account has used, as far as it is known here.
+    pub fn known(&self, account: &Account) -> Option<Books> {
+        self.0.peek(account).copied()
+    }
+}
+
+/// All tokens of a call, as limits count them.
+pub fn tokens(usage: &Usage) -> u64 {
+    usage::tokens(usage)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_700_000_040_000;
+
+    fn spent(tokens: u64, cost: f64) -> Spending {
+        let usage = Usage {
+            input_tokens: tokens,
+            ..Usage::default()
+        };
+        Spending::of(&usage, Some(cost))
+    }
+
+    fn session() -> Account {
+        Account::Session("s".into())
+    }
+
+    fn limits(yaml: &str) -> Limits {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn each_limit_stops_the_next_call_and_says_which_it_is() {
+        for (limit, says, anew) in [
+            ("rpm_limit: 1", "1 requests a minute; it begins anew in 20 s", NOW + 20_000),
+            ("tpm_limit: 100", "100 tokens a minute", NOW + 20_000),
+            ("{max_tokens: 100, budget_duration: 1h}", "100 tokens; it begins anew in 3600 s", NOW + 3_600_000),
+            ("{max_budget: 0.5, budget_duration: 1d}", "a budget of $0.5; it", NOW + 86_400_000),
+        ] {
+            let limits = limits(limit);
+            let mut books = Books::default();
+            books.admit(&session(), &limits, NOW).unwrap();
+            books.book(&spent(100, 0.5), NOW);
+            let refusal = books.admit(&session(), &limits, NOW).unwrap_err();
+            assert_eq!(refusal.status, 429);
+            assert!(refusal.message.contains(says), "{}", refusal.message);
+            assert!(books.admit(&session(), &limits, anew).is_ok(), "{limit}");
+        }
+        let forever = limits("max_budget: 1");
+        let mut books = Books::default();
+        books.book(&spent(1, 1.0), NOW);
+        let key = Account::Key("team".into());
+        let refusal = books.admit(&key, &forever, NOW + 1_000_000_000).unwrap_err();
+        assert_eq!(refusal.message, "the key team has used up a budget of $1");
+        // Asking again is no use.
+        assert!(refusal.headers.contains(&("x-should-retry".into(), "false".into())));
+    }
+
+    #[test]
+    fn a_wrong_duration_is_told() {
+        for wrong in ["1w", "d", "-1d", "0s", "99999999999999999999d"] {
+            let read = serde_saphyr::from_str::<Limits>(&format!("budget_duration: {wrong}"));
+            assert!(read.is_err(), "{wrong}");
+        }
+        assert_eq!(limits("budget_duration: 30d").budget_duration, Some(2_592_000_000));
+    }
+
+    #[test]
+    fn what_others_have_booked_counts_and_nothing_is_forgotten() {
+        let mut mine = Books::default();
+        mine.book(&spent(10, 0.1), NOW);
+        let mut theirs = mine;
+        theirs.book(&spent(5, 0.2), NOW);
+        mine.learn(&theirs);
+        assert_eq!(mine.total.input_tokens, 15);
+        mine.learn(&Books::default());
+        assert_eq!(mine.total.input_tokens, 15);
+    }
+}
