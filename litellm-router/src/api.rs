@@ -10,9 +10,10 @@ use crate::answer::Answer;
 use crate::error::Refusal;
 
 /// Whose dialect a caller speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Api {
     /// Anthropic's `/v1/messages`.
+    #[default]
     Messages,
     /// OpenAI's `/v1/chat/completions`.
     Chat,

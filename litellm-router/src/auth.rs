@@ -8,6 +8,8 @@ use crate::config::Config;
 use crate::deployment::{Environment, Key, Target};
 use crate::error::{KeyOwner, Refusal};
 use crate::providers;
+use crate::route;
+use crate::spend::Limits;
 
 /// The token by which a caller says that it has no key of its own.
 pub const AUTO_DETECT: &str = "auto-detect";
@@ -17,6 +19,9 @@ pub const AUTO_DETECT: &str = "auto-detect";
 pub enum Caller {
     /// May use the router's own keys.
     Trusted,
+    /// Has one of the keys that the configuration hands out, by its place there: may use the router's
+    /// own keys within limits.
+    Holder(usize),
     /// Has a provider's key of its own.
     OwnKey(Credential),
     /// Showed nothing, where the router asks for a master key.
@@ -41,8 +46,8 @@ impl std::fmt::Debug for Credential {
 
 impl Caller {
     /// Reads the caller's key from `Authorization: Bearer` or `x-api-key`; the first that says
-    /// something counts. `master_key` is the value itself.
-    pub fn of(header: &dyn Fn(&str) -> Option<String>, master_key: Option<&str>) -> Self {
+    /// something counts.
+    pub fn of(header: &dyn Fn(&str) -> Option<String>, keys: &Keys) -> Self {
         let bearer = header("authorization").and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme
@@ -55,10 +60,13 @@ impl Caller {
             .filter(|(token, _)| !token.is_empty() && token != AUTO_DETECT);
         let mut own = None;
         for (token, bearer) in shown {
-            if let Some(master) = master_key
+            if let Some(master) = keys.master()
                 && bool::from(token.as_bytes().ct_eq(master.as_bytes()))
             {
                 return Self::Trusted;
+            }
+            if let Some(place) = keys.place_of(&token) {
+                return Self::Holder(place);
             }
             own.get_or_insert(Credential {
                 token,
@@ -68,17 +76,47 @@ impl Caller {
         }
         match own {
             Some(own) => Self::OwnKey(own),
-            None if master_key.is_some() => Self::Unknown,
+            None if keys.asks() => Self::Unknown,
             None => Self::Trusted,
         }
+    }
+
+    /// Whether this caller may use the router's own keys.
+    pub fn is_trusted(&self) -> bool {
+        matches!(self, Self::Trusted | Self::Holder(_))
+    }
+
+    /// Whether this caller's key is for `model`.
+    ///
+    /// # Errors
+    /// 403 that names the models that it is for.
+    pub fn may_use(&self, keys: &Keys, model: &str) -> Result<(), Refusal> {
+        let Self::Holder(place) = self else {
+            return Ok(());
+        };
+        let Some(holder) = keys.holder(*place) else {
+            return Err(master_key_needed());
+        };
+        let fits = |pattern: &String| route::captures(pattern, model).is_some() || pattern == model;
+        if holder.models.is_empty() || holder.models.iter().any(fits) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            403,
+            format!(
+                "the key {} is not for this model, but for {}",
+                holder.name,
+                holder.models.join(", ")
+            ),
+        ))
     }
 
     /// Whether this caller may have what costs nobody anything: a scripted or mocked model.
     ///
     /// # Errors
     /// 401 where the router asks for a master key and this caller does not have it.
-    pub fn may_call_keyless(&self, master_key: Option<&str>) -> Result<(), Refusal> {
-        if master_key.is_none() || *self == Self::Trusted {
+    pub fn may_call_keyless(&self, keys: &Keys) -> Result<(), Refusal> {
+        if !keys.asks() || self.is_trusted() {
             Ok(())
         } else {
             Err(master_key_needed())
@@ -91,8 +129,8 @@ impl Caller {
     /// 401 where the router asks for a master key and the caller showed nothing. 500 where a master
     /// key is configured but not set: the real one, which its holders present, would be taken for a
     /// provider's key and sent to one.
-    pub fn may_call(&self, master_key: Option<&str>) -> Result<(), Refusal> {
-        if master_key.is_some_and(str::is_empty) {
+    pub fn may_call(&self, keys: &Keys) -> Result<(), Refusal> {
+        if keys.master().is_some_and(str::is_empty) {
             return Err(Refusal::new(
                 500,
                 "general_settings.master_key names a variable that is not set in the router; set \
@@ -101,7 +139,7 @@ impl Caller {
         }
         match self {
             Self::Unknown => Err(master_key_needed()),
-            Self::Trusted | Self::OwnKey(_) => Ok(()),
+            Self::Trusted | Self::Holder(_) | Self::OwnKey(_) => Ok(()),
         }
     }
 }
@@ -120,6 +158,15 @@ pub struct Keys {
     master: Option<String>,
     /// By the name of the provider's usual variable.
     usual: BTreeMap<&'static str, String>,
+    holders: Vec<Holder>,
+}
+
+/// A key that the configuration hands out. One whose variable is missing is nobody's.
+pub struct Holder {
+    pub name: String,
+    pub models: Vec<String>,
+    pub limits: Limits,
+    key: Option<String>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -140,7 +187,45 @@ impl Keys {
         let usual = providers::key_variables()
             .filter_map(|name| Some((name, config.variable(name, environment)?)))
             .collect();
-        Self { master, usual }
+        let holders = config.keys.iter().map(|key| Holder {
+            name: key.name.clone(),
+            models: key.models.clone(),
+            limits: key.limits.clone(),
+            key: config.resolve(&key.key, environment),
+        });
+        Self {
+            master,
+            usual,
+            holders: holders.collect(),
+        }
+    }
+
+    /// Whether callers are asked for a key.
+    pub fn asks(&self) -> bool {
+        self.master.is_some() || !self.holders.is_empty()
+    }
+
+    /// Whose key it is. Every key is compared to its end, so that the time tells nothing.
+    fn place_of(&self, token: &str) -> Option<usize> {
+        let is_same = |holder: &Holder| {
+            holder.key.as_ref().is_some_and(|key| {
+                let same = key.as_bytes().ct_eq(token.as_bytes());
+                bool::from(same)
+            })
+        };
+        self.holders.iter().position(is_same)
+    }
+
+    /// Who has the key at this place.
+    pub fn holder(&self, place: usize) -> Option<&Holder> {
+        self.holders.get(place)
+    }
+
+    /// What the holder of this name may use.
+    pub fn limits(&self, name: &str) -> &Limits {
+        static NONE: Limits = Limits::NONE;
+        let holder = self.holders.iter().find(|holder| holder.name == name);
+        holder.map_or(&NONE, |holder| &holder.limits)
     }
 
     /// The master key's value, where there is one.
@@ -167,12 +252,12 @@ pub fn credential(
     let open_server = own_server && says_nothing && provider.key_variable.is_none();
     match caller {
         // A server that asks for no key would take any word for one.
-        Caller::OwnKey(_) if open_server && keys.master.is_some() => {
+        Caller::OwnKey(_) if open_server && keys.asks() => {
             return Err(master_key_needed());
         }
         Caller::OwnKey(own) => return Ok(Some(own.clone())),
         Caller::Unknown => return Err(master_key_needed()),
-        Caller::Trusted => {}
+        Caller::Trusted | Caller::Holder(_) => {}
     }
     let found = match &deployment.key {
         Key::Here(key) => Some(key),
@@ -204,8 +289,15 @@ mod tests {
                 let found = headers.iter().find(|(known, _)| *known == name);
                 found.map(|(_, value)| (*value).to_owned())
             },
-            master,
+            &keys(master),
         )
+    }
+
+    fn keys(master: Option<&str>) -> Keys {
+        Keys {
+            master: master.map(str::to_owned),
+            ..Keys::default()
+        }
     }
 
     #[test]
@@ -245,10 +337,13 @@ mod tests {
             Caller::OwnKey(_)
         ));
         assert_eq!(
-            Caller::Unknown.may_call_keyless(master).unwrap_err().status,
+            Caller::Unknown
+                .may_call_keyless(&keys(master))
+                .unwrap_err()
+                .status,
             401
         );
-        assert!(Caller::Trusted.may_call_keyless(master).is_ok());
+        assert!(Caller::Trusted.may_call_keyless(&keys(master)).is_ok());
     }
 
     #[test]

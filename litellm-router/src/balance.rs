@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Routing, Strategy};
 use crate::deployment::Target;
@@ -51,6 +52,29 @@ struct Standing {
     latencies: VecDeque<f64>,
     /// Milliseconds since the epoch.
     cooled_until: u64,
+    /// What other processes have sent there this minute.
+    others: Others,
+}
+
+/// A minute of other processes.
+#[derive(Debug, Default, Clone, Copy)]
+struct Others {
+    number: u64,
+    requests: u64,
+    tokens: u64,
+}
+
+/// How a deployment is doing at one process, or at several together.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Share {
+    /// The deployment's id in the configuration.
+    pub id: String,
+    /// Milliseconds since the epoch.
+    pub cooled_until: u64,
+    /// Minutes since the epoch.
+    pub minute: u64,
+    pub requests: u64,
+    pub tokens: u64,
 }
 
 /// What has happened since a minute began.
@@ -73,6 +97,20 @@ impl Standing {
             };
         }
         &mut self.minute
+    }
+
+    /// Requests and tokens of this minute, here and elsewhere.
+    fn used(&mut self, now: u64) -> (u64, u64) {
+        let others = self.others;
+        let minute = self.minute(now);
+        if others.number == minute.number {
+            (
+                minute.requests + others.requests,
+                minute.tokens + others.tokens,
+            )
+        } else {
+            (minute.requests, minute.tokens)
+        }
     }
 
     fn latency(&self) -> f64 {
@@ -173,9 +211,9 @@ impl Balance {
         if cooling > 0 || !(routing.pre_call_checks || routing.strategy == Strategy::Usage) {
             return cooling;
         }
-        let minute = standing.minute(now);
+        let (requests, tokens) = standing.used(now);
         let over = |used: u64, limit: Option<u64>| limit.is_some_and(|limit| used >= limit);
-        if over(minute.requests, deployment.rpm) || over(minute.tokens, deployment.tpm) {
+        if over(requests, deployment.rpm) || over(tokens, deployment.tpm) {
             return MINUTE_MS - now % MINUTE_MS;
         }
         0
@@ -194,7 +232,7 @@ impl Balance {
                 Strategy::SimpleShuffle => 0.0,
                 Strategy::LeastBusy => f64::from(standing.in_flight),
                 Strategy::Latency => standing.latency(),
-                Strategy::Usage => standing.minute(now).tokens as f64,
+                Strategy::Usage => standing.used(now).1 as f64,
                 Strategy::Cost => target.deployment.prices.sum().unwrap_or(UNKNOWN_PRICE),
             })
         };
@@ -286,12 +324,33 @@ impl Balance {
         standing.map_or(0, |standing| standing.cooled_until.saturating_sub(now))
     }
 
-    /// Another process has sent a deployment into its cooldown, until a time in milliseconds since
-    /// the epoch.
-    pub fn cool_until(&mut self, entry: usize, until: u64, now: u64) {
+    /// What other processes should know of a deployment, if there is anything.
+    pub fn share(&mut self, entry: usize, id: &str, now: u64) -> Option<Share> {
+        let standing = self.standings.get_mut(entry)?;
+        let minute = *standing.minute(now);
+        let cooled_until = Some(standing.cooled_until).filter(|until| *until > now);
+        let says = cooled_until.is_some() || minute.requests > 0;
+        says.then(|| Share {
+            id: id.to_owned(),
+            cooled_until: cooled_until.unwrap_or(0),
+            minute: minute.number,
+            requests: minute.requests,
+            tokens: minute.tokens,
+        })
+    }
+
+    /// What other processes together say of a deployment.
+    pub fn learn(&mut self, entry: usize, share: &Share, now: u64) {
         if let Some(standing) = self.standings.get_mut(entry) {
-            let until = until.min(now.saturating_add(LONGEST_COOLDOWN_MS));
+            let until = share
+                .cooled_until
+                .min(now.saturating_add(LONGEST_COOLDOWN_MS));
             standing.cooled_until = standing.cooled_until.max(until);
+            standing.others = Others {
+                number: share.minute,
+                requests: share.requests,
+                tokens: share.tokens,
+            };
         }
     }
 }
@@ -474,6 +533,29 @@ mod tests {
             .balance
             .choose(&world.targets, None, &[], &world.routing, later, 0);
         assert!(chosen.is_ok());
+    }
+
+    #[test]
+    fn what_other_processes_say_counts_as_well() {
+        let mut here = world(
+            "routing_strategy: usage-based-routing",
+            &["rpm: 5", "rpm: 5"],
+        );
+        let share = Share {
+            id: "g#0".into(),
+            minute: NOW / MINUTE_MS,
+            requests: 5,
+            ..Share::default()
+        };
+        here.balance.learn(0, &share, NOW);
+        assert_eq!(here.choose(None, &[]), Ok(1));
+        let mut there = world("", &["", ""]);
+        there.failed(0, ErrorClass::RateLimit);
+        let share = there.balance.share(0, "g#0", NOW).unwrap();
+        let mut here = world("", &["", ""]);
+        here.balance.learn(0, &share, NOW);
+        assert_eq!(here.shares().len(), 1);
+        assert_eq!(here.balance.share(1, "g#1", NOW), None);
     }
 
     #[test]

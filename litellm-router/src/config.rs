@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::spend::Limits;
+
 /// The configuration that is part of the program.
 pub const BUNDLED: &str = include_str!("../litellm_config.yaml");
 
@@ -23,6 +25,14 @@ pub struct Config {
     /// is refused otherwise. Everything else that a provider does not take is always left out.
     pub drop_params: bool,
     pub cache: Option<CacheSettings>,
+    /// Keys for callers, each with limits of its own. An addition to LiteLLM's keys, which keeps its
+    /// virtual keys in a database.
+    pub keys: Vec<HandedOutKey>,
+    /// What each session may use. An addition to LiteLLM's keys.
+    pub session_limits: Limits,
+    /// Origins of web pages that may call this router; none may otherwise. An addition to LiteLLM's
+    /// keys.
+    pub allowed_origins: Vec<String>,
     /// Values for variables that the environment does not have.
     pub variables: BTreeMap<String, String>,
     /// One line for every key that has no effect.
@@ -309,6 +319,23 @@ enum CacheKind {
 #[serde(default)]
 struct GeneralSettings {
     master_key: Option<String>,
+    keys: Option<Vec<HandedOutKey>>,
+    session_limits: Option<Limits>,
+    allowed_origins: Option<Vec<String>>,
+}
+
+/// A key that callers may present instead of the master key.
+#[derive(Debug, Clone, Deserialize)]
+pub struct HandedOutKey {
+    /// What limits, logs and spending call it.
+    pub name: String,
+    /// The key, or `os.environ/NAME`.
+    pub key: String,
+    /// The models that it is for, patterns too; all, where there are none.
+    #[serde(default)]
+    pub models: Vec<String>,
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 impl Config {
@@ -330,6 +357,7 @@ impl Config {
         for (index, entry) in models.iter().enumerate() {
             check(entry).map_err(|what| format!("model_list.{index} {what}"))?;
         }
+        let general = file.general_settings.unwrap_or_default();
         let litellm = file.litellm_settings.unwrap_or_default();
         let drop_params = litellm.drop_params.unwrap_or(false);
         if litellm.drop_params == Some(false) {
@@ -348,7 +376,10 @@ impl Config {
         Ok(Self {
             models,
             routing,
-            master_key: file.general_settings.unwrap_or_default().master_key,
+            master_key: general.master_key,
+            keys: general.keys.unwrap_or_default(),
+            session_limits: general.session_limits.unwrap_or_default(),
+            allowed_origins: general.allowed_origins.unwrap_or_default(),
             drop_params,
             cache,
             variables: file.environment_variables.unwrap_or_default(),

@@ -26,6 +26,8 @@ pub mod count;
 pub mod demo;
 pub mod deployment;
 pub mod error;
+pub mod job;
+pub mod ledger;
 pub mod messages;
 pub mod metrics;
 pub mod mock;

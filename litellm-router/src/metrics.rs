@@ -164,14 +164,14 @@ impl Metrics {
     }
 
     /// A call is over.
-    pub fn over(&self, api: Api, record: &Record) {
+    pub fn over(&self, record: &Record) {
         let trail = &record.trail;
         let model = Model {
             model: trail.group.clone(),
         };
         let call = Call {
             model: trail.group.clone(),
-            route: match api {
+            route: match trail.api {
                 Api::Messages => "/v1/messages",
                 Api::Chat => "/v1/chat/completions",
             },

@@ -16,9 +16,11 @@ use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::answer::{Answer, event_stream_headers};
 use crate::api::Api;
+use crate::cache::LARGEST_ANSWER;
 use crate::error::Refusal;
+use crate::job::{Flight, Job, Next, Trail};
 use crate::reply::Usage;
-use crate::serve::{Flight, Job, Next, Trail};
+use crate::serve::{Booking, Router};
 use crate::translate::incoming::Incoming;
 use crate::upstream::{self, Exchange, LARGEST_RESPONSE};
 
@@ -55,8 +57,9 @@ pub trait Host: 'static {
         &self,
         exchange: &Exchange,
     ) -> impl Future<Output = Result<Response<Self::Body>, Broken>>;
-    /// A call is over.
-    fn record(&self, record: &Record);
+    /// A call is over. `router` has counted it; `bookings` are to be booked wherever else books are
+    /// kept.
+    fn record(&self, router: &Arc<Router>, record: &Record, bookings: Vec<Booking>);
 }
 
 /// A call that is over, as logs and metrics see it.
@@ -230,6 +233,7 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
     let began = host.now();
     let mut log = Log {
         host: Arc::clone(&host),
+        router: Arc::clone(job.router()),
         record: Some(Record {
             request_id,
             trail: job.trail(Usage::default()),
@@ -270,6 +274,11 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
                 if let Some(mut flight) = flight {
                     flight.used(&used, now);
                 }
+                if let Some(whole) = answer.whole()
+                    && job.wants_answer()
+                {
+                    job.keep(whole.to_vec(), now);
+                }
                 log.first(answer.status);
                 log.end(job.trail(used), answer.status, Ending::Completed);
                 return Begun::Answer(answer);
@@ -278,6 +287,7 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
                 let now = host.now();
                 job.began(now.saturating_sub(sent), now);
                 log.first(200);
+                live.copy = job.wants_answer().then(Vec::new);
                 live.ending = Some(End { job, flight, log });
                 return Begun::Live(live);
             }
@@ -344,6 +354,7 @@ async fn attempt<H: Host>(
                 said: now,
                 timer: None,
                 first: Vec::new(),
+                copy: None,
                 ending: None,
             });
             // Signs of life are not words: they are another's business as long as none has come.
@@ -404,6 +415,8 @@ struct Live<H: Host> {
     timer: Option<H::Sleep>,
     /// What was read before the client got its headers.
     first: Vec<u8>,
+    /// All that went out, where answers are kept.
+    copy: Option<Vec<u8>>,
     ending: Option<End<H>>,
 }
 
@@ -418,12 +431,15 @@ impl<H: Host> Live<H> {
     /// The next bytes for the client, `None` when the answer is over.
     async fn next(&mut self) -> Option<Vec<u8>> {
         if !self.first.is_empty() {
-            return Some(std::mem::take(&mut self.first));
+            let first = std::mem::take(&mut self.first);
+            self.remember(&first);
+            return Some(first);
         }
         while !self.stream.is_done() {
             self.listen(true).await;
             let bytes = self.stream.take();
             if !bytes.is_empty() {
+                self.remember(&bytes);
                 self.said = self.heard;
                 return Some(bytes);
             }
@@ -477,8 +493,22 @@ impl<H: Host> Live<H> {
         }
     }
 
+    fn remember(&mut self, bytes: &[u8]) {
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(bytes);
+            if copy.len() > LARGEST_ANSWER {
+                self.copy = None;
+            }
+        }
+    }
+
     fn end(&mut self, ending: Ending) {
         if let Some(mut end) = self.ending.take() {
+            if let Some(copy) = self.copy.take()
+                && ending == Ending::Completed
+            {
+                end.job.keep(copy, self.host.now());
+            }
             let used = self.stream.usage();
             if let Some(flight) = &mut end.flight {
                 flight.used(&used, self.host.now());
@@ -497,6 +527,7 @@ impl<H: Host> Drop for Live<H> {
 /// Writes the record of a call once, whichever way the call ends.
 struct Log<H: Host> {
     host: Arc<H>,
+    router: Arc<Router>,
     record: Option<Record>,
     began: u64,
 }
@@ -512,14 +543,16 @@ impl<H: Host> Log<H> {
 
     fn end(&mut self, trail: Trail, status: u16, outcome: Ending) {
         if let Some(mut record) = self.record.take() {
-            record.total_ms = self.host.now().saturating_sub(self.began);
+            let now = self.host.now();
+            record.total_ms = now.saturating_sub(self.began);
             if record.status == 0 {
                 record.first_ms = record.total_ms;
             }
             record.trail = trail;
             record.status = status;
             record.outcome = outcome;
-            self.host.record(&record);
+            let bookings = self.router.over(&record, now);
+            self.host.record(&self.router, &record, bookings);
         }
     }
 }

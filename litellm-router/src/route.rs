@@ -153,7 +153,7 @@ impl Routes {
 
 /// What each `*` of `pattern` stands for in `name`; earlier ones take as much as they can, as in
 /// LiteLLM, which makes a regular expression of it.
-fn captures<'n>(pattern: &str, name: &'n str) -> Option<Vec<&'n str>> {
+pub(crate) fn captures<'n>(pattern: &str, name: &'n str) -> Option<Vec<&'n str>> {
     let (head, rest) = pattern.split_once('*')?;
     let mut left = name.strip_prefix(head)?;
     let mut parts = rest.rsplit('*');

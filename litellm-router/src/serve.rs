@@ -11,24 +11,24 @@ use serde_json::json;
 
 use crate::answer::Answer;
 use crate::api::Api;
-use crate::attempts::{Attempts, Moment, Step};
+use crate::attempts::{Attempts, Moment};
 use crate::auth::{self, Caller, Credential, Keys};
-use crate::balance::Balance;
-use crate::chat::reply::ChatForm;
-use crate::chat::request::{self as chat_request, Head, NEWEST};
+use crate::balance::{Balance, Share};
+use crate::cache::{Cache, CacheKey};
 use crate::config::Config;
 use crate::count;
-use crate::demo;
 use crate::deployment::{Environment, Target};
 use crate::error::Refusal;
+use crate::job::{Job, Request, Trail, What};
 use crate::messages::MessagesRequest;
-use crate::mock;
+use crate::metrics::Metrics;
 use crate::models;
 use crate::providers::Dialect;
-use crate::reply::{Identity, Reply, Usage, id_from};
+use crate::relay::Record;
+use crate::reply::{Identity, id_from};
 use crate::route::{Group, Routes};
-use crate::upstream::{Exchange, Inbound};
-use crate::usage;
+use crate::spend::{Account, Accounts, Books, Limits, Spending};
+use crate::upstream::Inbound;
 
 /// The largest body that is read, the limit of Anthropic's Messages API.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
@@ -52,6 +52,9 @@ pub enum Served {
     Answer(Answer),
     /// Somebody has to be asked.
     Job(Box<Job>),
+    /// The books of this account are wanted, wherever the shell keeps them: see
+    /// [`Router::books`] and [`books_answer`].
+    Books(Account),
 }
 
 /// A configuration, ready to serve, and how its deployments are doing.
@@ -59,8 +62,20 @@ pub enum Served {
 pub struct Router {
     config: Config,
     routes: Routes,
-    keys: Keys,
+    pub(crate) keys: Keys,
+    pub(crate) metrics: Metrics,
     balance: Mutex<Balance>,
+    accounts: Mutex<Accounts>,
+    cache: Option<Mutex<Cache>>,
+}
+
+/// What a call that is over has used, for an account's books.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Booking {
+    pub account: Account,
+    pub spent: Spending,
+    /// See [`Limits::budget_duration`].
+    pub budget_duration: Option<u64>,
 }
 
 /// The id of a call, sent as `x-request-id`.
@@ -78,6 +93,9 @@ impl Router {
         let routes = Routes::new(&config, environment);
         Ok(Arc::new(Self {
             keys: Keys::new(&config, environment),
+            metrics: Metrics::default(),
+            accounts: Mutex::default(),
+            cache: config.cache.clone().map(Cache::new).map(Mutex::new),
             balance: Mutex::new(Balance::new(config.models.len())),
             config,
             routes,
@@ -94,9 +112,49 @@ impl Router {
         self.keys.master().is_some_and(|key| !key.is_empty())
     }
 
+    /// The origin of the web page that calls, if it may.
+    fn origin(&self, call: &Call) -> Option<String> {
+        let origin = (call.header)("origin")?;
+        let allowed = &self.config.allowed_origins;
+        let may = allowed.iter().any(|one| *one == origin || one == "*");
+        may.then_some(origin)
+    }
+
+    /// The headers by which a browser lets the calling page read the answer, where it may.
+    pub fn headers_for_page(&self, call: &Call) -> Vec<(String, String)> {
+        let Some(origin) = self.origin(call) else {
+            return Vec::new();
+        };
+        [
+            ("access-control-allow-origin", origin.as_str()),
+            (
+                "access-control-expose-headers",
+                "x-request-id, request-id, retry-after",
+            ),
+            ("vary", "Origin"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
     /// Serves one call.
     pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
         let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));
+        if call.method == "OPTIONS" && self.origin(call).is_some() {
+            // A browser asks before it sends.
+            let asked = (call.header)("access-control-request-headers").unwrap_or_default();
+            let answer = Answer {
+                status: 204,
+                headers: Vec::new(),
+                body: crate::answer::Body::Whole(Vec::new()),
+            };
+            return Served::Answer(
+                answer
+                    .with_header("access-control-allow-methods", "GET, HEAD, POST")
+                    .with_header("access-control-allow-headers", asked)
+                    .with_header("access-control-max-age", "86400"),
+            );
+        }
         let api = Api::of_path(path);
         self.answer(call, path, query, api)
             .unwrap_or_else(|refusal| Served::Answer(refusal.answer_for(api)))
@@ -113,11 +171,13 @@ impl Router {
         let posts = call.method == "POST";
         let (allowed, allow) = match path {
             "/" | "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness"
-            | "/worker-health" | "/v1/models" => (reads, "GET, HEAD"),
+            | "/worker-health" | "/v1/models" | "/metrics" => (reads, "GET, HEAD"),
             "/v1/messages" | "/v1/messages/count_tokens" | "/v1/chat/completions" => {
                 (posts, "POST")
             }
-            _ if path.starts_with("/v1/models/") => (reads, "GET, HEAD"),
+            _ if path.starts_with("/v1/models/") || path.starts_with("/spend/") => {
+                (reads, "GET, HEAD")
+            }
             _ => return Err(Refusal::new(404, "there is nothing at this path")),
         };
         if !allowed {
@@ -125,8 +185,9 @@ impl Router {
             refusal.headers.push(("allow".into(), allow.into()));
             return Err(refusal);
         }
-        if posts && (call.header)("origin").is_some() {
-            let words = "calls from web pages are not accepted; call the router from a server";
+        if posts && (call.header)("origin").is_some() && self.origin(call).is_none() {
+            let words = "calls from web pages are not accepted, unless general_settings.allowed_origins \
+                         names their origin; call the router from a server";
             return Err(Refusal::new(403, words));
         }
         if call.body.len() > LARGEST_BODY {
@@ -137,14 +198,21 @@ impl Router {
         Ok(Served::Answer(match path {
             "/v1/messages" | "/v1/chat/completions" => {
                 let request = Request::parse(api, &call.body)?;
-                let job = self.job(call, query, &request, What::Message)?;
-                return Ok(Served::Job(job));
+                return self.message(call, query, &request);
             }
             "/v1/messages/count_tokens" => return self.count_tokens(call, query),
             "/v1/models" => models::list(&self.routes, models, query, &available),
             "/worker-health" | "/" => self.worker_health(),
+            "/metrics" => {
+                self.trusted(call)?;
+                self.numbers(call.now)
+            }
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
                 Answer::json(200, &json!({"status": "healthy"}))
+            }
+            _ if path.starts_with("/spend/") => {
+                self.trusted(call)?;
+                return account_of(path).map(Served::Books);
             }
             _ => {
                 let name = path.strip_prefix("/v1/models/").unwrap_or_default();
@@ -159,7 +227,7 @@ impl Router {
     fn count_tokens(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
         let request = MessagesRequest::parse(&call.body)?;
         let group = self.group(&request.model)?;
-        let caller = Caller::of(call.header, self.keys.master());
+        let caller = Caller::of(call.header, &self.keys);
         let target = group.targets.first();
         let counts = target.is_some_and(|target| {
             target.provider.dialect == Dialect::Anthropic
@@ -180,6 +248,34 @@ impl Router {
         group.ok_or_else(|| models::unknown(&self.routes, model))
     }
 
+    fn message(
+        self: &Arc<Self>,
+        call: &Call,
+        query: &str,
+        request: &Request,
+    ) -> Result<Served, Refusal> {
+        let mut job = self.job(call, query, request, What::Message)?;
+        if let Some(cache) = &self.cache
+            && job.caller.is_trusted()
+        {
+            let says = |word: &str| {
+                let control = (call.header)("cache-control");
+                control.is_some_and(|control| control.to_ascii_lowercase().contains(word))
+            };
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if !request.has_tools() || cache.with_tools() {
+                let key = CacheKey::of(request.api(), &call.body);
+                if !says("no-cache")
+                    && let Some((body, streams)) = cache.get(&key, call.now)
+                {
+                    return Ok(Served::Answer(kept_answer(body, streams, &key)));
+                }
+                job.cache_key = Some(key).filter(|_| !says("no-store"));
+            }
+        }
+        Ok(Served::Job(job))
+    }
+
     fn job(
         self: &Arc<Self>,
         call: &Call,
@@ -188,8 +284,13 @@ impl Router {
         what: What,
     ) -> Result<Box<Job>, Refusal> {
         let group = self.group(request.model())?;
-        let caller = Caller::of(call.header, self.keys.master());
-        caller.may_call(self.keys.master())?;
+        let caller = Caller::of(call.header, &self.keys);
+        caller.may_call(&self.keys)?;
+        caller.may_use(&self.keys, request.model())?;
+        let accounts = self.accounts_of(&caller, call);
+        if what == What::Message {
+            self.admit(&accounts, call.now)?;
+        }
         let session = (call.header)("x-claude-code-session-id");
         let affinity = session.as_ref().map(|session| {
             let mut hasher = DefaultHasher::new();
@@ -197,6 +298,16 @@ impl Router {
             hasher.finish()
         });
         let own_key = matches!(caller, Caller::OwnKey(_));
+        let trail = Trail {
+            model: request.model().chars().take(200).collect(),
+            group: group.name.clone(),
+            session: session.map(|session| session.chars().take(200).collect()),
+            accounts,
+            streams: request.streams(),
+            began: call.now,
+            api: request.api(),
+            ..Trail::default()
+        };
         let mut attempts = Attempts::new(
             request.model(),
             group,
@@ -208,7 +319,6 @@ impl Router {
         let first = attempts.first(self.moment(call.now, call.entropy as u64).as_moment());
         let mut job = Box::new(Job {
             router: Arc::clone(self),
-            api: request.api(),
             what,
             caller,
             inbound: Inbound {
@@ -223,14 +333,9 @@ impl Router {
                 model: request.model().to_owned(),
             },
             attempts,
-            trail: Trail {
-                model: request.model().chars().take(200).collect(),
-                session: session.map(|session| session.chars().take(200).collect()),
-                streams: request.streams(),
-                began: call.now,
-                ..Trail::default()
-            },
+            trail,
             max_tokens: None,
+            cache_key: None,
             next: None,
         });
         // The request is parsed here, so what is asked first is made of it here as well.
@@ -238,8 +343,121 @@ impl Router {
         Ok(job)
     }
 
+    /// Who pays for a call. Only who may use the router's keys has accounts here, and only they can
+    /// say for which session they call.
+    fn accounts_of(&self, caller: &Caller, call: &Call) -> Vec<Account> {
+        let mut accounts = Vec::new();
+        if let Caller::Holder(place) = caller
+            && let Some(holder) = self.keys.holder(*place)
+        {
+            accounts.push(Account::Key(holder.name.clone()));
+        }
+        if caller.is_trusted()
+            && let Some(id) = (call.header)("x-agent-router-session")
+        {
+            accounts.push(Account::Session(id.chars().take(200).collect()));
+        }
+        accounts
+    }
+
+    fn limits_of(&self, account: &Account) -> &Limits {
+        match account {
+            Account::Session(_) => &self.config.session_limits,
+            Account::Key(name) => self.keys.limits(name),
+        }
+    }
+
+    fn admit(&self, accounts: &[Account], now: u64) -> Result<(), Refusal> {
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let mut books = self.accounts();
+        accounts.iter().try_for_each(|account| {
+            let limits = self.limits_of(account);
+            books.books(account).admit(account, limits, now)
+        })
+    }
+
+    /// A call is over: counts it, and returns what is to be booked wherever else books are kept.
+    pub fn over(&self, record: &Record, now: u64) -> Vec<Booking> {
+        self.metrics.over(record);
+        let trail = &record.trail;
+        if trail.accounts.is_empty() {
+            return Vec::new();
+        }
+        let spent = Spending::of(&trail.usage, trail.cost);
+        let mut books = self.accounts();
+        let accounts = trail.accounts.iter();
+        accounts
+            .map(|account| {
+                let budget_duration = self.limits_of(account).budget_duration;
+                books.books(account).book(&spent, budget_duration, now);
+                Booking {
+                    account: account.clone(),
+                    spent,
+                    budget_duration,
+                }
+            })
+            .collect()
+    }
+
+    /// What an account has used, as far as this process knows.
+    pub fn books(&self, account: &Account) -> Books {
+        self.accounts().known(account).unwrap_or_default()
+    }
+
+    /// What an account has used by the word of who keeps the books of all processes.
+    pub fn learn(&self, account: &Account, books: &Books) {
+        self.accounts().books(account).learn(books);
+    }
+
+    /// How the deployments are doing, for other processes.
+    pub fn shares(&self, now: u64) -> Vec<Share> {
+        let mut balance = self.balance();
+        let deployments = self.routes.deployments().iter();
+        deployments
+            .filter_map(|deployment| balance.share(deployment.entry, &deployment.id, now))
+            .collect()
+    }
+
+    /// How the deployments are doing at all other processes together.
+    pub fn learn_shares(&self, shares: &[Share], now: u64) {
+        let mut balance = self.balance();
+        for deployment in self.routes.deployments() {
+            if let Some(share) = shares.iter().find(|share| share.id == deployment.id) {
+                balance.learn(deployment.entry, share, now);
+            }
+        }
+    }
+
+    pub(crate) fn keep(&self, key: CacheKey, answer: Vec<u8>, streams: bool, now: u64) {
+        if let Some(cache) = &self.cache {
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.put(key, answer.into(), streams, now);
+        }
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is not a model's answer is for those who may use the router's keys.
+    fn trusted(&self, call: &Call) -> Result<(), Refusal> {
+        Caller::of(call.header, &self.keys).may_call_keyless(&self.keys)
+    }
+
+    fn numbers(&self, now: u64) -> Answer {
+        let balance = self.balance();
+        for deployment in self.routes.deployments() {
+            let in_flight = balance.in_flight(deployment.entry);
+            let cooling = balance.cooling(deployment.entry, now) > 0;
+            self.metrics.stands(&deployment.id, in_flight, cooling);
+        }
+        self.metrics.answer()
+    }
+
     /// The world at this moment, locked.
-    fn moment(&self, now: u64, random: u64) -> LockedMoment<'_> {
+    pub(crate) fn moment(&self, now: u64, random: u64) -> LockedMoment<'_> {
         LockedMoment {
             router: self,
             balance: self.balance(),
@@ -248,12 +466,16 @@ impl Router {
         }
     }
 
-    fn balance(&self) -> MutexGuard<'_, Balance> {
+    pub(crate) fn balance(&self) -> MutexGuard<'_, Balance> {
         // Numbers that a panic has left half written are still numbers.
         self.balance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn credential(&self, caller: &Caller, target: &Target) -> Result<Option<Credential>, Refusal> {
+    pub(crate) fn credential(
+        &self,
+        caller: &Caller,
+        target: &Target,
+    ) -> Result<Option<Credential>, Refusal> {
         let found = auth::credential(caller, target, &self.keys);
         found.map_err(|mut refusal| {
             if *caller != Caller::Unknown {
@@ -327,7 +549,7 @@ enum KeyState {
     Missing,
 }
 
-struct LockedMoment<'a> {
+pub(crate) struct LockedMoment<'a> {
     router: &'a Router,
     balance: MutexGuard<'a, Balance>,
     now: u64,
@@ -335,7 +557,7 @@ struct LockedMoment<'a> {
 }
 
 impl LockedMoment<'_> {
-    fn as_moment(&mut self) -> Moment<'_> {
+    pub(crate) fn as_moment(&mut self) -> Moment<'_> {
         Moment {
             routes: &self.router.routes,
             routing: &self.router.config.routing,
@@ -343,285 +565,6 @@ impl LockedMoment<'_> {
             now: self.now,
             random: self.random,
         }
-    }
-}
-
-/// What a job is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    Message,
-    Count,
-}
-
-/// What is known about a call, for logs and metrics. Holds nothing of its content and no key.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Trail {
-    pub model: String,
-    pub session: Option<String>,
-    /// `provider/model`, empty where nobody was asked.
-    pub deployment: String,
-    /// The deployment's id in the configuration.
-    pub deployment_id: String,
-    pub streams: bool,
-    /// How many deployments were asked, and how many other groups it went through.
-    pub attempts: u32,
-    pub fallbacks: u32,
-    pub usage: Usage,
-    /// In US dollars, where the configuration has the prices.
-    pub cost: Option<f64>,
-    /// Milliseconds since the epoch.
-    pub began: u64,
-}
-
-/// What a job wants done next.
-pub enum Next {
-    /// Wait for so many milliseconds, then send this.
-    Send(Box<Exchange>, u64),
-    /// The router answers itself.
-    Answer(Answer),
-    /// The call fails.
-    Refuse(Refusal),
-}
-
-/// A call that has to be sent to somebody, with all that is needed to try again elsewhere.
-pub struct Job {
-    router: Arc<Router>,
-    api: Api,
-    what: What,
-    caller: Caller,
-    inbound: Inbound,
-    identity: Identity,
-    attempts: Attempts,
-    trail: Trail,
-    /// The limit on the answer's tokens that was sent last.
-    max_tokens: Option<u64>,
-    next: Option<Next>,
-}
-
-impl Job {
-    /// What is to be done first.
-    pub fn first(&mut self) -> Next {
-        let over = || Next::Refuse(Refusal::new(500, "this call has been answered already"));
-        self.next.take().unwrap_or_else(over)
-    }
-
-    /// What is to be done now that the last has failed.
-    pub fn after(&mut self, refusal: Refusal, now: u64, random: u64) -> Next {
-        let router = Arc::clone(&self.router);
-        let mut moment = router.moment(now, random);
-        let step = self
-            .attempts
-            .after(refusal, self.max_tokens, moment.as_moment());
-        drop(moment);
-        let body = self.inbound.body.clone();
-        match Request::parse(self.api, &body) {
-            Ok(request) => self.prepare(step, &request),
-            Err(refusal) => Next::Refuse(refusal),
-        }
-    }
-
-    /// The deployment that was asked last has begun to answer.
-    pub fn began(&mut self, latency_ms: u64, now: u64) {
-        let router = Arc::clone(&self.router);
-        self.attempts
-            .began(latency_ms, router.moment(now, 0).as_moment());
-    }
-
-    /// A deployment has been asked: it counts as busy until the flight is over.
-    pub fn flight(&self, now: u64) -> Option<Flight> {
-        let entry = self.attempts.target()?.deployment.entry;
-        self.router.balance().began(entry, now);
-        Some(Flight {
-            router: Arc::clone(&self.router),
-            entry,
-            tokens: 0,
-            now,
-        })
-    }
-
-    /// Milliseconds since the epoch when the answer must have begun.
-    pub fn deadline(&self) -> u64 {
-        self.attempts.deadline()
-    }
-
-    /// What is known about the call, with what it has used.
-    pub fn trail(&self, used: Usage) -> Trail {
-        let mut trail = self.trail.clone();
-        trail.usage = used;
-        trail.attempts = self.attempts.made;
-        trail.fallbacks = self.attempts.fallbacks;
-        if let Some(target) = self.attempts.target() {
-            trail.deployment = target.name();
-            trail.deployment_id.clone_from(&target.deployment.id);
-            trail.cost = target.deployment.prices.cost(&used);
-        }
-        trail
-    }
-
-    /// Whose dialect the caller speaks.
-    pub fn api(&self) -> Api {
-        self.api
-    }
-
-    /// Whether the caller waits for a stream of events.
-    pub fn streams(&self) -> bool {
-        self.trail.streams && self.what == What::Message
-    }
-
-    /// Carries a step out as far as that needs nobody else. A deployment that fails here, because it
-    /// is a mock that does, or has no key, counts as one that has failed.
-    fn prepare(&mut self, mut step: Step, request: &Request) -> Next {
-        let now = self.trail.began;
-        loop {
-            let (target, wait_ms, max_tokens) = match step {
-                Step::Refuse(refusal) => return Next::Refuse(refusal),
-                Step::Ask {
-                    target,
-                    wait_ms,
-                    max_tokens,
-                } => (target, wait_ms, max_tokens),
-            };
-            let asked = if target.is_played_here() {
-                self.play(&target, request).map(Next::Answer)
-            } else {
-                self.exchange(&target, request, max_tokens).map(|exchange| {
-                    self.max_tokens = exchange.max_tokens;
-                    Next::Send(Box::new(exchange), wait_ms)
-                })
-            };
-            step = match asked {
-                Ok(next) => return next,
-                Err(refusal) => {
-                    let router = Arc::clone(&self.router);
-                    let mut moment = router.moment(now, 0);
-                    self.attempts.after(refusal, None, moment.as_moment())
-                }
-            };
-        }
-    }
-
-    fn exchange(
-        &self,
-        target: &Target,
-        request: &Request,
-        max_tokens: Option<u64>,
-    ) -> Result<Exchange, Refusal> {
-        let credential = self.router.credential(&self.caller, target)?;
-        let credential = credential.as_ref();
-        let identity = self.identity.clone();
-        match (request, self.what) {
-            (Request::Messages(request), What::Count) => {
-                Exchange::count(target, credential, request, &self.inbound)
-            }
-            (Request::Messages(request), What::Message) => Exchange::message(
-                target,
-                credential,
-                request,
-                &self.inbound,
-                identity,
-                max_tokens,
-            ),
-            (Request::Chat(head), _) => {
-                let created = self.trail.began / 1000;
-                Exchange::chat(target, credential, head, &self.inbound, identity, created)
-            }
-        }
-    }
-
-    fn play(&self, target: &Target, request: &Request) -> Result<Answer, Refusal> {
-        self.caller.may_call_keyless(self.router.keys.master())?;
-        let identity = self.identity.clone();
-        match request {
-            Request::Messages(request) => {
-                let input_tokens = count::of_request(request);
-                let reply = Reply::new(identity, request.streams(), input_tokens);
-                played(target, request, reply)
-            }
-            Request::Chat(head) => {
-                let call = chat_request::to_messages_for(&self.inbound.body, NEWEST)?;
-                let request = MessagesRequest::parse(&call.body)?;
-                let form = ChatForm::of(head, self.trail.began / 1000);
-                played(target, &request, Reply::chat(identity, form))
-            }
-        }
-    }
-}
-
-/// The answer of a deployment that the router plays itself.
-fn played(target: &Target, request: &MessagesRequest, reply: Reply) -> Result<Answer, Refusal> {
-    match target.deployment.mock_response.as_deref() {
-        Some(mocked) => mock::answer(mocked, count::of_request(request), reply),
-        None => demo::answer(request, reply),
-    }
-}
-
-/// A request as its caller has written it, read as far as it has to be to know where it goes.
-enum Request<'a> {
-    Messages(Box<MessagesRequest<'a>>),
-    /// Of a chat only the head: the rest may go to a provider without being read.
-    Chat(Head),
-}
-
-impl<'a> Request<'a> {
-    fn parse(api: Api, body: &'a [u8]) -> Result<Self, Refusal> {
-        Ok(match api {
-            Api::Messages => Self::Messages(Box::new(MessagesRequest::parse(body)?)),
-            Api::Chat => Self::Chat(chat_request::head(body)?),
-        })
-    }
-
-    fn api(&self) -> Api {
-        match self {
-            Self::Messages(_) => Api::Messages,
-            Self::Chat(_) => Api::Chat,
-        }
-    }
-
-    fn model(&self) -> &str {
-        match self {
-            Self::Messages(request) => &request.model,
-            Self::Chat(head) => &head.model,
-        }
-    }
-
-    fn streams(&self) -> bool {
-        match self {
-            Self::Messages(request) => request.streams(),
-            Self::Chat(head) => head.streams,
-        }
-    }
-
-    /// How the ids of answers begin.
-    fn id_prefix(&self) -> &'static str {
-        match self {
-            Self::Messages(_) => "msg_",
-            Self::Chat(_) => "chatcmpl-",
-        }
-    }
-}
-
-/// A call under way at a deployment, from the request to the end of its stream, however it ends.
-#[derive(Debug)]
-pub struct Flight {
-    router: Arc<Router>,
-    entry: usize,
-    tokens: u64,
-    now: u64,
-}
-
-impl Flight {
-    /// What the call has used.
-    pub fn used(&mut self, used: &Usage, now: u64) {
-        self.tokens = usage::tokens(used);
-        self.now = now;
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.router
-            .balance()
-            .ended(self.entry, self.tokens, self.now);
     }
 }
 
@@ -634,4 +577,48 @@ pub fn too_large() -> Refusal {
             LARGEST_BODY / (1024 * 1024)
         ),
     )
+}
+
+/// What an account has used, for `GET /spend/…`.
+pub fn books_answer(account: &Account, books: &Books) -> Answer {
+    Answer::json(
+        200,
+        &json!({
+            "account": account.name(),
+            "total": books.total,
+            "period": books.period,
+            "period_began": books.period_began,
+        }),
+    )
+}
+
+/// `/spend/sessions/{id}` or `/spend/keys/{name}`.
+fn account_of(path: &str) -> Result<Account, Refusal> {
+    let rest = path.strip_prefix("/spend/").unwrap_or_default();
+    match rest.split_once('/') {
+        Some(("sessions", id)) if !id.is_empty() => {
+            Ok(Account::Session(models::percent_decoded(id)))
+        }
+        Some(("keys", name)) if !name.is_empty() => Ok(Account::Key(models::percent_decoded(name))),
+        _ => Err(Refusal::new(
+            404,
+            "there is nothing at this path; what has been used is at /spend/sessions/{id} and \
+             /spend/keys/{name}",
+        )),
+    }
+}
+
+/// An answer that was given before.
+fn kept_answer(body: Bytes, streams: bool, key: &CacheKey) -> Answer {
+    let body = crate::answer::Body::Whole(body.to_vec());
+    let answer = if streams {
+        Answer::events(body)
+    } else {
+        Answer {
+            status: 200,
+            headers: vec![("content-type".into(), "application/json".into())],
+            body,
+        }
+    };
+    answer.with_header("x-litellm-cache-key", key.name())
 }

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Refusal;
 use crate::reply::Usage;
-use crate::usage;
 
 /// Accounts that are remembered, the latest ones.
 const ACCOUNTS: NonZeroUsize = match NonZeroUsize::new(50_000) {
@@ -56,6 +55,17 @@ pub struct Limits {
     /// How long a budget lasts before it begins anew: `30s`, `15m`, `24h`, `30d`.
     #[serde(deserialize_with = "duration")]
     pub budget_duration: Option<u64>,
+}
+
+impl Limits {
+    /// No limit at all.
+    pub const NONE: Self = Self {
+        rpm_limit: None,
+        tpm_limit: None,
+        max_budget: None,
+        max_tokens: None,
+        budget_duration: None,
+    };
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<u64>, D::Error> {
@@ -143,11 +153,11 @@ pub struct Books {
 }
 
 impl Books {
-    fn turn_to(&mut self, limits: &Limits, now: u64) {
+    fn turn_to(&mut self, budget_duration: Option<u64>, now: u64) {
         if self.period_began == 0 {
             self.period_began = now;
         }
-        if let Some(duration) = limits.budget_duration
+        if let Some(duration) = budget_duration
             && now.saturating_sub(self.period_began) >= duration
         {
             self.period = Spending::default();
@@ -165,7 +175,7 @@ impl Books {
     /// # Errors
     /// 429 that says which limit is reached and when it begins anew.
     pub fn admit(&mut self, who: &Account, limits: &Limits, now: u64) -> Result<(), Refusal> {
-        self.turn_to(limits, now);
+        self.turn_to(limits.budget_duration, now);
         let who = match who {
             Account::Key(name) => format!("the key {name}"),
             Account::Session(_) => "this session".to_owned(),
@@ -174,16 +184,28 @@ impl Books {
         let period_left = limits
             .budget_duration
             .map(|duration| (self.period_began + duration).saturating_sub(now));
-        let refused = if limits.rpm_limit.is_some_and(|limit| self.minute_requests >= limit) {
+        let refused = if limits
+            .rpm_limit
+            .is_some_and(|limit| self.minute_requests >= limit)
+        {
             let limit = limits.rpm_limit.unwrap_or_default();
             Some((format!("{limit} requests a minute"), Some(minute_left)))
-        } else if limits.tpm_limit.is_some_and(|limit| self.minute_tokens >= limit) {
+        } else if limits
+            .tpm_limit
+            .is_some_and(|limit| self.minute_tokens >= limit)
+        {
             let limit = limits.tpm_limit.unwrap_or_default();
             Some((format!("{limit} tokens a minute"), Some(minute_left)))
-        } else if limits.max_tokens.is_some_and(|limit| self.period.tokens() >= limit) {
+        } else if limits
+            .max_tokens
+            .is_some_and(|limit| self.period.tokens() >= limit)
+        {
             let limit = limits.max_tokens.unwrap_or_default();
             Some((format!("{limit} tokens"), period_left))
-        } else if limits.max_budget.is_some_and(|limit| self.period.cost_usd >= limit) {
+        } else if limits
+            .max_budget
+            .is_some_and(|limit| self.period.cost_usd >= limit)
+        {
             let limit = limits.max_budget.unwrap_or_default();
             Some((format!("a budget of ${limit}"), period_left))
         } else {
@@ -210,9 +232,9 @@ impl Books {
         Err(refusal)
     }
 
-    /// Books what a call has used.
-    pub fn book(&mut self, spent: &Spending, now: u64) {
-        self.turn_to(&Limits::default(), now);
+    /// Books what a call has used. `budget_duration` as in [`Limits`].
+    pub fn book(&mut self, spent: &Spending, budget_duration: Option<u64>, now: u64) {
+        self.turn_to(budget_duration, now);
         self.minute_tokens += spent.tokens();
         self.total.add(spent);
         self.period.add(spent);
@@ -253,11 +275,6 @@ impl Accounts {
     }
 }
 
-/// All tokens of a call, as limits count them.
-pub fn tokens(usage: &Usage) -> u64 {
-    usage::tokens(usage)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,15 +300,27 @@ mod tests {
     #[test]
     fn each_limit_stops_the_next_call_and_says_which_it_is() {
         for (limit, says, anew) in [
-            ("rpm_limit: 1", "1 requests a minute; it begins anew in 20 s", NOW + 20_000),
+            (
+                "rpm_limit: 1",
+                "1 requests a minute; it begins anew in 20 s",
+                NOW + 20_000,
+            ),
             ("tpm_limit: 100", "100 tokens a minute", NOW + 20_000),
-            ("{max_tokens: 100, budget_duration: 1h}", "100 tokens; it begins anew in 3600 s", NOW + 3_600_000),
-            ("{max_budget: 0.5, budget_duration: 1d}", "a budget of $0.5; it", NOW + 86_400_000),
+            (
+                "{max_tokens: 100, budget_duration: 1h}",
+                "100 tokens; it begins anew in 3600 s",
+                NOW + 3_600_000,
+            ),
+            (
+                "{max_budget: 0.5, budget_duration: 1d}",
+                "a budget of $0.5; it",
+                NOW + 86_400_000,
+            ),
         ] {
             let limits = limits(limit);
             let mut books = Books::default();
             books.admit(&session(), &limits, NOW).unwrap();
-            books.book(&spent(100, 0.5), NOW);
+            books.book(&spent(100, 0.5), limits.budget_duration, NOW);
             let refusal = books.admit(&session(), &limits, NOW).unwrap_err();
             assert_eq!(refusal.status, 429);
             assert!(refusal.message.contains(says), "{}", refusal.message);
@@ -299,12 +328,18 @@ mod tests {
         }
         let forever = limits("max_budget: 1");
         let mut books = Books::default();
-        books.book(&spent(1, 1.0), NOW);
+        books.book(&spent(1, 1.0), None, NOW);
         let key = Account::Key("team".into());
-        let refusal = books.admit(&key, &forever, NOW + 1_000_000_000).unwrap_err();
+        let refusal = books
+            .admit(&key, &forever, NOW + 1_000_000_000)
+            .unwrap_err();
         assert_eq!(refusal.message, "the key team has used up a budget of $1");
         // Asking again is no use.
-        assert!(refusal.headers.contains(&("x-should-retry".into(), "false".into())));
+        assert!(
+            refusal
+                .headers
+                .contains(&("x-should-retry".into(), "false".into()))
+        );
     }
 
     #[test]
@@ -313,15 +348,18 @@ mod tests {
             let read = serde_saphyr::from_str::<Limits>(&format!("budget_duration: {wrong}"));
             assert!(read.is_err(), "{wrong}");
         }
-        assert_eq!(limits("budget_duration: 30d").budget_duration, Some(2_592_000_000));
+        assert_eq!(
+            limits("budget_duration: 30d").budget_duration,
+            Some(2_592_000_000)
+        );
     }
 
     #[test]
     fn what_others_have_booked_counts_and_nothing_is_forgotten() {
         let mut mine = Books::default();
-        mine.book(&spent(10, 0.1), NOW);
+        mine.book(&spent(10, 0.1), None, NOW);
         let mut theirs = mine;
-        theirs.book(&spent(5, 0.2), NOW);
+        theirs.book(&spent(5, 0.2), None, NOW);
         mine.learn(&theirs);
         assert_eq!(mine.total.input_tokens, 15);
         mine.learn(&Books::default());

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use litellm_router::answer::{Answer, Body};
 use litellm_router::error::Refusal;
-use litellm_router::serve::{Call, Job, Next, Router, Served};
+use litellm_router::job::{Job, Next};
+use litellm_router::serve::{Call, Router, Served};
 use litellm_router::upstream::{self, Exchange};
 use serde_json::{Value, json};
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use litellm_router::answer::{Answer, Body};
 use litellm_router::config;
-use litellm_router::serve::{Call, LARGEST_BODY, Next, Router, Served};
+use litellm_router::job::Next;
+use litellm_router::serve::{Call, LARGEST_BODY, Router, Served};
 use litellm_router::upstream::{self, Exchange};
 use proptest::prelude::*;
 use serde_json::{Value, json};

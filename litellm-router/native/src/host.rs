@@ -1,11 +1,13 @@
 //! What the machine offers to calls: its clock, tokio's timers, HTTP by reqwest.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use litellm_router::relay::{Broken, Host, Record, Response};
+use litellm_router::serve::{Booking, Router};
 use litellm_router::upstream::Exchange;
 
 /// How long a connection may take; the time until the first byte is the deployment's `timeout`.
@@ -68,7 +70,8 @@ impl Host for NativeHost {
         })
     }
 
-    fn record(&self, record: &Record) {
+    /// This process is alone, so its own books are all there are.
+    fn record(&self, _router: &Arc<Router>, record: &Record, _bookings: Vec<Booking>) {
         tracing::info!(target: "call", "{}", record.line());
     }
 }

@@ -70,25 +70,39 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
             return respond(refusal.answer_for(api), &id);
         }
     };
-    let header = |name: &str| {
-        let value = head.headers.get(name)?;
-        Some(value.to_str().ok()?.to_owned())
+    let (for_page, served) = {
+        let call = Call {
+            method: head.method.as_str(),
+            path,
+            header: &|name| {
+                let value = head.headers.get(name)?;
+                Some(value.to_str().ok()?.to_owned())
+            },
+            body,
+            entropy,
+            now: host::now(),
+        };
+        (
+            shell.router.headers_for_page(&call),
+            shell.router.serve(&call),
+        )
     };
-    let served = shell.router.serve(&Call {
-        method: head.method.as_str(),
-        path,
-        header: &header,
-        body,
-        entropy,
-        now: host::now(),
-    });
+    let respond = |mut answer: Answer| {
+        answer.headers.extend(for_page.iter().cloned());
+        respond(answer, &id)
+    };
     let job = match served {
-        Served::Answer(answer) => return respond(answer, &id),
+        Served::Answer(answer) => return respond(answer),
+        Served::Books(account) => {
+            let books = shell.router.books(&account);
+            return respond(serve::books_answer(&account, &books));
+        }
         Served::Job(job) => job,
     };
     match relay::run(Arc::clone(&shell.host), job, id.clone()).await {
-        Relayed::Answer(answer) => respond(answer, &id),
-        Relayed::Stream(headers, words) => {
+        Relayed::Answer(answer) => respond(answer),
+        Relayed::Stream(mut headers, words) => {
+            headers.extend(for_page);
             let words = words.map(|bytes| Ok::<_, std::convert::Infallible>(Bytes::from(bytes)));
             response(200, headers, &id, Body::from_stream(words))
         }

@@ -1,31 +1,41 @@
 //! What the platform offers to calls: its clock, its timers, its `fetch`.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use worker::wasm_bindgen::JsCast;
 use worker::{
-    AbortController, AbortSignal, ByteStream, Date, Delay, Fetch, Headers, Method, Request,
-    RequestInit, RequestRedirect, Result, console_log, js_sys, web_sys,
+    AbortController, AbortSignal, ByteStream, Context, Date, Delay, Env, Fetch, Headers, Method,
+    Request, RequestInit, RequestRedirect, Result, console_log, js_sys, web_sys,
 };
 
+use super::ledger;
 use crate::relay::{Broken, Host, Record, Response};
+use crate::serve::{Booking, Router};
 use crate::upstream::Exchange;
 
 /// One call's way to the platform.
 pub struct WorkerHost {
     /// Fires when the caller leaves.
     client: web_sys::AbortSignal,
+    env: Env,
+    context: Rc<Context>,
 }
 
 impl WorkerHost {
     /// `client` is the signal of the caller's own request: when the caller leaves, the provider is
     /// told to stop.
-    pub fn new(client: web_sys::AbortSignal) -> Self {
-        Self { client }
+    pub fn new(client: web_sys::AbortSignal, env: Env, context: Rc<Context>) -> Self {
+        Self {
+            client,
+            env,
+            context,
+        }
     }
 
     async fn fetch(&self, exchange: &Exchange) -> Result<Response<ResponseBody>> {
@@ -74,8 +84,10 @@ impl Host for WorkerHost {
         self.fetch(exchange).await.map_err(|_| Broken)
     }
 
-    fn record(&self, record: &Record) {
+    fn record(&self, router: &Arc<Router>, record: &Record, bookings: Vec<Booking>) {
         console_log!("{}", record.line());
+        let (env, router) = (self.env.clone(), Arc::clone(router));
+        self.context.wait_until(ledger::tell(env, router, bookings));
     }
 }
 
@@ -106,7 +118,10 @@ pub struct ResponseBody {
 impl Stream for ResponseBody {
     type Item = std::result::Result<Bytes, Broken>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
         let Some(stream) = self.stream.as_mut() else {
             return Poll::Ready(None);
         };

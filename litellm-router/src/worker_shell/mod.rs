@@ -2,6 +2,7 @@
 //! sends answers.
 
 mod host;
+mod ledger;
 mod pipe;
 
 use std::cell::OnceCell;
@@ -60,6 +61,7 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 
 #[event(fetch)]
 async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
+    let context = Rc::new(context);
     let mut bits = [0_u8; 16];
     // Without randomness the ids repeat, which harms nobody's security.
     let _ = getrandom::fill(&mut bits);
@@ -91,22 +93,41 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
         }
     };
     let headers = request.headers();
-    let served = router.serve(&Call {
-        method: request.method().as_ref(),
+    let method = request.method();
+    let call = Call {
+        method: method.as_ref(),
         path: &path,
         header: &|name| headers.get(name).ok().flatten(),
         body: body.into(),
         entropy,
         now: Date::now().as_millis(),
-    });
-    let job = match served {
-        Served::Answer(answer) => return respond(answer, &id, &context),
+    };
+    let for_page = router.headers_for_page(&call);
+    let respond = |mut answer: Answer| {
+        answer.headers.extend(for_page.iter().cloned());
+        respond(answer, &id, &context)
+    };
+    let job = match router.serve(&call) {
+        Served::Answer(answer) => return respond(answer),
+        Served::Books(account) => {
+            let books = ledger::books(&env, &account).await?;
+            return respond(serve::books_answer(&account, &books));
+        }
         Served::Job(job) => job,
     };
-    let host = Arc::new(WorkerHost::new(request.inner().signal()));
+    #[expect(
+        clippy::arc_with_non_send_sync,
+        reason = "an isolate has one thread, and other shells have more"
+    )]
+    let host = Arc::new(WorkerHost::new(
+        request.inner().signal(),
+        env,
+        Rc::clone(&context),
+    ));
     match relay::run(host, job, id.clone()).await {
-        Relayed::Answer(answer) => respond(answer, &id, &context),
-        Relayed::Stream(headers, words) => {
+        Relayed::Answer(answer) => respond(answer),
+        Relayed::Stream(mut headers, words) => {
+            headers.extend(for_page.iter().cloned());
             let (pipe, readable) = Pipe::new()?;
             context.wait_until(say(words, pipe));
             Ok(head(200, &headers, &id)?.stream(readable))

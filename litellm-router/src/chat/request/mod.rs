@@ -15,6 +15,7 @@ mod format;
 mod tools;
 mod wire;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -44,6 +45,8 @@ pub struct Head {
     pub streams: bool,
     /// Whether the stream's last chunk is to hold the usage.
     pub include_usage: bool,
+    /// Whether the model may call tools.
+    pub has_tools: bool,
 }
 
 /// A call, translated.
@@ -69,9 +72,15 @@ pub fn head(body: &[u8]) -> Result<Head, Refusal> {
         model: String,
         stream: Option<bool>,
         stream_options: Option<StreamOptions>,
+        tools: Option<Vec<IgnoredAny>>,
+        functions: Option<Vec<IgnoredAny>>,
     }
     let request: Request = parsed(body)?;
     Ok(Head {
+        has_tools: [&request.tools, &request.functions]
+            .into_iter()
+            .flatten()
+            .any(|tools| !tools.is_empty()),
         model: request.model,
         streams: request.stream.unwrap_or(false),
         include_usage: includes_usage(request.stream_options),

@@ -1,0 +1,129 @@
+//! What keeps the isolates of this Worker in step: one object for each account, one for the
+//! deployments. Nobody waits for them; what they say is known from the next call on.
+
+use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use worker::{
+    Date, DurableObject, Env, Headers, Method, Request, RequestInit, Response, Result, State,
+    console_warn, durable_object, wasm_bindgen,
+};
+
+use crate::ledger::{Deployments, Entry, Report};
+use crate::serve::{Booking, Router};
+use crate::spend::{Account, Books};
+
+/// The name of the object that knows about the deployments.
+const DEPLOYMENTS: &str = "deployments";
+/// An isolate tells of its deployments at most this often.
+const REPORT_EVERY_MS: u64 = 2_000;
+/// Where an object keeps its books.
+const BOOKS: &str = "books";
+
+thread_local! {
+    static REPORTED: Cell<u64> = const { Cell::new(0) };
+    static PROCESS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Tells the ledger what a call has used and how the deployments are doing, and learns from it.
+pub async fn tell(env: Env, router: Arc<Router>, bookings: Vec<Booking>) {
+    for booking in bookings {
+        let entry = Entry {
+            spent: booking.spent,
+            budget_duration: booking.budget_duration,
+        };
+        let name = booking.account.name();
+        match ask::<Books>(&env, &name, "book", &entry).await {
+            Ok(books) => router.learn(&booking.account, &books),
+            // The isolate's own books hold all the same.
+            Err(error) => console_warn!("ledger: {error}"),
+        }
+    }
+    let now = Date::now().as_millis();
+    if now.saturating_sub(REPORTED.get()) < REPORT_EVERY_MS {
+        return;
+    }
+    REPORTED.set(now);
+    if PROCESS.get() == 0 {
+        let mut bits = [0_u8; 8];
+        let _ = getrandom::fill(&mut bits);
+        // Within what a number of JavaScript holds.
+        PROCESS.set(u64::from_le_bytes(bits) >> 11 | 1);
+    }
+    let report = Report {
+        process: PROCESS.get(),
+        shares: router.shares(now),
+    };
+    match ask::<Vec<_>>(&env, DEPLOYMENTS, "report", &report).await {
+        Ok(shares) => router.learn_shares(&shares, now),
+        Err(error) => console_warn!("ledger: {error}"),
+    }
+}
+
+/// The books of an account.
+pub async fn books(env: &Env, account: &Account) -> Result<Books> {
+    ask(env, &account.name(), "books", &()).await
+}
+
+async fn ask<T: DeserializeOwned>(
+    env: &Env,
+    name: &str,
+    what: &str,
+    body: &impl Serialize,
+) -> Result<T> {
+    let headers = Headers::new();
+    headers.set("content-type", "application/json")?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_headers(headers)
+        .with_body(Some(serde_json::to_string(body)?.into()));
+    let request = Request::new_with_init(&format!("http://ledger/{what}"), &init)?;
+    let stub = env.durable_object("LEDGER")?.get_by_name(name)?;
+    stub.fetch_with_request(request).await?.json().await
+}
+
+/// The object. Only this Worker reaches it.
+#[durable_object(fetch)]
+pub struct SpendLedger {
+    state: AssertUnwindSafe<State>,
+    deployments: AssertUnwindSafe<RefCell<Deployments>>,
+}
+
+impl DurableObject for SpendLedger {
+    fn new(state: State, _env: Env) -> Self {
+        Self {
+            state: AssertUnwindSafe(state),
+            deployments: AssertUnwindSafe(RefCell::default()),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let now = Date::now().as_millis();
+        match request.path().as_str() {
+            "/report" => {
+                let report: Report = request.json().await?;
+                Response::from_json(&self.deployments.borrow_mut().hear(report, now))
+            }
+            "/book" => {
+                let entry: Entry = request.json().await?;
+                // Nothing is awaited between reading and writing but the storage, which lets nobody
+                // else in meanwhile.
+                let mut books = self.read().await?;
+                entry.book(&mut books, now);
+                self.state.storage().put(BOOKS, &books).await?;
+                Response::from_json(&books)
+            }
+            "/books" => Response::from_json(&self.read().await?),
+            _ => Response::error("no such question", 404),
+        }
+    }
+}
+
+impl SpendLedger {
+    async fn read(&self) -> Result<Books> {
+        Ok(self.state.storage().get(BOOKS).await?.unwrap_or_default())
+    }
+}
