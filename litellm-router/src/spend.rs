@@ -279,7 +279,7 @@ impl Accounts {
 mod tests {
     use super::*;
 
-    const NOW: u64 = 1_700_000_040_000;
+    const NOW: u64 = 1_700_000_080_000;
 
     fn spent(tokens: u64, cost: f64) -> Spending {
         let usage = Usage {

@@ -51,6 +51,7 @@ fn served(method: &str, path: &str, body: &[u8]) -> Served {
 fn job(body: &str) -> Box<Job> {
     match served("POST", PATH, body.as_bytes()) {
         Served::Job(job) => job,
+        Served::Books(_) => panic!("nobody asked for books"),
         Served::Answer(answer) => panic!("{}", written(answer)),
     }
 }
@@ -66,6 +67,7 @@ fn fetch(body: &str) -> Box<Exchange> {
 /// What is answered without asking anybody.
 fn answered(method: &str, path: &str, body: &[u8]) -> Answer {
     match served(method, path, body) {
+        Served::Books(_) => panic!("nobody asked for books"),
         Served::Answer(answer) => answer,
         Served::Job(mut job) => match job.first() {
             Next::Answer(answer) => answer,

@@ -1,0 +1,251 @@
+//! Who may call, how much, and what is known of it afterwards.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod world;
+
+use serde_json::{Value, json};
+use world::{Script, World, chunk, question, text_of, told};
+
+const CONFIG: &str = "
+model_list:
+- model_name: priced
+  litellm_params: {model: openai/x, api_base: PROVIDERS/one, api_key: router-key,
+    input_cost_per_token: 0.01, output_cost_per_token: 0.02, cache_read_input_token_cost: 0.001}
+- {model_name: free, litellm_params: {model: openai/x, api_base: PROVIDERS/one, api_key: router-key}}
+general_settings:
+  master_key: sk-master
+  keys:
+  - {name: team, key: sk-team, models: [pri*], limits: {max_budget: 0.5}}
+  - {name: quick, key: sk-quick, limits: {rpm_limit: 2}}
+  session_limits: {max_tokens: 50}
+  allowed_origins: [https://ui.example]
+litellm_settings:
+  cache: true
+";
+
+/// 20 tokens in, of which 10 from a cache, 5 out: $0.21.
+fn answer() -> Script {
+    let usage = json!({"choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 10}}});
+    Script::events(&[
+        &chunk(json!({"content": "hello"}), Value::Null),
+        &chunk(json!({}), json!("stop")),
+        &format!("data: {usage}\n\n"),
+        "data: [DONE]\n\n",
+    ])
+}
+
+struct Caller<'w> {
+    world: &'w World,
+    headers: Vec<(&'static str, &'static str)>,
+}
+
+impl Caller<'_> {
+    async fn send(&self, path: &str, body: Option<Value>) -> reqwest::Response {
+        let url = self.world.url(path);
+        let mut request = match &body {
+            Some(body) => self.world.http.post(url).json(body),
+            None => self.world.http.get(url),
+        };
+        for (name, value) in &self.headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// Asks something that nobody has asked before.
+    async fn ask(&self, model: &str, stream: bool) -> (u16, Value) {
+        let mut question = question(model, stream);
+        let number = self.world.asked().len();
+        question["messages"][0]["content"] = json!(format!("question {number}"));
+        told(self.send("/v1/messages", Some(question)).await).await
+    }
+}
+
+fn caller<'w>(world: &'w World, key: &'static str) -> Caller<'w> {
+    Caller {
+        world,
+        headers: vec![("x-api-key", key)],
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_for_its_models_and_its_budget() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let team = caller(&world, "sk-team");
+    let (status, body) = team.ask("free", false).await;
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (403, &json!("permission_error"))
+    );
+    // $0.21 a call: the third reaches the budget of $0.50, the fourth is over it.
+    for _ in 0..3 {
+        assert_eq!(team.ask("priced", true).await.0, 200);
+    }
+    let (status, body) = team.ask("priced", true).await;
+    assert_eq!(status, 429);
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("team") && message.contains("budget of $0.5"),
+        "{message}"
+    );
+    // The router's own key went upstream, not the caller's.
+    assert_eq!(
+        world.sent()[0].headers["authorization"],
+        "Bearer router-key"
+    );
+    let spend = caller(&world, "sk-master")
+        .send("/spend/keys/team", None)
+        .await;
+    let (_, spend) = told(spend).await;
+    assert_eq!(spend["total"]["requests"], 3);
+    assert!(
+        (spend["total"]["cost_usd"].as_f64().unwrap() - 0.63).abs() < 1e-9,
+        "{spend}"
+    );
+}
+
+#[tokio::test]
+async fn requests_a_minute_are_limited() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let quick = caller(&world, "sk-quick");
+    // A minute may turn in between, but not twice.
+    let mut refused = 0;
+    for _ in 0..6 {
+        refused += u32::from(quick.ask("free", false).await.0 == 429);
+    }
+    assert!((2..=4).contains(&refused), "{refused}");
+}
+
+#[tokio::test]
+async fn a_session_has_its_own_limit_and_books() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let mut session = caller(&world, "sk-master");
+    session.headers.push(("x-agent-router-session", "s-1"));
+    for status in [200, 200, 429] {
+        assert_eq!(session.ask("free", true).await.0, status);
+    }
+    let mut other = caller(&world, "sk-master");
+    other.headers.push(("x-agent-router-session", "s-2"));
+    assert_eq!(other.ask("free", true).await.0, 200);
+    let (_, spend) = told(session.send("/spend/sessions/s-1", None).await).await;
+    let total = &spend["total"];
+    assert_eq!(
+        (
+            &total["input_tokens"],
+            &total["cache_read_tokens"],
+            &total["output_tokens"]
+        ),
+        (&json!(20), &json!(20), &json!(10))
+    );
+    // What has no price is counted as such, and not as free.
+    assert_eq!(total["unpriced_requests"], 2);
+    // A caller with a provider's key of its own cannot speak for a session.
+    let mut stranger = caller(&world, "sk-own");
+    stranger.headers.push(("x-agent-router-session", "s-1"));
+    assert_eq!(stranger.ask("free", true).await.0, 200);
+    assert_eq!(
+        stranger.send("/spend/sessions/s-1", None).await.status(),
+        401
+    );
+}
+
+#[tokio::test]
+async fn the_same_request_is_answered_from_memory_where_that_is_wanted() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let mut master = caller(&world, "sk-master");
+    for stream in [true, false] {
+        let before = world.asked().len();
+        let first = master
+            .send("/v1/messages", Some(question("free", stream)))
+            .await;
+        let first = first.text().await.unwrap();
+        assert_eq!(text_of(&first), "hello");
+        let again = master
+            .send("/v1/messages", Some(question("free", stream)))
+            .await;
+        assert!(again.headers().contains_key("x-litellm-cache-key"));
+        assert_eq!(again.text().await.unwrap(), first);
+        assert_eq!(world.asked().len(), before + 1);
+    }
+    // Not for who does not want it, and never for a request with tools.
+    let before = world.asked().len();
+    let mut with_tools = question("free", false);
+    with_tools["tools"] = json!([{"name": "Bash", "input_schema": {"type": "object"}}]);
+    for _ in 0..2 {
+        master.send("/v1/messages", Some(with_tools.clone())).await;
+    }
+    master.headers.push(("cache-control", "no-cache"));
+    master
+        .send("/v1/messages", Some(question("free", true)))
+        .await;
+    assert_eq!(world.asked().len(), before + 3);
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_and_name_nothing_that_callers_wrote() {
+    let config = CONFIG.replace("- {model_name: free,", "- {model_name: 'free*',");
+    let failing = Script::json(500, json!({"error": {"message": "no"}}));
+    let world = World::start(&config, &[("one", &[answer(), failing, answer()])]).await;
+    let master = caller(&world, "sk-master");
+    assert_eq!(master.ask("priced", true).await.0, 200);
+    assert_eq!(master.ask("free-made-up-name", false).await.0, 200);
+    assert_eq!(
+        caller(&world, "").send("/metrics", None).await.status(),
+        401
+    );
+    let numbers = master.send("/metrics", None).await.text().await.unwrap();
+    for line in [
+        r#"litellm_proxy_total_requests_metric_total{model="priced",route="/v1/messages",status_code="200",outcome="completed"} 1"#,
+        r#"litellm_output_tokens_metric_total{model="priced"} 5"#,
+        r#"litellm_cached_tokens_metric_total{model="free*"} 10"#,
+        r#"litellm_spend_metric_total{model="priced"} 0.21"#,
+        r#"litellm_deployment_failure_responses_total{model_id="free*#1",exception_class="InternalServerError"} 1"#,
+        r#"litellm_deployment_in_flight{model_id="priced#0"} 0"#,
+    ] {
+        assert!(numbers.contains(line), "{line}\nis not in\n{numbers}");
+    }
+    assert!(!numbers.contains("made-up"), "{numbers}");
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_may_call_and_others_may_not() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let mut page = caller(&world, "sk-master");
+    page.headers.push(("origin", "https://ui.example"));
+    let response = page
+        .send("/v1/messages", Some(question("free", true)))
+        .await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(
+        response.headers()["access-control-allow-origin"],
+        "https://ui.example"
+    );
+    let asks = world
+        .http
+        .request(reqwest::Method::OPTIONS, world.url("/v1/messages"));
+    let asks = asks.header("origin", "https://ui.example");
+    let asks = asks.header("access-control-request-headers", "x-api-key");
+    let answer = asks.send().await.unwrap();
+    assert_eq!(answer.status(), 204);
+    assert_eq!(
+        answer.headers()["access-control-allow-headers"],
+        "x-api-key"
+    );
+    page.headers[1].1 = "https://evil.example";
+    let refused = page
+        .send("/v1/messages", Some(question("free", true)))
+        .await;
+    assert_eq!(refused.status(), 403);
+    assert!(
+        !refused
+            .headers()
+            .contains_key("access-control-allow-origin")
+    );
+}
