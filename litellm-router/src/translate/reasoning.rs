@@ -20,6 +20,8 @@ pub const SIGNATURE: &str = "litellm-router-unsigned";
 const VERSION: &str = ".v1.";
 /// The most bytes of details that travel with one answer. Each request carries them again.
 const MOST_BYTES: usize = 256 * 1024;
+/// The most details of one answer. Models make a handful; each new one is compared with all.
+const MOST_DETAILS: usize = 512;
 /// A repetition shorter than this is taken for the model's own.
 const SHORTEST_REPEAT: usize = 16;
 
@@ -169,6 +171,10 @@ impl Details {
         if self.bytes > MOST_BYTES || self.entries.contains(fields) {
             return;
         }
+        if self.entries.len() == MOST_DETAILS {
+            self.bytes = usize::MAX;
+            return;
+        }
         self.bytes += fields
             .iter()
             .map(|(key, value)| key.len() + size(value))
@@ -279,11 +285,18 @@ mod tests {
         let large = "x".repeat(MOST_BYTES + 1);
         let (kept, _) = gathered(&[json!({"type": "reasoning.encrypted", "data": large})]);
         assert!(kept.is_empty());
-        let fragment = json!({"type": "reasoning.text", "text": "y".repeat(100_000), "index": 0});
         let mut details = Details::default();
-        for _ in 0..50 {
-            details.take(&fragment);
+        for longer in 0..50 {
+            let text = "y".repeat(100_000 + longer);
+            details.take(&json!({"type": "reasoning.text", "text": text, "index": 0}));
         }
         assert!(details.bytes <= MOST_BYTES + 100_100);
+        assert!(details.mark(MODEL) == SIGNATURE);
+        let mut details = Details::default();
+        for index in 0..100_000 {
+            details.take(&json!({"type": "reasoning.encrypted", "data": "x", "index": index}));
+        }
+        assert_eq!(details.entries.len(), MOST_DETAILS);
+        assert!(details.mark(MODEL) == SIGNATURE);
     }
 }

@@ -160,6 +160,24 @@ fn s02_each_kind_of_content_has_its_own_block() {
 }
 
 #[test]
+fn n02_text_may_come_in_parts_and_beside_what_nobody_reads() {
+    insta::assert_snapshot!(stream(&[
+        delta(json!({"content": [{"type": "text", "text": "a"}, {"type": "odd"}], "annotations": [{}]})),
+        delta(json!({"content": {"text": "no"}})),
+        delta(json!({"content": 7, "refusal": "b"})),
+        finish("stop"),
+    ]), @"
+    start 7
+    0 text
+    0 + a
+    0 + b
+    0 .
+    stop end_turn in 7 cached 0 out 2
+    end
+    ");
+}
+
+#[test]
 fn s08_usage_is_found_wherever_it_comes() {
     let usage = json!({"prompt_tokens": 20, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 5}});
     let content = delta(json!({"content": "x"}));
