@@ -6,9 +6,11 @@
 //! | [`tools`] | what has to be installed, in which version, and installing it |
 //! | [`build`] | the Workers, the agent-server, the UI and what the sandbox's image is made of |
 //! | [`stack`] | both Workers and what they need, running |
+//! | [`bench`] | the model router measured beside others |
 //! | [`test`] | every test there is |
 //! | [`process`] | child processes that end with their parent |
 
+pub mod bench;
 pub mod build;
 pub mod process;
 pub mod stack;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use xtask::stack::{Provider, Stack, StackOptions};
-use xtask::{build, say, test};
+use xtask::{bench, build, say, test};
 
 /// Every chore of Agent Router.
 ///
@@ -65,6 +65,11 @@ enum Chore {
         #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         filter: Option<String>,
     },
+    /// Measure the model router beside others that do the same work
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Build and deploy both Workers and the sandbox's image to Cloudflare
     Deploy {
         /// Do everything but the upload
@@ -76,6 +81,21 @@ enum Chore {
         #[arg(value_enum, default_value_t = Part::All)]
         part: Part,
     },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The model router, native and in workerd, beside LiteLLM and claude-code-router
+    ///
+    /// Writes litellm-router/BENCHMARKS.md. Installs the others into target/bench. Takes about 10
+    /// minutes, in which this machine should do nothing else.
+    Router(bench::Options),
+    /// The provider of a measurement, in a process of its own
+    #[command(hide = true)]
+    Upstream,
+    /// The clients of a measurement, in a process of their own
+    #[command(hide = true)]
+    Load { plan: PathBuf },
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -91,9 +111,20 @@ enum Part {
     Image,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse().chore).await {
+fn main() -> ExitCode {
+    let done = match Arguments::parse().chore {
+        // They bring a runtime of their own, of a single thread.
+        Chore::Bench {
+            what: Bench::Upstream,
+        } => bench::run_upstream(),
+        Chore::Bench {
+            what: Bench::Load { plan },
+        } => bench::run_load(&plan),
+        chore => tokio::runtime::Runtime::new()
+            .map_err(anyhow::Error::from)
+            .and_then(|runtime| runtime.block_on(run(chore))),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\x1b[1;31merror:\x1b[0m {error:#}");
@@ -110,6 +141,16 @@ async fn run(chore: Chore) -> Result<()> {
             Part::Router => build::router().await,
             Part::Ui => build::ui().await,
             Part::Image => build::image().await,
+        },
+        Chore::Bench { what } => match what {
+            Bench::Upstream | Bench::Load { .. } => Ok(()),
+            Bench::Router(options) => {
+                let mut signals = Signals::listen()?;
+                tokio::select! {
+                    measured = bench::router(&options) => measured,
+                    () = signals.any() => bail!("stopped before the end; nothing is written"),
+                }
+            }
         },
         Chore::Deploy { dry_run } => build::deploy(dry_run).await,
         Chore::Test { filter } => test::run_all(filter.as_deref()).await,

@@ -103,6 +103,11 @@ impl Service {
         &self.name
     }
 
+    /// The id of the process that was started, and of its group.
+    pub fn id(&self) -> i32 {
+        self.group.as_raw()
+    }
+
     /// Waits until it has ended.
     pub async fn ended(&self) {
         let mut ended = self.ended.clone();

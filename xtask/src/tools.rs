@@ -126,7 +126,10 @@ async fn npm() -> Result<()> {
 }
 
 /// The system's Node where it is new enough, else the one from npm.
-async fn node() -> Result<PathBuf> {
+///
+/// # Errors
+/// Where there is neither.
+pub async fn node() -> Result<PathBuf> {
     for node in [
         PathBuf::from("node"),
         root().join("node_modules/node/bin/node"),
