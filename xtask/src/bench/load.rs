@@ -139,10 +139,10 @@ async fn client(plan: &'static Plan, body: Bytes, end: Instant, share: u64) -> S
 
 type Connection = Option<SendRequest<Full<Bytes>>>;
 
-async fn connected<'a>(
+async fn connected(
     address: SocketAddr,
-    connection: &'a mut Connection,
-) -> Result<&'a mut SendRequest<Full<Bytes>>> {
+    connection: &mut Connection,
+) -> Result<&mut SendRequest<Full<Bytes>>> {
     let is_open = match connection {
         Some(open) => open.ready().await.is_ok(),
         None => false,

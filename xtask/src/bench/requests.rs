@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 pub fn small(model: &str, stream: bool) -> String {
     let mut words = Words(1);
     let tools: Vec<Value> = (0..10)
-        .map(|number| tool(&mut words, number, 70, 2))
+        .map(|number| tool(&mut words, number, 30, 2))
         .collect();
     json!({
         "model": model,
         "max_tokens": 1024,
         "stream": stream,
-        "system": words.prose(700),
-        "messages": [{"role": "user", "content": words.prose(200)}],
+        "system": words.prose(400),
+        "messages": [{"role": "user", "content": words.prose(100)}],
         "tools": tools,
     })
     .to_string()
@@ -24,7 +24,7 @@ pub fn small(model: &str, stream: bool) -> String {
 pub fn large(model: &str, stream: bool) -> String {
     let mut words = Words(2);
     let tools: Vec<Value> = (0..25)
-        .map(|number| tool(&mut words, number, 1300, 6))
+        .map(|number| tool(&mut words, number, 960, 6))
         .collect();
     let cached = json!({"type": "ephemeral"});
     json!({
