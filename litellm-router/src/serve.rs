@@ -89,8 +89,10 @@ impl Router {
     /// # Errors
     /// What is wrong with it, with line and column.
     pub fn new(yaml: &str, environment: Environment) -> Result<Arc<Self>, String> {
-        let config = Config::parse(yaml)?;
+        let mut config = Config::parse(yaml)?;
         let routes = Routes::new(&config, environment);
+        let missing = missing(&config, &routes, environment);
+        config.warnings.extend(missing);
         Ok(Arc::new(Self {
             keys: Keys::new(&config, environment),
             metrics: Metrics::default(),
@@ -102,7 +104,7 @@ impl Router {
         }))
     }
 
-    /// One line for every key of the configuration that has no effect.
+    /// One line for everything in the configuration that has no effect or is not there.
     pub fn warnings(&self) -> &[String] {
         &self.config.warnings
     }
@@ -577,6 +579,60 @@ pub fn too_large() -> Refusal {
             LARGEST_BODY / (1024 * 1024)
         ),
     )
+}
+
+/// What the configuration names and nobody has: variables, and groups to fall back on.
+fn missing(config: &Config, routes: &Routes, environment: Environment) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut check = |place: &str, setting: &str| {
+        if setting.starts_with("os.environ/") && config.resolve(setting, environment).is_none() {
+            missing.push(format!("{place}: the variable {setting} is not set"));
+        }
+    };
+    for (index, entry) in config.models.iter().enumerate() {
+        let params = &entry.litellm_params;
+        let place = format!("model_list.{index}.litellm_params");
+        for (name, setting) in [("api_key", &params.api_key), ("api_base", &params.api_base)] {
+            if let Some(setting) = setting {
+                check(&format!("{place}.{name}"), setting);
+            }
+        }
+        for (name, setting) in params.extra_headers.iter().flatten() {
+            check(&format!("{place}.extra_headers.{name}"), setting);
+        }
+    }
+    for key in &config.keys {
+        check(&format!("general_settings.keys ({})", key.name), &key.key);
+    }
+    if let Some(setting) = &config.master_key {
+        check("general_settings.master_key", setting);
+    }
+    let routing = &config.routing;
+    let lists = [
+        ("fallbacks", &routing.fallbacks),
+        (
+            "context_window_fallbacks",
+            &routing.context_window_fallbacks,
+        ),
+        (
+            "content_policy_fallbacks",
+            &routing.content_policy_fallbacks,
+        ),
+    ];
+    let named = lists.iter().flat_map(|(list, fallbacks)| {
+        let places = fallbacks.iter();
+        places.flat_map(move |(from, to)| to.iter().map(move |to| (format!("{list}.{from}"), to)))
+    });
+    let defaults = routing.default_fallbacks.iter();
+    let named = named.chain(defaults.map(|to| ("default_fallbacks".to_owned(), to)));
+    for (place, name) in named {
+        if routes.find(name).is_none() {
+            missing.push(format!(
+                "router_settings.{place}: no entry of the model list answers for {name}"
+            ));
+        }
+    }
+    missing
 }
 
 /// What an account has used, for `GET /spend/…`.

@@ -289,6 +289,18 @@ fn a_server_without_a_key_and_the_routers_secrets_are_for_holders_of_the_master_
 }
 
 #[test]
+fn what_the_configuration_names_and_nobody_has_is_told_at_the_start() {
+    let yaml = format!(
+        "{CONFIG}router_settings: {{fallbacks: [{{mocked: [groq/any, gone]}}], default_fallbacks: [lost]}}\n"
+    );
+    insta::assert_snapshot!(client(&yaml, &[("OTHER", "k")]).router.warnings().join("\n"), @"
+    model_list.5.litellm_params.extra_headers.X-Team: the variable os.environ/TEAM is not set
+    router_settings.fallbacks.mocked: no entry of the model list answers for gone
+    router_settings.default_fallbacks: no entry of the model list answers for lost
+    ");
+}
+
+#[test]
 fn pages_of_the_web_can_call_no_model() {
     let page = client(CONFIG, &[]).with("origin", "https://evil.example");
     assert_eq!(page.ask("local/demo").0, 403);

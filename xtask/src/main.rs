@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use xtask::stack::{Provider, Stack, StackOptions};
 use xtask::{bench, build, say, test};
@@ -65,6 +65,11 @@ enum Chore {
         #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         filter: Option<String>,
     },
+    /// Say what is wrong with a LiteLLM configuration, and what in it has no effect here
+    ///
+    /// Fails where the model router would not start with it. Variables that it names
+    /// (os.environ/NAME) are looked for in this shell's environment.
+    CheckConfig { file: PathBuf },
     /// Measure the model router beside others that do the same work
     Bench {
         #[command(subcommand)]
@@ -133,6 +138,23 @@ fn main() -> ExitCode {
     }
 }
 
+fn check_config(file: &std::path::Path) -> Result<()> {
+    let yaml = std::fs::read_to_string(file)
+        .with_context(|| format!("{} cannot be read", file.display()))?;
+    let environment = |name: &str| std::env::var(name).ok();
+    let router = litellm_router::serve::Router::new(&yaml, &environment)
+        .map_err(|wrong| anyhow!("{}: {wrong}", file.display()))?;
+    for warning in router.warnings() {
+        println!("{}: {warning}", file.display());
+    }
+    println!(
+        "{} can be used; {} things in it have no effect",
+        file.display(),
+        router.warnings().len()
+    );
+    Ok(())
+}
+
 async fn run(chore: Chore) -> Result<()> {
     match chore {
         Chore::Build { part } => match part {
@@ -142,6 +164,7 @@ async fn run(chore: Chore) -> Result<()> {
             Part::Ui => build::ui().await,
             Part::Image => build::image().await,
         },
+        Chore::CheckConfig { file } => check_config(&file),
         Chore::Bench { what } => match what {
             Bench::Upstream | Bench::Load { .. } => Ok(()),
             Bench::Router(options) => {

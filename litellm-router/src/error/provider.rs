@@ -147,7 +147,12 @@ impl Told<'_> {
             // change by asking again.
             300..=399 if self.owner == KeyOwner::Router => self.odd_status().final_(),
             0..=399 => self.odd_status(),
-            401..=403 if self.owner == KeyOwner::Router => {
+            // What it says quotes a part of the key.
+            401 if self.owner == KeyOwner::Router => {
+                let words = format!("{} refused the router's own key", self.provider);
+                Refusal::new(502, words).with_class(class).final_()
+            }
+            402 | 403 if self.owner == KeyOwner::Router => {
                 let words = format!(
                     "{} refused the router's own key with status {}: {}",
                     self.provider, self.status, self.message

@@ -343,8 +343,9 @@ fn e08_a_call_that_groq_could_not_read_is_worth_another_try() {
 
 #[test]
 fn e05_a_refused_router_key_is_not_the_callers_401() {
-    let body = r#"{"error":{"message":"Invalid API Key"}}"#;
+    let body = r#"{"error":{"message":"Incorrect API key provided: sk-proj-****wxyz"}}"#;
     let refused = refusal(401, body, KeyOwner::Router);
+    assert!(!refused.message.contains("wxyz"), "{}", refused.message);
     assert_eq!((refused.status, refused.kind), (502, "api_error"));
     assert_eq!(refused.class(), ErrorClass::Authentication);
     assert!(refused.message.contains("groq"), "{}", refused.message);
