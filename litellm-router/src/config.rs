@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::providers::{self, Dialect};
 use crate::spend::Limits;
 
 /// The configuration that is part of the program.
@@ -33,6 +34,8 @@ pub struct Config {
     /// Origins of web pages that may call this router; none may otherwise. An addition to LiteLLM's
     /// keys.
     pub allowed_origins: Vec<String>,
+    /// Whether another gateway does the rest, see [`Self::go_through`].
+    pub through_gateway: bool,
     /// Values for variables that the environment does not have.
     pub variables: BTreeMap<String, String>,
     /// One line for every key that has no effect.
@@ -339,6 +342,31 @@ pub struct HandedOutKey {
 }
 
 impl Config {
+    /// Sends everything to one other gateway that speaks Anthropic's Messages API, such as a LiteLLM
+    /// proxy, at `base` with `key`: every model by the name that callers use, for it is that gateway
+    /// which knows more of them. What this router plays itself stays here.
+    pub fn go_through(&mut self, base: &str, key: Option<String>) {
+        let through = |model_name: &str| Params {
+            model: format!("anthropic/{model_name}"),
+            api_base: Some(base.to_owned()),
+            api_key: key.clone(),
+            ..Params::default()
+        };
+        for entry in &mut self.models {
+            let played = entry.litellm_params.mock_response.is_some()
+                || providers::split(&entry.litellm_params.model).0.dialect == Dialect::Demo;
+            if !played {
+                entry.litellm_params = through(&entry.model_name);
+            }
+        }
+        self.models.push(ModelEntry {
+            model_name: "*".into(),
+            litellm_params: through("*"),
+            model_info: ModelInfo::default(),
+        });
+        self.through_gateway = true;
+    }
+
     /// Reads YAML.
     ///
     /// # Errors
@@ -376,6 +404,7 @@ impl Config {
         Ok(Self {
             models,
             routing,
+            through_gateway: false,
             master_key: general.master_key,
             keys: general.keys.unwrap_or_default(),
             session_limits: general.session_limits.unwrap_or_default(),

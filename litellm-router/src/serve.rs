@@ -33,6 +33,10 @@ use crate::upstream::Inbound;
 /// The largest body that is read, the limit of Anthropic's Messages API.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
+/// Marks a call that has gone through a router which sends everything on, so that none goes in
+/// circles.
+const WENT_THROUGH: &str = "x-litellm-router-hop";
+
 /// A request, as a shell has read it.
 pub struct Call<'a> {
     pub method: &'a str,
@@ -90,6 +94,13 @@ impl Router {
     /// What is wrong with it, with line and column.
     pub fn new(yaml: &str, environment: Environment) -> Result<Arc<Self>, String> {
         let mut config = Config::parse(yaml)?;
+        if let Some(base) = config.variable("ANTHROPIC_BASE_URL", environment) {
+            let key = ["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"];
+            let key = key
+                .iter()
+                .find_map(|name| config.variable(name, environment));
+            config.go_through(&base, key);
+        }
         let routes = Routes::new(&config, environment);
         let missing = missing(&config, &routes, environment);
         config.warnings.extend(missing);
@@ -285,6 +296,13 @@ impl Router {
         request: &Request,
         what: What,
     ) -> Result<Box<Job>, Refusal> {
+        if self.config.through_gateway && (call.header)(WENT_THROUGH).is_some() {
+            return Err(Refusal::new(
+                508,
+                "ANTHROPIC_BASE_URL leads this router back to itself; unset it where the router runs",
+            )
+            .final_());
+        }
         let group = self.group(request.model())?;
         let caller = Caller::of(call.header, &self.keys);
         caller.may_call(&self.keys)?;
@@ -329,6 +347,7 @@ impl Router {
                 anthropic_version: (call.header)("anthropic-version"),
                 anthropic_beta: (call.header)("anthropic-beta"),
                 accept: (call.header)("accept"),
+                identity: self.identity_headers(call),
             },
             identity: Identity {
                 id: id_from(request.id_prefix(), call.entropy),
@@ -343,6 +362,25 @@ impl Router {
         // The request is parsed here, so what is asked first is made of it here as well.
         job.next = Some(job.prepare(first, request));
         Ok(job)
+    }
+
+    /// Who calls, in the words of Claude Code and of this project, for a gateway that comes after this
+    /// one. Providers do not get them.
+    fn identity_headers(&self, call: &Call) -> Vec<(String, String)> {
+        const IDENTITY: [&str; 4] = [
+            "x-claude-code-session-id",
+            "x-claude-code-agent-id",
+            "x-claude-code-parent-agent-id",
+            "x-agent-router-session",
+        ];
+        if !self.config.through_gateway {
+            return Vec::new();
+        }
+        let told = IDENTITY
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), (call.header)(name)?)));
+        told.chain([(WENT_THROUGH.to_owned(), "1".to_owned())])
+            .collect()
     }
 
     /// Who pays for a call. Only who may use the router's keys has accounts here, and only they can

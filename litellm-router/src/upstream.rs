@@ -93,6 +93,8 @@ pub struct Inbound {
     pub anthropic_version: Option<String>,
     pub anthropic_beta: Option<String>,
     pub accept: Option<String>,
+    /// Headers that tell a gateway behind this one who calls.
+    pub identity: Vec<(String, String)>,
 }
 
 type Header<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -263,6 +265,7 @@ impl Exchange {
                 headers.push((name.into(), value.clone()));
             }
         }
+        headers.extend(caller.identity.iter().cloned());
         if let Some(credential) = credential {
             // Keys of the API go by `x-api-key`, other tokens as the caller sent them.
             if credential.bearer && !credential.token.starts_with("sk-ant-api") {

@@ -459,8 +459,10 @@ fn random_hex() -> Result<String> {
 /// The keys that are set here for the providers that the router knows, and for what its configuration
 /// names as `os.environ/NAME`.
 fn provider_keys() -> Result<Vec<(String, String)>> {
-    const KNOWN: [&str; 5] = [
+    const KNOWN: [&str; 7] = [
         "ANTHROPIC_API_KEY",
+        "ANTHROPIC_AUTH_TOKEN",
+        "ANTHROPIC_BASE_URL",
         "CEREBRAS_API_KEY",
         "GROQ_API_KEY",
         "OPENAI_API_KEY",

@@ -239,3 +239,39 @@ async fn r18_a_request_that_fits_with_a_shorter_answer_is_sent_again_with_one() 
     assert_eq!(limits[0], 1000);
     assert!(limits[1].as_u64().unwrap() <= 700, "{limits:?}");
 }
+
+#[tokio::test]
+async fn everything_can_go_through_another_gateway() {
+    let config = "environment_variables: {ANTHROPIC_BASE_URL: PROVIDERS/gateway, ANTHROPIC_AUTH_TOKEN: sk-other}\n\
+                  model_list:\n\
+                  - {model_name: local/demo, litellm_params: {model: demo/scripted}}\n\
+                  - {model_name: 'groq/*', litellm_params: {model: 'groq/*', api_key: k}}";
+    let answer = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n\
+                  event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let world = World::start(config, &[("gateway", &[Script::events(&[answer])])]).await;
+    for model in ["groq/a/b", "claude-x", "anything"] {
+        let request = world.http.post(world.url("/v1/messages?beta=true"));
+        let request = request
+            .header("x-claude-code-session-id", "c-1")
+            .header("x-agent-router-session", "s-1");
+        let response = request.json(&question(model, true)).send().await.unwrap();
+        assert_eq!(response.text().await.unwrap(), answer);
+        let sent = world.sent().pop().unwrap();
+        assert_eq!(
+            (sent.path.as_str(), &sent.json()["model"]),
+            ("/v1/messages", &json!(model))
+        );
+        assert_eq!(sent.headers["x-api-key"], "sk-other");
+        assert_eq!(sent.headers["x-claude-code-session-id"], "c-1");
+        assert_eq!(sent.headers["x-agent-router-session"], "s-1");
+    }
+    // What the router plays itself stays here.
+    let text = world.ask("local/demo", true).await.text().await.unwrap();
+    assert!(text_of(&text).contains("demo"), "{text}");
+    assert_eq!(world.sent().len(), 3);
+    // A gateway that is this router itself would never answer.
+    let request = world.http.post(world.url("/v1/messages"));
+    let request = request.header("x-litellm-router-hop", "1");
+    let circle = request.json(&question("m", true)).send().await.unwrap();
+    assert_eq!(circle.status(), 508);
+}
