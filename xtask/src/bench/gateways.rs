@@ -19,6 +19,9 @@ use crate::{build, root, say, tools};
 const LITELLM: &str = "1.106.2";
 const CLAUDE_CODE_ROUTER: &str = "2.0.0";
 
+/// What clients have to present: LiteLLM does not start without a key, and takes no short one.
+pub const KEY: &str = "sk-bench-5f2d7c1e9b3a48d6a0c4e8f7b1d39562";
+
 /// How long a gateway has until it answers.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -294,6 +297,7 @@ impl Installed {
             Gateway::ClaudeCodeRouter => {
                 let config = serde_json::json!({
                     "LOG": false,
+                    "APIKEY": KEY,
                     "HOST": "127.0.0.1",
                     "PORT": address.port(),
                     "NON_INTERACTIVE_MODE": true,
@@ -344,7 +348,7 @@ fn command(program: &str, words: &[&str]) -> Vec<String> {
 
 /// The same configuration for LiteLLM and for this project: it is LiteLLM's format.
 fn litellm_config(upstream: SocketAddr) -> String {
-    let mut yaml = "model_list:\n".to_owned();
+    let mut yaml = format!("general_settings: {{master_key: {KEY}}}\nmodel_list:\n");
     for model in MODELS {
         yaml += &format!(
             "  - model_name: {model}\n    litellm_params:\n      model: groq/{model}\n      \

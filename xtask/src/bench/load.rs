@@ -14,6 +14,7 @@ use memchr::{memchr, memmem};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
+use super::gateways::KEY;
 use super::upstream::{TOKEN, nanoseconds};
 
 /// An answer that takes longer is a failure.
@@ -164,7 +165,7 @@ fn request(address: SocketAddr, body: &Bytes) -> Result<Request<Full<Bytes>>> {
         .header(HOST, address.to_string())
         .header(CONTENT_TYPE, "application/json")
         .header("anthropic-version", "2023-06-01")
-        .header("x-api-key", "sk-bench")
+        .header("x-api-key", KEY)
         .body(Full::new(body.clone()))?)
 }
 
