@@ -3,6 +3,7 @@
 mod agent;
 mod claude_code;
 mod demo;
+mod events;
 mod sandbox;
 
 use protocol::{Problem, ProblemKind, SessionId};
@@ -26,6 +27,10 @@ enum Route {
     },
     AgentMessage,
     AgentState {
+        session: String,
+    },
+    /// The session's log over HTTP.
+    Events {
         session: String,
     },
     ClaudeCode,
@@ -74,6 +79,12 @@ impl Route {
                     session: session.to_owned(),
                 },
                 GET,
+            ),
+            ("api", Some("sessions"), Some(session), Some("events")) => (
+                Self::Events {
+                    session: session.to_owned(),
+                },
+                &[Method::Get],
             ),
             ("claude-code", None, ..) => (Self::ClaudeCode, POST),
             ("claude-code", Some("debug"), None, _) => (Self::ClaudeCodeDebug, GET),
@@ -163,6 +174,9 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Route::Socket { session } => demo::socket(request, env, &session).await,
         Route::AgentMessage => agent::message(request, env).await,
         Route::AgentState { session } => agent::state(env, &SessionId::parse(&session)?).await,
+        Route::Events { session } => {
+            events::events(&request, &url, env, &SessionId::parse(&session)?).await
+        }
         Route::ClaudeCode => claude_code::run(request, env, request_id).await,
         Route::ClaudeCodeDebug => claude_code::debug(&url, env).await,
         Route::Health | Route::Asset | Route::FromSandbox { .. } => {
@@ -250,6 +264,10 @@ mod tests {
             ("/demo/ws/s1", Route::Socket { session: session() }),
             ("/agent/message", Route::AgentMessage),
             ("/agent/s1/state", Route::AgentState { session: session() }),
+            (
+                "/api/sessions/s1/events",
+                Route::Events { session: session() },
+            ),
             ("/claude-code", Route::ClaudeCode),
             ("/claude-code/debug", Route::ClaudeCodeDebug),
             ("/assets/index-abc.js", Route::Asset),

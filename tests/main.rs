@@ -7,6 +7,7 @@ mod browser;
 mod dev;
 mod direct;
 mod docker;
+mod events;
 mod hello_world;
 mod http_message;
 mod interrupt;
@@ -28,6 +29,7 @@ fn main() {
         browser::tests(&local),
         dev::tests(&local),
         direct::tests(&local),
+        events::tests(&local),
         hello_world::tests(&local),
         http_message::tests(&local),
         interrupt::tests(&local),

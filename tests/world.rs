@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
@@ -298,6 +299,76 @@ impl Tab {
             );
         }
         seen
+    }
+}
+
+/// A client that follows a session's log over HTTP.
+pub struct Reader {
+    chunks: std::pin::Pin<Box<dyn futures_util::Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    unread: Vec<u8>,
+    /// Whether the log comes as SSE, else as NDJSON.
+    sse: bool,
+}
+
+impl Reader {
+    /// Follows the log from the event after `from`, as a browser's `EventSource` that comes back does,
+    /// or as NDJSON.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn open(world: &World, session: &str, from: u64, sse: bool) -> Result<Self> {
+        let path = format!("/api/sessions/{session}/events?follow=true");
+        let request = if sse {
+            let request = world.http.get(world.url(&path));
+            request
+                .header("accept", "text/event-stream")
+                .header("last-event-id", from.to_string())
+        } else {
+            world.http.get(world.url(&format!("{path}&from={from}")))
+        };
+        let answer = request.send().await?.error_for_status()?;
+        Ok(Self {
+            chunks: Box::pin(answer.bytes_stream()),
+            unread: Vec::new(),
+            sse,
+        })
+    }
+
+    /// The next event; none where the stream has ended.
+    ///
+    /// # Errors
+    /// Where none comes, or the id of one is not its `seq`.
+    pub async fn next(&mut self) -> Result<Option<Value>> {
+        let mut id = None;
+        loop {
+            let Some(line) = self.line().await? else {
+                return Ok(None);
+            };
+            if !self.sse {
+                return Ok(Some(serde_json::from_str(&line)?));
+            }
+            if let Some(given) = line.strip_prefix("id: ") {
+                id = Some(given.parse::<u64>()?);
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                let event: Value = serde_json::from_str(data)?;
+                ensure!(event["seq"].as_u64() == id, "the id {id:?} of {event}");
+                return Ok(Some(event));
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<Option<String>> {
+        loop {
+            if let Some(end) = self.unread.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                return Ok(Some(String::from_utf8(line)?.trim_end().to_owned()));
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.chunks.next());
+            match chunk.await.context("no event came")? {
+                Some(chunk) => self.unread.extend_from_slice(&chunk?),
+                None => return Ok(None),
+            }
+        }
     }
 }
 

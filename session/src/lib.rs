@@ -12,6 +12,7 @@
 //!
 //! A turn ends exactly once, with one `status` event of state `ended`, and nothing of it comes after.
 
+pub mod page;
 mod step;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use protocol::client::message_id;
 use protocol::options::MAX_BODY;
-use protocol::{ClaudeCodeOptions, Problem, SessionId};
+use protocol::{ClaudeCodeOptions, SessionId};
 use worker::{Env, Request};
 
 use crate::answer::{Answer, NDJSON, SSE, internal};
@@ -19,12 +19,7 @@ pub async fn message(mut request: Request, env: &Env) -> Answer {
     let after = request.headers().get("last-event-id").ok().flatten();
     let after = match after.filter(|id| !id.is_empty()) {
         None => 0,
-        Some(id) => id.parse().map_err(|_| {
-            Problem::bad_request(
-                "Last-Event-ID must be the id of an event of this session, such as 12",
-            )
-            .at("Last-Event-ID")
-        })?,
+        Some(id) => super::events::seq("Last-Event-ID", &id)?,
     };
     let body = super::body(&mut request, MAX_BODY).await?;
     let options = ClaudeCodeOptions::from_slice(&body)?;

@@ -88,10 +88,7 @@ pub async fn socket(request: Request, env: &Env, session: &str) -> Answer {
         .map_err(|_| Problem::bad_request("the URL can't be read"))?;
     let from = match url.query_pairs().find(|(name, _)| name == "from") {
         None => None,
-        Some((_, from)) => Some(from.parse::<u64>().map_err(|_| {
-            Problem::bad_request("from must be the seq of the last event that you have, such as 12")
-                .at("from")
-        })?),
+        Some((_, from)) => Some(super::events::seq("from", &from)?),
     };
     session::connect(request, env, &id, from).await
 }

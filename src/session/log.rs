@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ::session::page::{self, Page, Size};
 use ::session::{Position, Session, State};
 use protocol::{Event, EventBody, SessionId, Turn, TurnId, TurnState};
 use serde::Deserialize;
@@ -31,6 +32,7 @@ const SCHEMA: &str = "
         seq INTEGER NOT NULL,         -- of the message's event
         request TEXT NOT NULL         -- '' when the turn has ended
     );
+    CREATE INDEX IF NOT EXISTS turn_under_way ON turn (id) WHERE request <> '';
     CREATE TABLE IF NOT EXISTS session (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         id TEXT NOT NULL,
@@ -44,8 +46,14 @@ const MAX_ROW: usize = 1_800_000;
 /// Bytes of what a message asks for: its event has to fit into a row as well.
 pub const MAX_REQUEST: usize = protocol::event::MAX_EVENT - 10_000;
 
-/// Bytes that are read at a time, at least one row.
-const PAGE: usize = 1_000_000;
+/// What is read at a time, and sent at once: a page of events.
+pub const PAGE: Size = Size {
+    events: usize::MAX,
+    bytes: 256 * 1024,
+};
+
+/// The largest whole number that JavaScript knows for sure.
+const MAX_SEQ: u64 = (1 << 53) - 1;
 
 /// Characters of a waiting message that a client is shown.
 const EXCERPT: i64 = 500;
@@ -57,12 +65,6 @@ pub struct Log {
 
 /// The writes of a transaction, as the platform calls them.
 type Run<'a> = dyn FnMut() -> std::result::Result<(), JsValue> + 'a;
-
-/// Some events of the log, in order.
-pub struct Page {
-    /// Each event as its JSON, with its `seq`.
-    pub events: Vec<(u64, String)>,
-}
 
 impl Log {
     pub fn new(storage: Storage) -> Self {
@@ -300,38 +302,45 @@ impl Log {
         Ok(waiting.collect())
     }
 
-    /// Events after `from`, as many as are read at a time; none when there are no more.
+    /// The first [`PAGE`] of the events after `from`; none when there are no more.
     ///
     /// # Errors
     /// Where the storage fails.
     pub fn after(&self, from: u64) -> Result<Page> {
-        #[derive(Deserialize)]
-        struct Stored {
-            seq: u64,
-            events: String,
-        }
-        let rows = self.sql.exec(
+        let rows = self.rows(
             "SELECT seq, events FROM log
              WHERE seq >= COALESCE((SELECT MAX(seq) FROM log WHERE seq <= ?1), 0) AND last_seq > ?1
              ORDER BY seq",
-            vec![integer(from)?],
+            from,
         )?;
-        let mut events = Vec::new();
-        let mut bytes = 0;
-        for row in rows.next::<Stored>() {
-            let row = row?;
-            bytes += row.events.len();
-            for (place, line) in row.events.split('\n').enumerate() {
-                let seq = row.seq + place as u64;
-                if seq > from {
-                    events.push((seq, line.to_owned()));
-                }
-            }
-            if bytes > PAGE {
-                break;
-            }
-        }
-        Ok(Page { events })
+        page::after(rows, from, PAGE)
+    }
+
+    /// The last [`PAGE`] of the events before `before`, `limit` of them at most.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn before(&self, before: u64, limit: usize) -> Result<Page> {
+        let rows = self.rows(
+            "SELECT seq, events FROM log WHERE seq < ?1 ORDER BY seq DESC",
+            before,
+        )?;
+        let size = Size {
+            events: limit,
+            ..PAGE
+        };
+        page::before(rows, before, size)
+    }
+
+    /// Rows of the log, each read from the database when it is asked for.
+    fn rows(
+        &self,
+        query: &str,
+        at: u64,
+    ) -> Result<impl Iterator<Item = Result<page::Row>> + use<>> {
+        // No event has a number that JavaScript can't write.
+        let rows = self.sql.exec(query, vec![integer(at.min(MAX_SEQ))?])?;
+        Ok(rows.next())
     }
 
     /// What the log tells of the session as a whole.

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use ::session::{Effect, Input, Session, Step};
 use protocol::{Problem, ProblemKind, SessionId, Turn, TurnId, TurnState};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker::{
@@ -62,16 +63,46 @@ pub enum Form {
     Sse,
 }
 
+/// Which events of the log are wanted, and how they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    pub span: Span,
+    pub form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Span {
+    /// Those after `from`; with `follow` also those to come.
+    After { from: u64, follow: bool },
+    /// The last so many.
+    Tail { events: u64, follow: bool },
+    /// A page of at most `limit`, the newest before `before`.
+    Before { before: u64, limit: usize },
+}
+
+/// The events of a session's log.
+///
+/// # Errors
+/// 409 where the log ends before the first that is wanted.
+pub async fn events(env: &Env, id: &SessionId, wanted: &Events) -> Answer {
+    ask(env, id, post("events", wanted)?).await
+}
+
 /// Gives a message to its session and answers with its turn.
 ///
 /// # Errors
 /// What is wrong with the message, or with the turn.
 pub async fn say(env: &Env, say: &Say) -> Answer {
-    let body = serde_json::to_string(say).map_err(|error| internal("say", &error))?;
+    ask(env, &say.session_id, post("say", say)?).await
+}
+
+/// A request to a session's object, with what it asks for as its body.
+fn post(path: &str, asked: &impl Serialize) -> std::result::Result<Result<Request>, Problem> {
+    let body = serde_json::to_string(asked).map_err(|error| internal(path, &error))?;
     let mut init = RequestInit::new();
     init.with_method(Method::Post).with_body(Some(body.into()));
-    let request = Request::new_with_init("http://session.internal/say", &init);
-    ask(env, &say.session_id, request).await
+    let url = format!("http://session.internal/{path}");
+    Ok(Request::new_with_init(&url, &init))
 }
 
 /// Connects a WebSocket to a session. `from`: the `seq` after which events are wanted; none: new
@@ -239,15 +270,11 @@ impl Object {
                 self.accept_socket(from)
             }
             "/say" => {
-                let body = request
-                    .bytes()
-                    .await
-                    .map_err(|error| internal("say", &error))?;
-                let say: Say =
-                    serde_json::from_slice(&body).map_err(|error| internal("say", &error))?;
+                let say: Say = asked_for(&mut request).await?;
                 let said = self.say(say.id, say.turn).await?;
                 self.answer_with_turn(say.form, said, say.after).await
             }
+            "/events" => self.answer_with_events(&asked_for(&mut request).await?),
             "/state" => self.state().await,
             _ => Err(Problem::new(
                 ProblemKind::NotFound,
@@ -517,6 +544,13 @@ impl Object {
         }
         answer::json(200, &state)
     }
+}
+
+/// What the Worker's routes ask of this object.
+async fn asked_for<T: DeserializeOwned>(request: &mut Request) -> std::result::Result<T, Problem> {
+    let failed = |error: worker::Error| internal("request", &error);
+    let body = request.bytes().await.map_err(failed)?;
+    serde_json::from_slice(&body).map_err(|error| internal("request", &error))
 }
 
 /// Says, when the task that reads a turn's stream is over, however it ends, that it is.

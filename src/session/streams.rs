@@ -5,18 +5,25 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ::session::page::Page;
 use futures_channel::oneshot::{Receiver, Sender, channel};
 use futures_util::future::{Either, select};
-use futures_util::stream;
-use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnState};
+use futures_util::{Stream, TryStreamExt, stream};
+use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnId, TurnState};
 use serde_json::json;
 use worker::{Delay, Result};
 
-use super::{Form, Object, Said};
+use super::{Events, Form, Object, Said, Span};
 use crate::answer::{self, Answer, NDJSON, SSE, internal};
 
 /// Time without events after which a stream says that it is alive: proxies cut silent ones.
 const QUIET: Duration = Duration::from_secs(15);
+
+/// Says where the log ended when it was asked for, so that a reader knows whether it has all.
+const LAST_SEQ: &str = "x-last-seq";
+
+/// Says what to ask `before` for the next older page; not there where there is none.
+const NEXT_BEFORE: &str = "x-next-before";
 
 /// Those who wait for the log to grow.
 #[derive(Default)]
@@ -48,12 +55,33 @@ impl Followers {
     }
 }
 
+/// Reads the log onwards, a page at a time.
+struct LogReader {
+    object: Rc<Object>,
+    /// `seq` of the last event that was read.
+    from: u64,
+}
+
+impl LogReader {
+    /// The next events; an empty page where there are none for a while.
+    async fn next(&mut self) -> Result<Page> {
+        loop {
+            let page = self.object.log.after(self.from)?;
+            if let Some(last) = page.last() {
+                self.from = last;
+                return Ok(page);
+            }
+            if !self.object.followers.grown().await {
+                return Ok(page);
+            }
+        }
+    }
+}
+
 /// Reads the events of one turn, in order, to its end.
 struct TurnReader {
-    object: Rc<Object>,
-    said: Said,
-    /// `seq` of the last event that was looked at.
-    from: u64,
+    log: LogReader,
+    turn: TurnId,
     ended: bool,
 }
 
@@ -61,9 +89,8 @@ impl TurnReader {
     fn new(object: Rc<Object>, said: Said, after: u64) -> Self {
         let from = said.seq.saturating_sub(1).max(after);
         Self {
-            object,
-            said,
-            from,
+            log: LogReader { object, from },
+            turn: said.turn,
             ended: false,
         }
     }
@@ -75,18 +102,14 @@ impl TurnReader {
             if self.ended {
                 return Ok(None);
             }
-            let page = self.object.log.after(self.from)?;
+            let page = self.log.next().await?;
             if page.events.is_empty() {
-                if self.object.followers.grown().await {
-                    continue;
-                }
                 return Ok(Some(Vec::new()));
             }
             let mut events = Vec::new();
-            for (seq, line) in page.events {
-                self.from = seq;
+            for (_, line) in page.events {
                 let event: Event = serde_json::from_str(&line)?;
-                if event.turn_id != Some(self.said.turn) {
+                if event.turn_id != Some(self.turn) {
                     continue;
                 }
                 self.ended = matches!(&event.body, EventBody::Status(status) if status.state == TurnState::Ended);
@@ -100,6 +123,50 @@ impl TurnReader {
             }
         }
     }
+
+    /// The next piece of the answer; none when the turn has ended.
+    async fn write(&mut self, form: Form) -> Result<Option<String>> {
+        let Some(events) = self.next().await? else {
+            return Ok(None);
+        };
+        let lines = events
+            .iter()
+            .map(|(event, line)| (event.seq, line.as_str()));
+        Ok(Some(form.write(lines)))
+    }
+}
+
+impl Form {
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Ndjson => NDJSON,
+            Self::Sse => SSE,
+        }
+    }
+
+    fn page(self, page: &Page) -> String {
+        let events = page.events.iter();
+        self.write(events.map(|(seq, line)| (*seq, line.as_str())))
+    }
+
+    /// Events as this form writes them; for none, what says that the stream is alive.
+    fn write<'a>(self, events: impl IntoIterator<Item = (u64, &'a str)>) -> String {
+        let mut written = String::new();
+        for (seq, line) in events {
+            match self {
+                Self::Sse => written += &format!("id: {seq}\ndata: {line}\n\n"),
+                Self::Ndjson | Self::Json => {
+                    written += line;
+                    written.push('\n');
+                }
+            }
+        }
+        if written.is_empty() && self == Self::Sse {
+            written.push_str(": ping\n\n");
+        }
+        written
+    }
 }
 
 impl Object {
@@ -111,13 +178,60 @@ impl Object {
         after: u64,
     ) -> Answer {
         let reader = TurnReader::new(Rc::clone(self), said, after);
-        match form {
-            Form::Json => self.answer_at_the_end(reader).await,
-            Form::Ndjson => stream_out(reader, NDJSON, "", |_, line| format!("{line}\n")),
-            Form::Sse => stream_out(reader, SSE, ": ping\n\n", |event, line| {
-                format!("id: {}\ndata: {line}\n\n", event.seq)
-            }),
+        if form == Form::Json {
+            return self.answer_at_the_end(reader).await;
         }
+        let pieces = stream::try_unfold(reader, move |mut reader| async move {
+            let piece = reader.write(form).await?;
+            Ok::<_, worker::Error>(piece.map(|piece| (piece, reader)))
+        });
+        stream_out(form, &[], pieces)
+    }
+
+    /// Answers with the events that are `wanted`, page by page as the client reads.
+    pub(super) fn answer_with_events(self: &Rc<Self>, wanted: &Events) -> Answer {
+        let last = self.with_session(|session| session.position.seq)?;
+        let ends = (LAST_SEQ, last.to_string());
+        let form = wanted.form;
+        let (from, follow) = match wanted.span {
+            Span::Before { before, limit } => {
+                let page = self
+                    .log
+                    .before(before, limit)
+                    .map_err(|error| internal("log", &error))?;
+                let next = page.first().filter(|_| page.more);
+                let next = next.map(|next| (NEXT_BEFORE, next.to_string()));
+                let headers: Vec<_> = std::iter::once(ends).chain(next).collect();
+                return stream_out(form, &headers, stream::iter([Ok(form.page(&page))]));
+            }
+            Span::After { from, follow } => (from, follow),
+            Span::Tail { events, follow } => (last.saturating_sub(events), follow),
+        };
+        if from > last {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                format!(
+                    "this session's log ends at {last}; it is not the one that you have read: begin again with from=0"
+                ),
+            )
+            .at("from"));
+        }
+        let reader = LogReader {
+            object: Rc::clone(self),
+            from,
+        };
+        // What is written while a client reads that does not follow is not waited for.
+        let pieces = stream::try_unfold(reader, move |mut reader| async move {
+            if !follow && reader.from >= last {
+                return Ok::<_, worker::Error>(None);
+            }
+            let mut page = reader.next().await?;
+            if !follow {
+                page.events.retain(|(seq, _)| *seq <= last);
+            }
+            Ok(Some((form.page(&page), reader)))
+        });
+        stream_out(form, &[ends], pieces)
     }
 
     async fn answer_at_the_end(&self, mut reader: TurnReader) -> Answer {
@@ -158,7 +272,7 @@ impl Object {
                         "status": "Message processed",
                         "timestamp": timestamp,
                         "sessionId": session_id,
-                        "turnId": reader.said.turn,
+                        "turnId": reader.turn,
                         "outcome": outcome,
                         "result": result,
                         "usage": status.usage,
@@ -169,31 +283,20 @@ impl Object {
     }
 }
 
-/// The turn as a stream, each event as `write` writes it, and `ping` where nothing happens for a while.
+/// A body out of pieces, each of which is asked for when the one before has gone out: what a client
+/// does not read is not read from the log either.
 fn stream_out(
-    reader: TurnReader,
-    content_type: &str,
-    ping: &'static str,
-    write: fn(&Event, &str) -> String,
+    form: Form,
+    headers: &[(&str, String)],
+    pieces: impl Stream<Item = Result<String>> + 'static,
 ) -> Answer {
-    let chunks = stream::try_unfold(reader, move |mut reader| async move {
-        loop {
-            let Some(events) = reader.next().await? else {
-                return Ok::<_, worker::Error>(None);
-            };
-            let chunk = match events.as_slice() {
-                [] => ping.to_owned(),
-                events => events
-                    .iter()
-                    .map(|(event, line)| write(event, line))
-                    .collect(),
-            };
-            if !chunk.is_empty() {
-                return Ok(Some((chunk.into_bytes(), reader)));
-            }
-        }
-    });
-    answer::stream_of(content_type)
+    let chunks = pieces
+        .try_filter_map(|piece| async move { Ok((!piece.is_empty()).then(|| piece.into_bytes())) });
+    let mut builder = answer::stream_of(form.content_type());
+    for (name, value) in headers {
+        builder = builder.and_then(|builder| builder.with_header(name, value));
+    }
+    builder
         .and_then(|builder| builder.from_stream(Box::pin(chunks)))
         .map_err(|error| internal("stream", &error))
 }
