@@ -152,7 +152,7 @@ async fn wrong(world: Arc<World>) -> Result<()> {
         ensure!(answer.status() == status, "{query}: {}", answer.status());
         ensure!(answer.headers()["content-type"] == "application/problem+json");
         let problem: Value = answer.json().await?;
-        ensure!(problem["field"] == field, "{problem}");
+        ensure!(problem["errors"][0]["field"] == field, "{problem}");
     }
     let whole = format!("/api/sessions/{session}/events");
     for (path, status) in [
