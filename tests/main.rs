@@ -11,6 +11,7 @@ mod events;
 mod hello_world;
 mod http_message;
 mod interrupt;
+mod litellm;
 mod model_choice;
 mod outages;
 mod provider_failures;
@@ -33,6 +34,7 @@ fn main() {
         hello_world::tests(&local),
         http_message::tests(&local),
         interrupt::tests(&local),
+        litellm::tests(),
         model_choice::tests(&local),
         outages::tests(&local),
         provider_failures::tests(&local),

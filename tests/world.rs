@@ -34,9 +34,22 @@ impl World {
     /// # Errors
     /// What did not start.
     pub async fn start(sandboxes: Provider) -> Result<Self> {
+        Self::start_with(sandboxes, Vec::new()).await
+    }
+
+    /// The same, with these variables of the router besides.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub async fn start_with(
+        sandboxes: Provider,
+        router_vars: Vec<(String, String)>,
+    ) -> Result<Self> {
         let provider = provider::ScriptedProvider::start().await?;
         let data = TempDir::new()?;
-        let stack = Stack::start(Self::options(&data, &provider, sandboxes)).await?;
+        let mut options = Self::options(&data, &provider, sandboxes);
+        options.router_vars.extend(router_vars);
+        let stack = Stack::start(options).await?;
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(PATIENCE * 2)

@@ -61,6 +61,7 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
 /// What this machine has that not every test can do without.
 struct Here {
     docker: bool,
+    python: bool,
     chromium: Option<PathBuf>,
 }
 
@@ -68,6 +69,7 @@ impl Here {
     async fn look() -> Self {
         Self {
             docker: tools::docker_answers().await,
+            python: tools::python().await,
             chromium: tools::chromium().await,
         }
     }
@@ -84,7 +86,12 @@ impl Here {
         );
         let docker = (!self.docker).then_some(docker);
         let browser = self.chromium.is_none().then_some(browser);
-        docker.into_iter().chain(browser)
+        let litellm = (
+            "litellm::",
+            "a LiteLLM proxy: there is no python3 with venv and pip to install it",
+        );
+        let litellm = (!self.python).then_some(litellm);
+        docker.into_iter().chain(browser).chain(litellm)
     }
 
     /// # Errors

@@ -284,3 +284,42 @@ pub async fn chromium() -> Option<PathBuf> {
     }
     None
 }
+
+/// The version of LiteLLM that sessions are tested with and the router is compared with.
+pub const LITELLM: &str = "1.106.2";
+
+/// LiteLLM's proxy, installed from Python's registry into a virtual environment of its own. It takes
+/// some minutes the first time.
+///
+/// # Errors
+/// Where there is no Python with `venv`, or the registry cannot be reached.
+pub async fn litellm() -> Result<PathBuf> {
+    let folder = crate::build::target_folder()
+        .join("tools")
+        .join(format!("litellm-{LITELLM}"));
+    let program = folder.join("bin/litellm");
+    let installed = folder.join("installed");
+    if !installed.exists() {
+        crate::say(&format!("installing LiteLLM {LITELLM}, some minutes"));
+        run(Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(&folder)
+            .kill_on_drop(true))
+        .await
+        .context("a virtual environment of Python")?;
+        run(Command::new(folder.join("bin/pip"))
+            .args(["install", "--quiet"])
+            .arg(format!("litellm[proxy]=={LITELLM}"))
+            .kill_on_drop(true))
+        .await?;
+        tokio::fs::write(&installed, "").await?;
+    }
+    Ok(program)
+}
+
+/// Whether [`litellm`] can be installed here.
+pub async fn python() -> bool {
+    let mut venv = Command::new("python3");
+    venv.args(["-c", "import venv, ensurepip"]);
+    output(&mut venv).await.is_ok()
+}

@@ -15,8 +15,7 @@ use super::{GATEWAY_CORE, pinned};
 use crate::process::{Service, output, run};
 use crate::{build, root, say, tools};
 
-/// The versions that this project is compared with: the newest that can be installed.
-const LITELLM: &str = "1.106.2";
+/// The newest that can be installed.
 const CLAUDE_CODE_ROUTER: &str = "2.0.0";
 
 /// What clients have to present: LiteLLM does not start without a key, and takes no short one.
@@ -169,26 +168,10 @@ async fn commit() -> String {
 }
 
 async fn litellm() -> Result<(PathBuf, String)> {
-    let folder = bench_folder().join("litellm");
-    let program = folder.join("bin/litellm");
-    let marker = folder.join(format!("installed-{LITELLM}"));
-    if !marker.exists() {
-        say(&format!("installing LiteLLM {LITELLM}, some minutes"));
-        run(Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(&folder)
-            .kill_on_drop(true))
-        .await
-        .context("a virtual environment of Python")?;
-        run(Command::new(folder.join("bin/pip"))
-            .args(["install", "--quiet"])
-            .arg(format!("litellm[proxy]=={LITELLM}"))
-            .kill_on_drop(true))
-        .await?;
-        fs::write(&marker, "").await?;
-    }
-    let python = output(Command::new(folder.join("bin/python")).arg("--version")).await?;
-    Ok((program, format!("litellm[proxy] {LITELLM}, {python}")))
+    let program = tools::litellm().await?;
+    let python = output(Command::new(program.with_file_name("python")).arg("--version")).await?;
+    let version = tools::LITELLM;
+    Ok((program, format!("litellm[proxy] {version}, {python}")))
 }
 
 async fn claude_code_router() -> Result<(PathBuf, String)> {
