@@ -7,6 +7,7 @@
 //! not tried anywhere else, because clients like Claude Code mend it by what that provider says.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::balance::{Balance, Outcome};
 use crate::config::{Fallbacks, Routing};
@@ -40,6 +41,15 @@ pub enum Step {
     Refuse(Refusal),
 }
 
+/// What a deployment that failed had been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    Nothing,
+    Request,
+    /// A request with this limit on the answer's tokens.
+    Limit(u64),
+}
+
 /// What the attempts of a call may use: the state of the world at one moment.
 pub struct Moment<'a> {
     pub routes: &'a Routes,
@@ -53,17 +63,16 @@ pub struct Moment<'a> {
 /// The attempts of one call.
 #[derive(Debug)]
 pub struct Attempts {
-    /// The model that the caller named.
-    asked: String,
     group: Group,
     session: Option<u64>,
-    /// The caller's own key goes upstream: only to this provider.
-    only_provider: Option<&'static str>,
+    /// The caller's own key goes upstream: only to this provider, at this place.
+    only: Option<(&'static str, String)>,
     /// Entries of the present group that have failed this call.
     failed: Vec<usize>,
     retries: u32,
-    /// Groups that are left, once the first has failed.
-    left: Option<VecDeque<String>>,
+    /// Groups that are left, once the first has failed, and those that were.
+    left: VecDeque<String>,
+    seen: Vec<String>,
     /// What the group that was asked for has said.
     first_refusal: Option<Refusal>,
     /// Whether the answer's limit has been lowered once.
@@ -85,15 +94,16 @@ impl Attempts {
         routing: &Routing,
         now: u64,
     ) -> Self {
-        let first = group.targets.first().map(|target| target.provider.name);
+        let first = group.targets.first();
+        let first = first.map(|target| (target.provider.name, target.api_base().to_owned()));
         let mut attempts = Self {
-            asked: asked.to_owned(),
             group,
             session,
-            only_provider: first.filter(|_| own_key),
+            only: first.filter(|_| own_key),
             failed: Vec::new(),
             retries: 0,
-            left: None,
+            left: VecDeque::new(),
+            seen: vec![asked.to_owned()],
             first_refusal: None,
             lowered: false,
             last: None,
@@ -120,27 +130,24 @@ impl Attempts {
         self.choose(0, None, &mut moment)
     }
 
-    /// What comes after the failure of the deployment that was asked last. `max_tokens` is the
-    /// limit that it was sent.
-    pub fn after(&mut self, refusal: Refusal, max_tokens: Option<u64>, mut moment: Moment) -> Step {
+    /// What comes after the failure of the deployment that was asked last. `sent` says whether it was
+    /// sent anything, and the limit on tokens if it was sent one.
+    pub fn after(&mut self, refusal: Refusal, sent: Sent, mut moment: Moment) -> Step {
         let class = refusal.class();
         let retry_after_ms = retry_after_ms(&refusal);
         let Some(last) = self.last.clone() else {
             return Step::Refuse(refusal);
         };
-        let outcome = Outcome::Failed(class, retry_after_ms);
-        moment.balance.heard(
-            last.deployment.entry,
-            outcome,
-            self.group.targets.len(),
-            moment.routing,
-            moment.now,
-        );
+        // What a caller's own key or a missing one meets says nothing of the deployment.
+        if self.only.is_none() && sent != Sent::Nothing {
+            self.heard(Outcome::Failed(class, retry_after_ms), &mut moment);
+        }
         self.failed.push(last.deployment.entry);
         if moment.now >= self.deadline {
             return self.refuse(refusal);
         }
-        if let Some(fewer) = max_tokens.and_then(|asked| refusal.with_fewer_tokens(asked))
+        if let Sent::Limit(asked) = sent
+            && let Some(fewer) = refusal.with_fewer_tokens(asked)
             && !self.lowered
         {
             self.lowered = true;
@@ -164,15 +171,35 @@ impl Attempts {
     }
 
     /// The deployment has begun to answer after so many milliseconds.
-    pub fn began(&mut self, latency_ms: u64, moment: Moment) {
+    pub fn began(&mut self, latency_ms: u64, mut moment: Moment) {
+        self.heard(Outcome::Began(latency_ms), &mut moment);
+        if let (Some(session), Some(target)) = (self.conversation(), &self.last) {
+            moment.balance.settle(session, target.deployment.entry);
+        }
+    }
+
+    /// The deployment has failed in the middle of its answer, when nothing can be tried again.
+    pub fn broke(&mut self, class: ErrorClass, mut moment: Moment) {
+        if self.only.is_none() {
+            self.heard(Outcome::Failed(class, None), &mut moment);
+        }
+    }
+
+    fn heard(&self, outcome: Outcome, moment: &mut Moment) {
         if let Some(target) = &self.last {
-            let outcome = Outcome::Began(latency_ms);
-            let size = self.group.targets.len();
-            let entry = target.deployment.entry;
+            let (entry, size) = (target.deployment.entry, self.group.targets.len());
             moment
                 .balance
                 .heard(entry, outcome, size, moment.routing, moment.now);
         }
+    }
+
+    /// The conversation within the present group: each has a cache of its own.
+    fn conversation(&self) -> Option<u64> {
+        let session = self.session?;
+        let mut hasher = DefaultHasher::new();
+        (session, &self.group.name).hash(&mut hasher);
+        Some(hasher.finish())
     }
 
     fn may_retry(&self, class: ErrorClass, last: &Target, routing: &Routing) -> bool {
@@ -207,7 +234,8 @@ impl Attempts {
     fn has_others(&self, moment: &mut Moment) -> bool {
         self.group.targets.iter().any(|target| {
             let entry = target.deployment.entry;
-            !self.failed.contains(&entry) && moment.balance.cooling(entry, moment.now) == 0
+            !self.failed.contains(&entry)
+                && moment.balance.is_open(target, moment.routing, moment.now)
         })
     }
 
@@ -230,7 +258,7 @@ impl Attempts {
             .balance
             .choose(
                 &self.group.targets,
-                self.session,
+                self.conversation(),
                 &self.failed,
                 moment.routing,
                 moment.now,
@@ -269,21 +297,25 @@ impl Attempts {
 
     fn next_group(&mut self, refusal: Refusal, moment: &mut Moment) -> Step {
         let class = refusal.class();
-        let refusal = match self.left {
-            // Where it was retried, its last word counts, not its first.
-            None => self.first_refusal.insert(refusal).clone(),
-            Some(_) => refusal,
-        };
+        let is_first = self.first_refusal.is_none();
+        // Where it was retried, its last word counts, not its first.
+        let refusal = self.first_refusal.get_or_insert(refusal).clone();
         if class == ErrorClass::BadRequest {
             return self.refuse(refusal);
         }
-        if self.left.is_none() {
-            self.left = Some(self.fallbacks_for(class, moment.routing));
+        // A group that is fallen back on has its own to fall back on, before those that are left.
+        let own = self.fallbacks_for(class, is_first, moment.routing);
+        for name in own.into_iter().rev() {
+            self.left.push_front(name);
         }
-        while let Some(name) = self.left.as_mut().and_then(VecDeque::pop_front) {
+        while let Some(name) = self.left.pop_front() {
+            if self.seen.contains(&name) || self.seen.len() > moment.routing.max_fallbacks {
+                continue;
+            }
             let Some(group) = moment.routes.find(&name) else {
                 continue;
             };
+            self.seen.push(name);
             self.group = group;
             self.keep_to_provider();
             if self.group.targets.is_empty() {
@@ -299,9 +331,10 @@ impl Attempts {
     }
 
     fn keep_to_provider(&mut self) {
-        if let Some(only) = self.only_provider {
-            let kept = |target: &Target| target.provider.name == only;
-            self.group.targets.retain(kept);
+        if let Some((provider, api_base)) = &self.only {
+            self.group.targets.retain(|target| {
+                target.provider.name == *provider && target.api_base() == api_base
+            });
         }
     }
 
@@ -310,11 +343,13 @@ impl Attempts {
         Step::Refuse(self.first_refusal.take().unwrap_or(refusal))
     }
 
-    fn fallbacks_for(&self, class: ErrorClass, routing: &Routing) -> VecDeque<String> {
+    /// `is_first`: it is the group that was asked for, to which also what is said for all applies.
+    fn fallbacks_for(&self, class: ErrorClass, is_first: bool, routing: &Routing) -> Vec<String> {
+        let last = self.seen.last().map_or("", String::as_str);
         let named = |fallbacks: &Fallbacks| {
-            [self.asked.as_str(), self.group.name.as_str(), "*"]
-                .iter()
-                .find_map(|name| fallbacks.get(*name).cloned())
+            let names = [last, self.group.name.as_str()];
+            let named = names.iter().find_map(|name| fallbacks.get(*name).cloned());
+            named.or_else(|| fallbacks.get("*").filter(|_| is_first).cloned())
         };
         let specific = match class {
             ErrorClass::ContextWindowExceeded => named(&routing.context_window_fallbacks),
@@ -323,11 +358,8 @@ impl Attempts {
         };
         specific
             .or_else(|| named(&routing.fallbacks))
-            .unwrap_or_else(|| routing.default_fallbacks.clone())
-            .into_iter()
-            .filter(|name| *name != self.asked && *name != self.group.name)
-            .take(routing.max_fallbacks)
-            .collect()
+            .or_else(|| is_first.then(|| routing.default_fallbacks.clone()))
+            .unwrap_or_default()
     }
 }
 
@@ -410,7 +442,7 @@ mod tests {
                         asked.push(format!("{}+{wait_ms}{limit}", target.model));
                         self.now += wait_ms;
                         let refusal = failures.next().unwrap().clone();
-                        step = attempts.after(refusal, Some(64_000), self.moment());
+                        step = attempts.after(refusal, Sent::Limit(64_000), self.moment());
                     }
                     Step::Refuse(refusal) => return (asked, refusal.message),
                 }
@@ -499,6 +531,23 @@ mod tests {
         assert_eq!(world.run("b", false, &[too_long]).0, ["3+0", "4+0"]);
         let (asked, _) = world.run("c", false, &[Refusal::new(503, "")]);
         assert_eq!(asked.len(), 2);
+    }
+
+    #[test]
+    fn a_group_that_is_fallen_back_on_has_fallbacks_of_its_own() {
+        let mut world = world("num_retries: 0, fallbacks: [{a: [b]}, {b: [a, c]}]");
+        let (asked, _) = world.run("a", false, &[Refusal::new(500, "")]);
+        assert_eq!(&asked[1..], ["3+0", "4+0"]);
+        world.routing.max_fallbacks = 1;
+        assert_eq!(world.run("a", false, &[Refusal::new(500, "")]).0.len(), 2);
+    }
+
+    #[test]
+    fn a_callers_own_key_closes_a_deployment_to_nobody() {
+        let mut world = world("allowed_fails: 0");
+        world.run("b", true, &[Refusal::new(429, "")]);
+        world.run("b", true, &[Refusal::new(401, "")]);
+        assert_eq!(world.balance.cooling(2, NOW), 0);
     }
 
     #[test]

@@ -248,18 +248,22 @@ pub fn credential(
 ) -> Result<Option<Credential>, Refusal> {
     let (deployment, provider) = (&target.deployment, target.provider);
     let own_server = deployment.api_base.is_some();
-    let says_nothing = deployment.key == Key::Usual;
-    let open_server = own_server && says_nothing && provider.key_variable.is_none();
+    // A key is for the provider that the configuration names, whatever a caller puts into a pattern.
+    let key = match &deployment.key {
+        Key::Here(_) if !own_server && deployment.provider.name != provider.name => &Key::Usual,
+        key => key,
+    };
+    let says_nothing = *key == Key::Usual;
     match caller {
-        // A server that asks for no key would take any word for one.
-        Caller::OwnKey(_) if open_server && keys.asks() => {
+        // The operator's own servers take any word for a key.
+        Caller::OwnKey(_) if keys.asks() && (own_server || provider.key_variable.is_none()) => {
             return Err(master_key_needed());
         }
         Caller::OwnKey(own) => return Ok(Some(own.clone())),
         Caller::Unknown => return Err(master_key_needed()),
         Caller::Trusted | Caller::Holder(_) => {}
     }
-    let found = match &deployment.key {
+    let found = match key {
         Key::Here(key) => Some(key),
         Key::Missing => None,
         Key::Usual => provider.key_variable.and_then(|name| keys.usual.get(name)),

@@ -24,6 +24,8 @@ const SESSIONS: NonZeroUsize = match NonZeroUsize::new(10_000) {
 };
 /// Latencies that count, the latest ones, as in LiteLLM.
 const LATENCIES: usize = 10;
+/// How long they count, as in LiteLLM.
+const LATENCIES_LAST_MS: u64 = 3_600_000;
 /// What a timeout counts as a latency.
 const TIMEOUT_PENALTY_MS: f64 = 1_000_000.0;
 /// LiteLLM cools a deployment down when more than half of its calls of a minute fail, of at least
@@ -49,7 +51,8 @@ pub enum Outcome {
 struct Standing {
     in_flight: u32,
     minute: Minute,
-    latencies: VecDeque<f64>,
+    /// When, and how long, in milliseconds.
+    latencies: VecDeque<(u64, f64)>,
     /// Milliseconds since the epoch.
     cooled_until: u64,
     /// What other processes have sent there this minute.
@@ -90,7 +93,8 @@ struct Minute {
 impl Standing {
     fn minute(&mut self, now: u64) -> &mut Minute {
         let number = now / MINUTE_MS;
-        if self.minute.number != number {
+        // What ends late must not begin an old minute anew.
+        if self.minute.number < number {
             self.minute = Minute {
                 number,
                 ..Minute::default()
@@ -113,19 +117,24 @@ impl Standing {
         }
     }
 
-    fn latency(&self) -> f64 {
+    fn latency(&mut self, now: u64) -> f64 {
+        let is_old = |(when, _): &(u64, f64)| now.saturating_sub(*when) > LATENCIES_LAST_MS;
+        while self.latencies.front().is_some_and(is_old) {
+            self.latencies.pop_front();
+        }
         if self.latencies.is_empty() {
-            // One that was never asked is tried first.
+            // One that was never asked, or not for long, is tried first.
             return 0.0;
         }
-        self.latencies.iter().sum::<f64>() / self.latencies.len() as f64
+        let sum: f64 = self.latencies.iter().map(|(_, latency)| latency).sum();
+        sum / self.latencies.len() as f64
     }
 
-    fn remember(&mut self, latency: f64) {
+    fn remember(&mut self, latency: f64, now: u64) {
         if self.latencies.len() >= LATENCIES {
             self.latencies.pop_front();
         }
-        self.latencies.push_back(latency);
+        self.latencies.push_back((now, latency));
     }
 }
 
@@ -180,12 +189,12 @@ impl Balance {
         if open.is_empty() {
             return Err(NoneAvailable { wait_ms });
         }
+        let fresh = |target: &Target| !failed.contains(&target.deployment.entry);
+        if open.iter().any(|target| fresh(target)) {
+            open.retain(|target| fresh(target));
+        }
         if let Some(least) = open.iter().map(|target| target.deployment.order).min() {
             open.retain(|target| target.deployment.order == least);
-        }
-        let fresh = |target: &&&Target| !failed.contains(&target.deployment.entry);
-        if open.iter().any(|target| fresh(&target)) {
-            open.retain(|target| fresh(&target));
         }
         if let Some(session) = session
             && let Some(entry) = self.sessions.get(&session)
@@ -193,12 +202,20 @@ impl Balance {
         {
             return Ok(target);
         }
+        // Calls that a new conversation makes at the same time go to the same place.
+        let random = session.filter(|_| failed.is_empty()).unwrap_or(random);
         let chosen = self.by_strategy(&open, routing.strategy, now, random);
-        let chosen = chosen.ok_or(NoneAvailable { wait_ms })?;
-        if let Some(session) = session {
-            self.sessions.put(session, chosen.deployment.entry);
-        }
-        Ok(chosen)
+        chosen.ok_or(NoneAvailable { wait_ms })
+    }
+
+    /// A conversation was answered there.
+    pub fn settle(&mut self, session: u64, entry: usize) {
+        self.sessions.put(session, entry);
+    }
+
+    /// Whether a deployment can be asked now.
+    pub fn is_open(&mut self, target: &Target, routing: &Routing, now: u64) -> bool {
+        self.closed_for(target, routing, now) == 0
     }
 
     /// Milliseconds for which a deployment must not be asked, 0 for one that may be.
@@ -231,7 +248,7 @@ impl Balance {
             Some(match strategy {
                 Strategy::SimpleShuffle => 0.0,
                 Strategy::LeastBusy => f64::from(standing.in_flight),
-                Strategy::Latency => standing.latency(),
+                Strategy::Latency => standing.latency(now),
                 Strategy::Usage => standing.used(now).1 as f64,
                 Strategy::Cost => target.deployment.prices.sum().unwrap_or(UNKNOWN_PRICE),
             })
@@ -282,13 +299,13 @@ impl Balance {
         let (class, come_back_ms) = match outcome {
             Outcome::Began(latency_ms) => {
                 standing.minute(now).successes += 1;
-                standing.remember(latency_ms as f64);
+                standing.remember(latency_ms as f64, now);
                 return;
             }
             Outcome::Failed(class, come_back_ms) => (class, come_back_ms),
         };
         if class == ErrorClass::Timeout {
-            standing.remember(TIMEOUT_PENALTY_MS);
+            standing.remember(TIMEOUT_PENALTY_MS, now);
         }
         if routing.disable_cooldowns || !is_its_own_fault(class) {
             return;
@@ -308,7 +325,8 @@ impl Balance {
         if cools {
             let cooldown_ms = (routing.cooldown_s * 1000.0) as u64;
             let asked_ms = come_back_ms.unwrap_or(0).min(LONGEST_COOLDOWN_MS);
-            standing.cooled_until = now.saturating_add(cooldown_ms.max(asked_ms));
+            let until = now.saturating_add(cooldown_ms.max(asked_ms));
+            standing.cooled_until = standing.cooled_until.max(until);
         }
     }
 
@@ -451,7 +469,11 @@ mod tests {
                 NOW,
                 self.random,
             )?;
-            Ok(chosen.deployment.entry)
+            let entry = chosen.deployment.entry;
+            if let Some(session) = session {
+                self.balance.settle(session, entry);
+            }
+            Ok(entry)
         }
 
         fn shares(&mut self) -> HashMap<usize, u32> {
@@ -572,9 +594,39 @@ mod tests {
     fn a_higher_order_is_asked_only_when_no_lower_one_can_be() {
         let mut world = world("", &["order: 2", "order: 1", "order: 1"]);
         assert!(!world.shares().contains_key(&0));
+        assert_eq!(world.choose(None, &[1, 2]), Ok(0));
         world.failed(1, ErrorClass::RateLimit);
         world.failed(2, ErrorClass::RateLimit);
         assert_eq!(world.choose(None, &[]), Ok(0));
+    }
+
+    #[test]
+    fn what_ends_late_does_not_begin_an_old_minute_anew() {
+        let mut world = world(
+            "routing_strategy: usage-based-routing",
+            &["rpm: 1", "rpm: 1"],
+        );
+        world.balance.began(0, NOW);
+        world.balance.ended(0, 1, NOW - MINUTE_MS);
+        assert_eq!(world.choose(None, &[]), Ok(1));
+    }
+
+    #[test]
+    fn a_latency_of_an_hour_ago_says_nothing() {
+        let mut world = world("routing_strategy: latency-based-routing", &["", ""]);
+        world.failed(0, ErrorClass::Timeout);
+        world
+            .balance
+            .heard(1, Outcome::Began(30_000), 2, &world.routing, NOW);
+        assert_eq!(world.choose(None, &[]), Ok(1));
+        let later = NOW + LATENCIES_LAST_MS + 1;
+        world
+            .balance
+            .heard(1, Outcome::Began(30_000), 2, &world.routing, later);
+        let chosen = world
+            .balance
+            .choose(&world.targets, None, &[], &world.routing, later, 0);
+        assert_eq!(chosen.unwrap().deployment.entry, 0);
     }
 
     #[test]

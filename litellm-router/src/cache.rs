@@ -19,13 +19,16 @@ pub const LARGEST_ANSWER: usize = 1024 * 1024;
 pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// The key of a request. The form of the answer stands in the body.
-    pub fn of(api: Api, body: &[u8]) -> Self {
+    /// The key of a request with this `anthropic-beta` header. The form of the answer stands in the
+    /// body.
+    pub fn of(api: Api, beta: &str, body: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(match api {
             Api::Messages => b"m",
             Api::Chat => b"c",
         });
+        hash.update(beta);
+        hash.update([0]);
         hash.update(body);
         Self(hash.finalize().into())
     }
@@ -118,7 +121,7 @@ mod tests {
     }
 
     fn key(body: &[u8]) -> CacheKey {
-        CacheKey::of(Api::Messages, body)
+        CacheKey::of(Api::Messages, "", body)
     }
 
     #[test]
@@ -128,7 +131,7 @@ mod tests {
         let found = cache.get(&key(b"q"), 5_999);
         assert_eq!(found, Some((Bytes::from_static(b"answer"), true)));
         assert_eq!(cache.get(&key(b"q "), 5_999), None);
-        assert_eq!(cache.get(&CacheKey::of(Api::Chat, b"q"), 5_999), None);
+        assert_eq!(cache.get(&CacheKey::of(Api::Chat, "", b"q"), 5_999), None);
         assert_eq!(cache.get(&key(b"q"), 6_000), None);
         assert_eq!(cache.bytes, 0);
     }

@@ -42,6 +42,9 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
+/// See [`Routing::deadline_s`], where the configuration does not say.
+const DEADLINE_S: f64 = 1_800.0;
+
 /// One deployment: the name that callers use, and where it leads.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ModelEntry {
@@ -160,12 +163,13 @@ pub struct Routing {
     pub timeout_s: Option<f64>,
     /// Seconds of silence, for deployments that do not say.
     pub stream_timeout_s: Option<f64>,
-    /// Seconds until an answer must have begun, all attempts together.
+    /// Seconds until an answer must have begun, and one that is read whole be there, all attempts
+    /// together.
     pub deadline_s: f64,
 }
 
 impl Default for Routing {
-    /// LiteLLM's defaults, but for the deadline, which is 6,000 s there.
+    /// LiteLLM's defaults; it has no deadline.
     fn default() -> Self {
         Self {
             strategy: Strategy::default(),
@@ -185,7 +189,7 @@ impl Default for Routing {
             aliases: BTreeMap::new(),
             timeout_s: None,
             stream_timeout_s: None,
-            deadline_s: 600.0,
+            deadline_s: DEADLINE_S,
         }
     }
 }
@@ -498,6 +502,7 @@ fn routing(
         positive(value).map_err(|what| format!("{key} {what}"))?;
     }
     let policy = router.retry_policy.unwrap_or_default();
+    let timeout_s = router.timeout.or(litellm.request_timeout);
     let mut aliases = BTreeMap::new();
     for (name, setting) in router.model_group_alias.unwrap_or_default() {
         let alias = match setting {
@@ -553,12 +558,12 @@ fn routing(
         ),
         max_fallbacks: router.max_fallbacks.unwrap_or(defaults.max_fallbacks),
         aliases,
-        timeout_s: router.timeout,
+        timeout_s,
         stream_timeout_s: router.stream_timeout,
+        // Long enough for another to be asked after one has used its time up.
         deadline_s: policy
             .timeout
-            .or(litellm.request_timeout)
-            .unwrap_or(defaults.deadline_s),
+            .unwrap_or_else(|| DEADLINE_S.max(3.0 * timeout_s.unwrap_or(0.0))),
         retry_policy: policy,
     })
 }
@@ -662,6 +667,8 @@ mod tests {
         );
         assert_eq!((short.retries, short.exponential_backoff), (1, false));
         assert!((short.deadline_s - 20.0).abs() < f64::EPSILON);
+        assert_eq!(both.timeout_s, Some(30.0));
+        assert!(both.deadline_s > 90.0);
         assert_eq!(routing(""), Routing::default());
     }
 

@@ -27,13 +27,18 @@ pub struct Deployment {
     pub group: String,
     /// `provider/model` as the configuration has it, with stars maybe.
     pub model: String,
+    /// The provider that `model` names as it stands.
+    pub provider: &'static Provider,
     /// Where it is, if it is not where its provider usually is. `Some("")` names a variable that is
     /// missing.
     pub api_base: Option<String>,
     pub key: Key,
-    pub extra_headers: Vec<ExtraHeader>,
+    /// They go with the router's own key alone, because they may hold another.
+    pub extra_headers: Vec<(String, String)>,
     /// Milliseconds until the first byte.
     pub timeout_ms: u32,
+    /// Milliseconds until the first words of a stream.
+    pub first_words_ms: u32,
     /// Milliseconds of silence between two bytes.
     pub stream_timeout_ms: u32,
     pub max_retries: Option<u32>,
@@ -66,15 +71,6 @@ pub enum Key {
     Here(String),
     /// It names a variable that is not set.
     Missing,
-}
-
-/// A header that goes with every request to a deployment.
-#[derive(Clone)]
-pub struct ExtraHeader {
-    pub name: String,
-    pub value: String,
-    /// Whether it came from the environment: then it goes only with the router's own key.
-    pub secret: bool,
 }
 
 /// A deployment as one call uses it: the stars of its name are filled.
@@ -129,7 +125,8 @@ impl Deployment {
             Some(setting) => resolve(setting).map_or(Key::Missing, Key::Here),
         };
         let headers = params.extra_headers.iter().flatten();
-        let routing = &config.routing;
+        let timeout_s = params.timeout.or(config.routing.timeout_s);
+        let stream_timeout_s = params.stream_timeout.or(config.routing.stream_timeout_s);
         Self {
             entry,
             id: info
@@ -138,27 +135,18 @@ impl Deployment {
                 .unwrap_or_else(|| format!("{}#{entry}", model.model_name)),
             group: model.model_name.clone(),
             model: params.model.clone(),
+            provider: providers::split(&params.model).0,
             api_base: params
                 .api_base
                 .as_ref()
                 .map(|setting| resolve(setting).unwrap_or_default()),
             key,
             extra_headers: headers
-                .filter_map(|(name, value)| {
-                    Some(ExtraHeader {
-                        name: name.to_ascii_lowercase(),
-                        value: resolve(value)?,
-                        secret: value.starts_with("os.environ/"),
-                    })
-                })
+                .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), resolve(value)?)))
                 .collect(),
-            timeout_ms: milliseconds(params.timeout.or(routing.timeout_s).unwrap_or(TIMEOUT_S)),
-            stream_timeout_ms: milliseconds(
-                params
-                    .stream_timeout
-                    .or(routing.stream_timeout_s)
-                    .unwrap_or(STREAM_TIMEOUT_S),
-            ),
+            timeout_ms: milliseconds(timeout_s.unwrap_or(TIMEOUT_S)),
+            first_words_ms: milliseconds(stream_timeout_s.or(timeout_s).unwrap_or(TIMEOUT_S)),
+            stream_timeout_ms: milliseconds(stream_timeout_s.unwrap_or(STREAM_TIMEOUT_S)),
             max_retries: params.max_retries,
             weight: params.weight,
             rpm: params.rpm,

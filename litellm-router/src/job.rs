@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::answer::Answer;
 use crate::api::Api;
-use crate::attempts::{Attempts, Step};
+use crate::attempts::{Attempts, Sent, Step};
 use crate::auth::Caller;
 use crate::cache::CacheKey;
 use crate::chat::reply::ChatForm;
@@ -12,7 +12,7 @@ use crate::chat::request::{self as chat_request, Head, NEWEST};
 use crate::count;
 use crate::demo;
 use crate::deployment::Target;
-use crate::error::Refusal;
+use crate::error::{ErrorClass, Refusal};
 use crate::messages::MessagesRequest;
 use crate::mock;
 use crate::reply::{Identity, Reply, Usage};
@@ -51,6 +51,8 @@ pub struct Trail {
     pub cost: Option<f64>,
     /// Milliseconds since the epoch.
     pub began: u64,
+    /// Whether it is a call for a model's answer, and not for a count of tokens.
+    pub counts: bool,
     pub api: Api,
 }
 
@@ -95,13 +97,12 @@ impl Job {
             router.metrics.failed(id, refusal.class());
         }
         let mut moment = router.moment(now, random);
-        let step = self
-            .attempts
-            .after(refusal, self.max_tokens, moment.as_moment());
+        let sent = self.max_tokens.map_or(Sent::Request, Sent::Limit);
+        let step = self.attempts.after(refusal, sent, moment.as_moment());
         drop(moment);
         let body = self.inbound.body.clone();
         match Request::parse(self.trail.api, &body) {
-            Ok(request) => self.prepare(step, &request),
+            Ok(request) => self.prepare(step, &request, now, random),
             Err(refusal) => Next::Refuse(refusal),
         }
     }
@@ -114,6 +115,35 @@ impl Job {
         }
         self.attempts
             .began(latency_ms, router.moment(now, 0).as_moment());
+        // Nothing is tried again from here on.
+        self.inbound.body = bytes::Bytes::new();
+    }
+
+    /// The deployment has failed in the middle of its answer.
+    pub fn broke(&mut self, class: ErrorClass, now: u64) {
+        let router = Arc::clone(&self.router);
+        if let Some(target) = self.attempts.target() {
+            router.metrics.failed(&target.deployment.id, class);
+        }
+        self.attempts
+            .broke(class, router.moment(now, 0).as_moment());
+    }
+
+    /// Headers that tell which deployment has answered, in LiteLLM's names.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let Some(target) = self.attempts.target() else {
+            return Vec::new();
+        };
+        let fallbacks = self.attempts.fallbacks;
+        let retries = self.attempts.made.saturating_sub(1 + fallbacks);
+        [
+            ("x-litellm-model-id", target.deployment.id.clone()),
+            ("x-litellm-model-group", target.deployment.group.clone()),
+            ("x-litellm-attempted-retries", retries.to_string()),
+            ("x-litellm-attempted-fallbacks", fallbacks.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 
     /// A deployment has been asked: it counts as busy until the flight is over.
@@ -177,8 +207,13 @@ impl Job {
 
     /// Carries a step out as far as that needs nobody else. A deployment that fails here, because it
     /// is a mock that does, or has no key, counts as one that has failed.
-    pub(crate) fn prepare(&mut self, mut step: Step, request: &Request) -> Next {
-        let now = self.trail.began;
+    pub(crate) fn prepare(
+        &mut self,
+        mut step: Step,
+        request: &Request,
+        now: u64,
+        random: u64,
+    ) -> Next {
         loop {
             let (target, wait_ms, max_tokens) = match step {
                 Step::Refuse(refusal) => return Next::Refuse(refusal),
@@ -200,8 +235,9 @@ impl Job {
                 Ok(next) => return next,
                 Err(refusal) => {
                     let router = Arc::clone(&self.router);
-                    let mut moment = router.moment(now, 0);
-                    self.attempts.after(refusal, None, moment.as_moment())
+                    let mut moment = router.moment(now, random);
+                    let sent = Sent::Nothing;
+                    self.attempts.after(refusal, sent, moment.as_moment())
                 }
             };
         }

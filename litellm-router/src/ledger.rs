@@ -26,6 +26,7 @@ impl Entry {
     /// Books this call.
     pub fn book(&self, books: &mut Books, now: u64) {
         books.book(&self.spent, self.budget_duration, now);
+        books.count();
     }
 }
 

@@ -172,6 +172,7 @@ impl Metrics {
         let call = Call {
             model: trail.group.clone(),
             route: match trail.api {
+                Api::Messages if !trail.counts => "/v1/messages/count_tokens",
                 Api::Messages => "/v1/messages",
                 Api::Chat => "/v1/chat/completions",
             },

@@ -3,7 +3,7 @@
 //! The names of the errors are LiteLLM's, so that its test configurations work here.
 
 use crate::answer::Answer;
-use crate::error::Refusal;
+use crate::error::{ErrorClass, Refusal};
 use crate::reply::{Reply, Sink, StopReason, Usage};
 
 /// Answers with `response` in the form of `reply`, of which nothing has been said yet.
@@ -21,22 +21,51 @@ pub fn answer(response: &str, input_tokens: u64, mut reply: Reply) -> Result<Ans
 /// The error that `response` names.
 pub fn play(response: &str, input_tokens: u64, sink: &mut dyn Sink) -> Result<(), Refusal> {
     if let Some(name) = response.strip_prefix("litellm.") {
-        let (status, message) = match name.trim() {
-            "RateLimitError" => (429, "this mocked model is over its rate limit"),
-            "InternalServerError" => (500, "this mocked model has failed"),
+        let (class, status, message) = match name.trim() {
+            "RateLimitError" => (
+                ErrorClass::RateLimit,
+                429,
+                "this mocked model is over its rate limit",
+            ),
+            "InternalServerError" => (
+                ErrorClass::InternalServer,
+                500,
+                "this mocked model has failed",
+            ),
             "ContextWindowExceededError" => (
+                ErrorClass::ContextWindowExceeded,
                 400,
                 "prompt is too long: 200001 tokens > 200000 maximum (mocked)",
             ),
-            "AuthenticationError" => (401, "this mocked model refuses the key"),
-            "ServiceUnavailableError" => (503, "this mocked model is not there"),
-            "Timeout" => (504, "this mocked model takes too long"),
+            "ContentPolicyViolationError" => (
+                ErrorClass::ContentPolicyViolation,
+                400,
+                "this mocked model refuses the topic",
+            ),
+            "BadRequestError" => (
+                ErrorClass::BadRequest,
+                400,
+                "this mocked model calls the request wrong",
+            ),
+            "AuthenticationError" => (
+                ErrorClass::Authentication,
+                401,
+                "this mocked model refuses the key",
+            ),
+            "NotFoundError" => (ErrorClass::NotFound, 404, "this mocked model is nowhere"),
+            "ServiceUnavailableError" => (
+                ErrorClass::ServiceUnavailable,
+                503,
+                "this mocked model is not there",
+            ),
+            "Timeout" => (ErrorClass::Timeout, 504, "this mocked model takes too long"),
             _ => (
+                ErrorClass::InternalServer,
                 500,
                 "this mocked model fails with an error of an unknown name",
             ),
         };
-        return Err(Refusal::new(status, message));
+        return Err(Refusal::new(status, message).with_class(class));
     }
     for words in split_words(response) {
         sink.text(words);

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -30,12 +31,12 @@ const OWN_SIGNATURES: [&str; 2] = [reasoning::SIGNATURE, demo::SIGNATURE];
 ///
 /// # Errors
 /// 400 where the body is not a JSON object with one `model`.
-pub fn edited(body: &[u8], model: Option<&str>) -> Result<Vec<u8>, Refusal> {
+pub fn edited(body: &Bytes, model: Option<&str>) -> Result<Bytes, Refusal> {
     let own_thinking = OWN_SIGNATURES
         .iter()
         .any(|mark| memchr::memmem::find(body, mark.as_bytes()).is_some());
     if model.is_none() && !own_thinking {
-        return Ok(body.to_vec());
+        return Ok(body.clone());
     }
     let text = std::str::from_utf8(body).map_err(|error| invalid(&error))?;
     let request: Request = serde_json::from_str(text).map_err(|error| invalid(&error))?;
@@ -49,7 +50,7 @@ pub fn edited(body: &[u8], model: Option<&str>) -> Result<Vec<u8>, Refusal> {
             edits.extend(own_thinking_in(text, turn));
         }
     }
-    Ok(applied(text, edits).into_bytes())
+    Ok(applied(text, edits).into())
 }
 
 fn invalid(reason: &dyn std::fmt::Display) -> Refusal {
@@ -138,7 +139,7 @@ fn applied(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
 ///
 /// # Errors
 /// 400 where the body is not a JSON object.
-pub fn without(body: Vec<u8>, dropped: &[String]) -> Result<Vec<u8>, Refusal> {
+pub fn without(body: Bytes, dropped: &[String]) -> Result<Bytes, Refusal> {
     if dropped.is_empty() {
         return Ok(body);
     }
@@ -148,7 +149,31 @@ pub fn without(body: Vec<u8>, dropped: &[String]) -> Result<Vec<u8>, Refusal> {
         .into_iter()
         .filter(|(name, _)| !dropped.iter().any(|drop| drop == name))
         .collect();
-    serde_json::to_vec(&kept).map_err(|error| invalid(&error))
+    let kept = serde_json::to_vec(&kept).map_err(|error| invalid(&error))?;
+    Ok(kept.into())
+}
+
+/// A chat that streams, with the wish to be told at its end what it has used.
+///
+/// # Errors
+/// 400 where the body is not a JSON object.
+pub fn asking_for_usage(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    #[derive(Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        stream_options: Option<&'a RawValue>,
+    }
+    const WISH: &str = r#"{"include_usage":true}"#;
+    let text = std::str::from_utf8(body).map_err(|error| invalid(&error))?;
+    let request: Request = serde_json::from_str(text).map_err(|error| invalid(&error))?;
+    let edit = match request.stream_options {
+        Some(options) => (place(text, options), WISH.to_owned()),
+        None => {
+            let after = text.find('{').map_or(0, |at| at + 1);
+            (after..after, format!("\"stream_options\":{WISH},"))
+        }
+    };
+    Ok(applied(text, vec![edit]).into_bytes())
 }
 
 /// The usage that a whole answer in the dialect of `api` tells of itself.
@@ -203,6 +228,8 @@ pub struct PassedThrough {
     parser: SseParser,
     out: Vec<u8>,
     watch: Watch,
+    /// The client has not asked for the chunk that tells the usage, and does not get it.
+    keeps_usage: bool,
     /// Whether the client has got anything.
     told: bool,
     failed: Option<Refusal>,
@@ -238,8 +265,8 @@ impl Watch {
             self.done = true;
             return;
         }
-        let error = event.name == "error" || has_value(event.data, "error");
-        if has_value(event.data, "usage") || error {
+        let error = event.name == "error" || has_value(event.data, b"\"error\"");
+        if has_value(event.data, b"\"usage\"") || error {
             let value: Value = serde_json::from_slice(event.data).unwrap_or_default();
             if let Some(usage) = usage_in(&value) {
                 self.usage = usage;
@@ -248,7 +275,7 @@ impl Watch {
                 self.error = Some(event.data.to_vec());
             }
         }
-        self.stopped |= has_value(event.data, "finish_reason");
+        self.stopped |= has_value(event.data, b"\"finish_reason\"");
     }
 
     fn message_event(&mut self, event: Event) {
@@ -280,11 +307,10 @@ impl Watch {
     }
 }
 
-/// Whether an event may have `key` with another value than null. What stands in a text does not
+/// Whether an event may have the key `quoted` with another value than null. What stands in a text does not
 /// count, because its quotes are escaped there.
-fn has_value(data: &[u8], key: &str) -> bool {
-    let quoted = format!("\"{key}\"");
-    memchr::memmem::find_iter(data, &quoted).any(|at| {
+fn has_value(data: &[u8], quoted: &[u8]) -> bool {
+    memchr::memmem::find_iter(data, quoted).any(|at| {
         let after = data.get(at + quoted.len()..).unwrap_or_default();
         let value = after.trim_ascii_start().strip_prefix(b":");
         value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
@@ -293,13 +319,15 @@ fn has_value(data: &[u8], key: &str) -> bool {
 
 impl PassedThrough {
     /// A stream in the dialect of `api` that has not begun.
-    pub fn new(provider: &'static str, api: Api) -> Self {
+    /// `keeps_usage`: a chunk that holds nothing but the usage is not for the client.
+    pub fn new(provider: &'static str, api: Api, keeps_usage: bool) -> Self {
         Self {
             api,
             provider,
             parser: SseParser::default(),
             out: Vec::new(),
             watch: Watch::default(),
+            keeps_usage,
             told: false,
             failed: None,
             over: false,
@@ -307,19 +335,46 @@ impl PassedThrough {
     }
 }
 
+/// Watches events, and writes those that are for the client into `out`, where there is one.
+fn watching(watch: &mut Watch, api: Api, mut out: Option<&mut Vec<u8>>) -> impl FnMut(Event) {
+    move |event| {
+        if let Some(out) = &mut out
+            && !is_usage_alone(event.data)
+        {
+            for line in event.data.split(|&byte| byte == b'\n') {
+                out.extend_from_slice(b"data: ");
+                out.extend_from_slice(line);
+                out.push(b'\n');
+            }
+            out.push(b'\n');
+        }
+        watch.take(event, api);
+    }
+}
+
+/// Whether a chunk holds no choice, only what was used.
+fn is_usage_alone(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Chunk {
+        choices: Vec<serde::de::IgnoredAny>,
+    }
+    has_value(data, b"\"usage\"")
+        && serde_json::from_slice::<Chunk>(data).is_ok_and(|chunk| chunk.choices.is_empty())
+}
+
 impl Incoming for PassedThrough {
     fn push(&mut self, bytes: &[u8]) {
         if self.over {
             return;
         }
-        self.out.extend_from_slice(bytes);
+        if !self.keeps_usage {
+            self.out.extend_from_slice(bytes);
+        }
         let (watch, api) = (&mut self.watch, self.api);
+        let out = self.keeps_usage.then_some(&mut self.out);
         watch.between = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
-        if self
-            .parser
-            .push(bytes, &mut |event| watch.take(event, api))
-            .is_err()
-        {
+        let read = self.parser.push(bytes, &mut watching(watch, api, out));
+        if read.is_err() {
             let message = format!("{} sent an event that is too large", self.provider);
             self.fail(Refusal::new(502, message));
         } else if let Some(data) = &self.watch.error {
@@ -346,10 +401,8 @@ impl Incoming for PassedThrough {
             return;
         }
         let (watch, api) = (&mut self.watch, self.api);
-        let read = self
-            .parser
-            .finish(&mut |event| watch.take(event, api))
-            .is_ok();
+        let out = self.keeps_usage.then_some(&mut self.out);
+        let read = self.parser.finish(&mut watching(watch, api, out)).is_ok();
         if read && (self.watch.stopped || self.watch.done) {
             self.over = true;
         } else {
@@ -362,6 +415,10 @@ impl Incoming for PassedThrough {
             return;
         }
         self.over = true;
+        if self.watch.stopped {
+            // All has been said; that the connection did not end well is nobody's loss.
+            return;
+        }
         // What was cut in the middle of a line must not swallow the event that says so.
         self.out.extend_from_slice(match self.api {
             Api::Messages => b"\n\nevent: error\ndata: ".as_slice(),
@@ -394,9 +451,8 @@ impl Incoming for PassedThrough {
         self.failed.clone().filter(|_| !self.told)
     }
 
-    /// Anthropic sends signs of life itself, once it has begun.
     fn is_between_events(&self) -> bool {
-        !self.told || (self.api == Api::Chat && self.watch.between && self.out.is_empty())
+        !self.told || (self.watch.between && self.out.is_empty())
     }
 
     fn usage(&self) -> Usage {
@@ -416,7 +472,48 @@ mod tests {
     use super::*;
 
     fn edit(body: &str, model: Option<&str>) -> String {
-        String::from_utf8(edited(body.as_bytes(), model).unwrap()).unwrap()
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        String::from_utf8(edited(&body, model).unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn usage_that_nobody_asked_for_is_asked_for_and_kept_here() {
+        for (body, asked) in [
+            (
+                r#"{"model":"m"}"#,
+                r#"{"stream_options":{"include_usage":true},"model":"m"}"#,
+            ),
+            (
+                r#"{"stream_options":{"include_usage":false},"n":1}"#,
+                r#"{"stream_options":{"include_usage":true},"n":1}"#,
+            ),
+        ] {
+            assert_eq!(asking_for_usage(body.as_bytes()).unwrap(), asked.as_bytes());
+        }
+        let text = "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":1\"}}],\"usage\":null}\n\n";
+        let end = "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n";
+        let used =
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n";
+        let done = "data: [DONE]\n\n";
+        for size in [1, 5, 1_000] {
+            let mut stream = PassedThrough::new("groq", Api::Chat, true);
+            let mut out = Vec::new();
+            for bytes in [text, end, used, done].concat().as_bytes().chunks(size) {
+                stream.push(bytes);
+                out.extend(stream.take());
+            }
+            assert_eq!(String::from_utf8(out).unwrap(), [text, end, done].concat());
+            assert_eq!(stream.usage().output_tokens, 2);
+        }
+    }
+
+    #[test]
+    fn s09_a_provider_that_does_not_close_after_the_end_is_no_error() {
+        let mut stream = PassedThrough::new("anthropic", Api::Messages, false);
+        stream.push(b"event: message_stop\ndata: {}\n\n");
+        let _ = stream.take();
+        stream.fail(crate::upstream::fell_silent("anthropic", 1));
+        assert!(stream.is_done() && stream.failed().is_none() && stream.take().is_empty());
     }
 
     #[test]
@@ -427,8 +524,9 @@ mod tests {
             edit(body, Some("a\"b")),
             r#"{ "messages":[{"model":"inner"}],  "model" : "a\"b" ,"n":1.50}"#
         );
-        assert!(edited(b"[]", Some("m")).is_err());
-        assert!(edited(br#"{"model":"a","model":"b"}"#, Some("m")).is_err());
+        assert!(edited(&Bytes::from_static(b"[]"), Some("m")).is_err());
+        let twice = Bytes::from_static(br#"{"model":"a","model":"b"}"#);
+        assert!(edited(&twice, Some("m")).is_err());
     }
 
     #[test]

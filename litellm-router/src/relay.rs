@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream, StreamExt};
 
-use crate::answer::{Answer, event_stream_headers};
+use crate::answer::{Answer, Body, Piece, event_stream_headers};
 use crate::api::Api;
 use crate::cache::LARGEST_ANSWER;
 use crate::error::Refusal;
@@ -57,6 +57,10 @@ pub trait Host: 'static {
         &self,
         exchange: &Exchange,
     ) -> impl Future<Output = Result<Response<Self::Body>, Broken>>;
+    /// Whether the caller has left, where that is not told by dropping what is on its way to it.
+    fn client_left(&self) -> bool {
+        false
+    }
     /// A call is over. `router` has counted it; `bookings` are to be booked wherever else books are
     /// kept.
     fn record(&self, router: &Arc<Router>, record: &Record, bookings: Vec<Booking>);
@@ -163,6 +167,8 @@ fn signs_of_life<H: Host>(
     enum Phase<F, H: Host> {
         Waiting(F),
         Live(Box<Live<H>>),
+        /// What the router plays itself.
+        Played(Box<dyn Iterator<Item = Piece> + Send>),
         Over,
     }
     let phase = (host, Phase::Waiting(begun), true);
@@ -181,15 +187,25 @@ fn signs_of_life<H: Host>(
                             ));
                         }
                         Either::Left((Begun::Live(live), _)) => Phase::Live(live),
-                        // Too late for a status.
-                        Either::Left((Begun::Answer(answer), _)) => {
-                            return Some((late(api, &answer), (host, Phase::Over, false)));
-                        }
+                        Either::Left((Begun::Answer(answer), _)) => match answer.body {
+                            Body::Paced(pieces) => Phase::Played(pieces),
+                            Body::Whole(body) => {
+                                let event = late(api, answer.status, &body);
+                                return Some((event, (host, Phase::Over, false)));
+                            }
+                        },
                     }
                 }
                 Phase::Live(mut live) => {
                     let bytes = live.next().await?;
                     return Some((bytes, (host, Phase::Live(live), false)));
+                }
+                Phase::Played(mut pieces) => {
+                    let piece = pieces.next()?;
+                    if piece.wait_ms > 0 {
+                        host.sleep(piece.wait_ms.into()).await;
+                    }
+                    return Some((piece.bytes, (host, Phase::Played(pieces), false)));
                 }
                 Phase::Over => return None,
             };
@@ -197,23 +213,27 @@ fn signs_of_life<H: Host>(
     })
 }
 
-/// An answer that comes when the headers of a stream are gone: as an event.
-fn late(api: Api, answer: &Answer) -> Vec<u8> {
-    let whole = answer.whole().unwrap_or_default();
-    if answer.status == 200 {
-        return whole.to_vec();
+/// An answer that comes when the headers of a stream are gone, too late for a status: events as they
+/// are, an error as an event.
+fn late(api: Api, status: u16, body: &[u8]) -> Vec<u8> {
+    let is_events = ["event:", "data:", ":"];
+    if status == 200
+        && is_events
+            .iter()
+            .any(|begin| body.starts_with(begin.as_bytes()))
+    {
+        return body.to_vec();
     }
-    let mut event = match api {
-        Api::Messages => b"event: error\ndata: ".to_vec(),
-        Api::Chat => b"data: ".to_vec(),
+    let error = match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(error) if status != 200 => error,
+        // Whole JSON where a stream was asked for, or a page in HTML.
+        _ => Refusal::new(502, "the provider did not answer with a stream").body_for(api),
     };
-    // JSON has no line breaks of its own, and what is not JSON must not end the event.
-    event.extend(whole.iter().map(|&byte| match byte {
-        b'\n' | b'\r' => b' ',
-        byte => byte,
-    }));
-    event.extend_from_slice(b"\n\n");
-    event
+    let name = match api {
+        Api::Messages => "event: error\n",
+        Api::Chat => "",
+    };
+    format!("{name}data: {error}\n\n").into_bytes()
 }
 
 fn words<H: Host>(live: Live<H>) -> impl Stream<Item = Vec<u8>> + use<H> {
@@ -268,7 +288,8 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
         let sent = host.now();
         let flight = job.flight(sent);
         let failure = match attempt(&host, *exchange, job.api(), job.deadline()).await {
-            Ok(Attempt::Whole(answer, used)) => {
+            Ok(Attempt::Whole(mut answer, used)) => {
+                answer.headers.extend(job.headers());
                 let now = host.now();
                 job.began(now.saturating_sub(sent), now);
                 if let Some(mut flight) = flight {
@@ -287,6 +308,7 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
                 let now = host.now();
                 job.began(now.saturating_sub(sent), now);
                 log.first(200);
+                live.headers.extend(job.headers());
                 live.copy = job.wants_answer().then(Vec::new);
                 live.ending = Some(End { job, flight, log });
                 return Begun::Live(live);
@@ -294,6 +316,11 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
             Err(refusal) => refusal,
         };
         drop(flight);
+        if host.client_left() {
+            // Nobody waits for another attempt; the log says so when it is dropped.
+            let refusal = Refusal::new(499, "the client has left");
+            return Begun::Answer(refusal.answer_for(job.api()));
+        }
         next = job.after(failure, host.now(), host.random());
     }
 }
@@ -310,7 +337,8 @@ async fn attempt<H: Host>(
     api: Api,
     deadline: u64,
 ) -> Result<Attempt<H>, Refusal> {
-    let left = deadline.saturating_sub(host.now()).max(1);
+    let sent_at = host.now();
+    let left = deadline.saturating_sub(sent_at).max(1);
     let patience = u64::from(exchange.timeout_ms).min(left);
     let response = {
         let sent = pin!(host.send(&exchange));
@@ -331,7 +359,7 @@ async fn attempt<H: Host>(
             } else {
                 LARGEST_RESPONSE
             };
-            let body = whole(host, response.body, provider, silence_ms, most).await;
+            let body = whole(host, response.body, provider, silence_ms, most, deadline).await;
             // An error whose words are lost is still that error.
             let body = match body {
                 Err(_) if collect.is_error() => Vec::new(),
@@ -354,14 +382,16 @@ async fn attempt<H: Host>(
                 said: now,
                 timer: None,
                 first: Vec::new(),
+                left: false,
                 copy: None,
                 ending: None,
             });
             // Signs of life are not words: they are another's business as long as none has come.
+            let until = sent_at.saturating_add(patience);
             while live.first.is_empty() && !live.stream.is_done() {
-                live.listen(false).await;
+                live.listen(until).await;
                 live.first = live.stream.take();
-                if live.first.is_empty() && host.now() >= deadline {
+                if live.first.is_empty() && !live.stream.is_done() && host.now() >= until {
                     return Err(upstream::too_slow(provider, patience));
                 }
             }
@@ -380,10 +410,17 @@ async fn whole<H: Host>(
     provider: &'static str,
     silence_ms: u32,
     most: usize,
+    deadline: u64,
 ) -> Result<Vec<u8>, Refusal> {
     let mut read = Vec::new();
     loop {
-        match select(body.next(), host.sleep(silence_ms.into())).await {
+        let now = host.now();
+        if now >= deadline {
+            let message = format!("{provider} took too long to finish its answer");
+            return Err(Refusal::new(504, message).with_kind("api_error"));
+        }
+        let patience = u64::from(silence_ms).min(deadline - now);
+        match select(body.next(), host.sleep(patience)).await {
             Either::Left((Some(Ok(chunk)), _)) => {
                 if read.len() + chunk.len() > most {
                     let message = format!("{provider} sent an answer that is too large");
@@ -393,6 +430,8 @@ async fn whole<H: Host>(
             }
             Either::Left((Some(Err(Broken)), _)) => return Err(upstream::broke(provider)),
             Either::Left((None, _)) => return Ok(read),
+            // The deadline speaks for itself above.
+            Either::Right(_) if patience < u64::from(silence_ms) => {}
             Either::Right(_) => return Err(upstream::fell_silent(provider, silence_ms)),
         }
     }
@@ -415,6 +454,8 @@ struct Live<H: Host> {
     timer: Option<H::Sleep>,
     /// What was read before the client got its headers.
     first: Vec<u8>,
+    /// The connection broke because the client has left.
+    left: bool,
     /// All that went out, where answers are kept.
     copy: Option<Vec<u8>>,
     ending: Option<End<H>>,
@@ -436,7 +477,7 @@ impl<H: Host> Live<H> {
             return Some(first);
         }
         while !self.stream.is_done() {
-            self.listen(true).await;
+            self.listen(self.said + PING_MS).await;
             let bytes = self.stream.take();
             if !bytes.is_empty() {
                 self.remember(&bytes);
@@ -449,28 +490,24 @@ impl<H: Host> Live<H> {
                 return Some(self.api.ping().to_vec());
             }
         }
-        let ending = if self.stream.failed().is_some() {
-            Ending::Failed
-        } else {
-            Ending::Completed
-        };
-        self.end(ending);
+        let failed = self.stream.failed().map(Refusal::class);
+        self.end(match failed {
+            _ if self.left => Ending::ClientLeft,
+            Some(_) => Ending::Failed,
+            None => Ending::Completed,
+        });
         None
     }
 
-    /// Waits for the next thing to happen.
-    async fn listen(&mut self, pings: bool) {
+    /// Waits for the next thing to happen, or until a time.
+    async fn listen(&mut self, until: u64) {
         let mut timer = match self.timer.take() {
             Some(timer) => timer,
             None => {
                 let now = self.host.now();
                 let silence = (self.heard + self.silence_ms).saturating_sub(now);
-                let ping = if pings {
-                    (self.said + PING_MS).saturating_sub(now)
-                } else {
-                    PING_MS
-                };
-                self.host.sleep(silence.min(ping).max(1))
+                self.host
+                    .sleep(silence.min(until.saturating_sub(now)).max(1))
             }
         };
         match select(self.body.next(), &mut timer).await {
@@ -480,6 +517,7 @@ impl<H: Host> Live<H> {
                 self.timer = Some(timer);
             }
             Either::Left((Some(Err(Broken)), _)) => {
+                self.left |= self.host.client_left();
                 self.stream.fail(upstream::broke(self.provider));
             }
             Either::Left((None, _)) => self.stream.finish(),
@@ -510,6 +548,11 @@ impl<H: Host> Live<H> {
                 end.job.keep(copy, self.host.now());
             }
             let used = self.stream.usage();
+            if ending == Ending::Failed
+                && let Some(refusal) = self.stream.failed()
+            {
+                end.job.broke(refusal.class(), self.host.now());
+            }
             if let Some(flight) = &mut end.flight {
                 flight.used(&used, self.host.now());
             }

@@ -29,6 +29,7 @@ use crate::reply::{Identity, id_from};
 use crate::route::{Group, Routes};
 use crate::spend::{Account, Accounts, Books, Limits, Spending};
 use crate::upstream::Inbound;
+use crate::usage::Prices;
 
 /// The largest body that is read, the limit of Anthropic's Messages API.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
@@ -153,6 +154,12 @@ impl Router {
     /// Serves one call.
     pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
         let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));
+        // LiteLLM takes OpenAI's paths without their beginning as well.
+        let path = match path {
+            "/chat/completions" => "/v1/chat/completions",
+            "/models" => "/v1/models",
+            path => path,
+        };
         if call.method == "OPTIONS" && self.origin(call).is_some() {
             // A browser asks before it sends.
             let asked = (call.header)("access-control-request-headers").unwrap_or_default();
@@ -214,8 +221,11 @@ impl Router {
                 return self.message(call, query, &request);
             }
             "/v1/messages/count_tokens" => return self.count_tokens(call, query),
-            "/v1/models" => models::list(&self.routes, models, query, &available),
-            "/worker-health" | "/" => self.worker_health(),
+            "/v1/models" => {
+                self.caller(call)?;
+                models::list(&self.routes, models, query, &available)
+            }
+            "/worker-health" | "/" => self.worker_health(self.trusted(call).is_ok()),
             "/metrics" => {
                 self.trusted(call)?;
                 self.numbers(call.now)
@@ -228,6 +238,7 @@ impl Router {
                 return account_of(path).map(Served::Books);
             }
             _ => {
+                self.caller(call)?;
                 let name = path.strip_prefix("/v1/models/").unwrap_or_default();
                 let name = models::percent_decoded(name);
                 models::one(&self.routes, models, &name, &available)?
@@ -238,9 +249,9 @@ impl Router {
     /// Anthropic counts for its own models, if there is a key; else the count is an estimate, which
     /// says so.
     fn count_tokens(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
+        let caller = self.caller(call)?;
         let request = MessagesRequest::parse(&call.body)?;
         let group = self.group(&request.model)?;
-        let caller = Caller::of(call.header, &self.keys);
         let target = group.targets.first();
         let counts = target.is_some_and(|target| {
             target.provider.dialect == Dialect::Anthropic
@@ -256,6 +267,16 @@ impl Router {
         Ok(Served::Answer(Answer::json(200, &count)))
     }
 
+    /// Who calls.
+    ///
+    /// # Errors
+    /// 401 where the router asks for a key and the caller shows none.
+    fn caller(&self, call: &Call) -> Result<Caller, Refusal> {
+        let caller = Caller::of(call.header, &self.keys);
+        caller.may_call(&self.keys)?;
+        Ok(caller)
+    }
+
     fn group(&self, model: &str) -> Result<Group, Refusal> {
         let group = self.routes.find(model);
         group.ok_or_else(|| models::unknown(&self.routes, model))
@@ -267,25 +288,28 @@ impl Router {
         query: &str,
         request: &Request,
     ) -> Result<Served, Refusal> {
-        let mut job = self.job(call, query, request, What::Message)?;
-        if let Some(cache) = &self.cache
-            && job.caller.is_trusted()
-        {
+        let mut cache_key = None;
+        if let Some(cache) = &self.cache {
+            let caller = self.caller(call)?;
             let says = |word: &str| {
                 let control = (call.header)("cache-control");
                 control.is_some_and(|control| control.to_ascii_lowercase().contains(word))
             };
-            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-            if !request.has_tools() || cache.with_tools() {
-                let key = CacheKey::of(request.api(), &call.body);
+            let cache = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if caller.is_trusted() && (!request.has_tools() || cache().with_tools()) {
+                caller.may_use(&self.keys, request.model())?;
+                let beta = (call.header)("anthropic-beta").unwrap_or_default();
+                let key = CacheKey::of(request.api(), &beta, &call.body);
                 if !says("no-cache")
-                    && let Some((body, streams)) = cache.get(&key, call.now)
+                    && let Some((body, streams)) = cache().get(&key, call.now)
                 {
                     return Ok(Served::Answer(kept_answer(body, streams, &key)));
                 }
-                job.cache_key = Some(key).filter(|_| !says("no-store"));
+                cache_key = Some(key).filter(|_| !says("no-store"));
             }
         }
+        let mut job = self.job(call, query, request, What::Message)?;
+        job.cache_key = cache_key;
         Ok(Served::Job(job))
     }
 
@@ -303,9 +327,8 @@ impl Router {
             )
             .final_());
         }
+        let caller = self.caller(call)?;
         let group = self.group(request.model())?;
-        let caller = Caller::of(call.header, &self.keys);
-        caller.may_call(&self.keys)?;
         caller.may_use(&self.keys, request.model())?;
         let accounts = self.accounts_of(&caller, call);
         if what == What::Message {
@@ -314,7 +337,7 @@ impl Router {
         let session = (call.header)("x-claude-code-session-id");
         let affinity = session.as_ref().map(|session| {
             let mut hasher = DefaultHasher::new();
-            (session, &group.name).hash(&mut hasher);
+            session.hash(&mut hasher);
             hasher.finish()
         });
         let own_key = matches!(caller, Caller::OwnKey(_));
@@ -325,6 +348,7 @@ impl Router {
             accounts,
             streams: request.streams(),
             began: call.now,
+            counts: what == What::Message,
             api: request.api(),
             ..Trail::default()
         };
@@ -336,7 +360,8 @@ impl Router {
             &self.config.routing,
             call.now,
         );
-        let first = attempts.first(self.moment(call.now, call.entropy as u64).as_moment());
+        let random = call.entropy as u64;
+        let first = attempts.first(self.moment(call.now, random).as_moment());
         let mut job = Box::new(Job {
             router: Arc::clone(self),
             what,
@@ -360,7 +385,7 @@ impl Router {
             next: None,
         });
         // The request is parsed here, so what is asked first is made of it here as well.
-        job.next = Some(job.prepare(first, request));
+        job.next = Some(job.prepare(first, request, call.now, random));
         Ok(job)
     }
 
@@ -383,8 +408,8 @@ impl Router {
             .collect()
     }
 
-    /// Who pays for a call. Only who may use the router's keys has accounts here, and only they can
-    /// say for which session they call.
+    /// Who pays for a call: the holder of a handed-out key, or the session for which a caller with the
+    /// master key calls.
     fn accounts_of(&self, caller: &Caller, call: &Call) -> Vec<Account> {
         let mut accounts = Vec::new();
         if let Caller::Holder(place) = caller
@@ -392,7 +417,7 @@ impl Router {
         {
             accounts.push(Account::Key(holder.name.clone()));
         }
-        if caller.is_trusted()
+        if *caller == Caller::Trusted
             && let Some(id) = (call.header)("x-agent-router-session")
         {
             accounts.push(Account::Session(id.chars().take(200).collect()));
@@ -422,7 +447,7 @@ impl Router {
     pub fn over(&self, record: &Record, now: u64) -> Vec<Booking> {
         self.metrics.over(record);
         let trail = &record.trail;
-        if trail.accounts.is_empty() {
+        if trail.accounts.is_empty() || !trail.counts {
             return Vec::new();
         }
         let spent = Spending::of(&trail.usage, trail.cost);
@@ -439,6 +464,18 @@ impl Router {
                 }
             })
             .collect()
+    }
+
+    /// Accounts of this call with limits, of which this process knows nothing yet: what is kept
+    /// elsewhere of them has to be read before ([`Self::learn`]).
+    pub fn unknown_accounts(&self, call: &Call) -> Vec<Account> {
+        let caller = Caller::of(call.header, &self.keys);
+        let mut accounts = self.accounts_of(&caller, call);
+        let books = self.accounts();
+        accounts.retain(|account| {
+            *self.limits_of(account) != Limits::NONE && books.known(account).is_none()
+        });
+        accounts
     }
 
     /// What an account has used, as far as this process knows.
@@ -481,9 +518,15 @@ impl Router {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is not a model's answer is for those who may use the router's keys.
+    /// Numbers of all callers are for who has the master key.
     fn trusted(&self, call: &Call) -> Result<(), Refusal> {
-        Caller::of(call.header, &self.keys).may_call_keyless(&self.keys)
+        match Caller::of(call.header, &self.keys) {
+            Caller::Trusted => Ok(()),
+            _ => Err(Refusal::new(
+                401,
+                "this is for callers with the router's master key",
+            )),
+        }
     }
 
     fn numbers(&self, now: u64) -> Answer {
@@ -565,7 +608,9 @@ impl Router {
         names
     }
 
-    fn worker_health(&self) -> Answer {
+    /// `tells_all`: the caller may read what is wrong with the configuration.
+    fn worker_health(&self, tells_all: bool) -> Answer {
+        let warnings = self.config.warnings.iter().filter(|_| tells_all);
         let all = [KeyState::Here, KeyState::NotNeeded, KeyState::Missing];
         Answer::json(
             200,
@@ -575,7 +620,7 @@ impl Router {
                 "version": env!("CARGO_PKG_VERSION"),
                 "available_providers": self.providers(&all),
                 "internal_keys": self.providers(&[KeyState::Here]),
-                "config_warnings": self.config.warnings,
+                "config_warnings": warnings.collect::<Vec<_>>(),
             }),
         )
     }
@@ -644,6 +689,20 @@ fn missing(config: &Config, routes: &Routes, environment: Environment) -> Vec<St
     }
     if let Some(setting) = &config.master_key {
         check("general_settings.master_key", setting);
+    }
+    let limits = config.keys.iter().map(|key| &key.limits);
+    let mut limits = limits.chain([&config.session_limits]);
+    if limits.any(|limits| limits.max_budget.is_some()) {
+        for (index, entry) in config.models.iter().enumerate() {
+            let is_free = entry.litellm_params.model.starts_with("demo/");
+            if !is_free && Prices::of(entry).sum().is_none() {
+                missing.push(format!(
+                    "model_list.{index} ({}): a budget does not count its calls, because it has no \
+                     input_cost_per_token and output_cost_per_token",
+                    entry.model_name
+                ));
+            }
+        }
     }
     let routing = &config.routing;
     let lists = [

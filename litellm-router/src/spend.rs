@@ -5,6 +5,7 @@
 //! a limit; none can go on beyond it. Accounts stand in memory; [`crate::ledger`] keeps those of
 //! several processes in step.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
@@ -13,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::Refusal;
 use crate::reply::Usage;
 
-/// Accounts that are remembered, the latest ones.
-const ACCOUNTS: NonZeroUsize = match NonZeroUsize::new(50_000) {
-    Some(accounts) => accounts,
+/// Sessions that are remembered, the latest ones.
+const SESSIONS: NonZeroUsize = match NonZeroUsize::new(50_000) {
+    Some(sessions) => sessions,
     None => NonZeroUsize::MIN,
 };
 const MINUTE_MS: u64 = 60_000;
@@ -212,7 +213,7 @@ impl Books {
             None
         };
         let Some((what, left)) = refused else {
-            self.minute_requests += 1;
+            self.count();
             return Ok(());
         };
         let mut refusal = match left {
@@ -232,6 +233,12 @@ impl Books {
         Err(refusal)
     }
 
+    /// One more request this minute. Where books are kept for several processes, it is counted when
+    /// the call is booked.
+    pub fn count(&mut self) {
+        self.minute_requests += 1;
+    }
+
     /// Books what a call has used. `budget_duration` as in [`Limits`].
     pub fn book(&mut self, spent: &Spending, budget_duration: Option<u64>, now: u64) {
         self.turn_to(budget_duration, now);
@@ -242,7 +249,8 @@ impl Books {
 
     /// Takes over what others have booked as well: nothing is used less than was seen before.
     pub fn learn(&mut self, others: &Self) {
-        if others.total.requests >= self.total.requests {
+        let newer = others.total.requests > self.total.requests;
+        if newer || (others.total.requests == self.total.requests && others.minute >= self.minute) {
             let mine = *self;
             *self = *others;
             if mine.minute == others.minute {
@@ -255,23 +263,37 @@ impl Books {
 
 /// All accounts.
 #[derive(Debug)]
-pub struct Accounts(LruCache<Account, Books>);
+pub struct Accounts {
+    /// As many as the configuration has.
+    keys: HashMap<String, Books>,
+    /// The latest ones: callers name them.
+    sessions: LruCache<String, Books>,
+}
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self(LruCache::new(ACCOUNTS))
+        Self {
+            keys: HashMap::new(),
+            sessions: LruCache::new(SESSIONS),
+        }
     }
 }
 
 impl Accounts {
     /// The books of an account, new ones where it has none.
     pub fn books(&mut self, account: &Account) -> &mut Books {
-        self.0.get_or_insert_mut_ref(account, Books::default)
+        match account {
+            Account::Key(name) => self.keys.entry(name.clone()).or_default(),
+            Account::Session(id) => self.sessions.get_or_insert_mut_ref(id, Books::default),
+        }
     }
 
     /// What an account has used, as far as it is known here.
     pub fn known(&self, account: &Account) -> Option<Books> {
-        self.0.peek(account).copied()
+        match account {
+            Account::Key(name) => self.keys.get(name).copied(),
+            Account::Session(id) => self.sessions.peek(id).copied(),
+        }
     }
 }
 

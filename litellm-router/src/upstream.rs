@@ -30,8 +30,9 @@ pub const LARGEST_RESPONSE: usize = 32 * 1024 * 1024;
 pub struct Exchange {
     pub url: String,
     pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// How long the provider may take to begin its response.
+    pub body: Bytes,
+    /// How long the provider may take to begin its response; a stream has to have its first words
+    /// by then.
     pub timeout_ms: u32,
     /// How long it may be silent within it.
     pub stream_timeout_ms: u32,
@@ -39,6 +40,8 @@ pub struct Exchange {
     pub max_tokens: Option<u64>,
     provider: &'static str,
     key_owner: KeyOwner,
+    /// The caller of a chat is not to see the usage at the end of its stream.
+    unasked_usage: bool,
     then: Then,
 }
 
@@ -115,7 +118,8 @@ impl Exchange {
         max_tokens: Option<u64>,
     ) -> Result<Self, Refusal> {
         if target.provider.dialect == Dialect::Anthropic {
-            return Self::anthropic(target, credential, &request.model, "/v1/messages", caller);
+            let (model, streams) = (&request.model, request.streams());
+            return Self::anthropic(target, credential, model, streams, "/v1/messages", caller);
         }
         let deployment = &target.deployment;
         let max_output_tokens = max_tokens.or(deployment.max_output_tokens);
@@ -127,7 +131,7 @@ impl Exchange {
             drop_server_tools: deployment.drop_params,
         };
         let (body, asked) = request::translate(request, upstream)?;
-        let body = pass_through::without(body, &deployment.dropped)?;
+        let body = pass_through::without(body.into(), &deployment.dropped)?;
         let key_owner = owner(credential);
         let terms = Terms {
             identity,
@@ -166,10 +170,12 @@ impl Exchange {
             let call = chat_request::to_messages_for(&caller.body, &target.model)?;
             let caller = Inbound {
                 body: call.body.into(),
+                identity: caller.identity.clone(),
                 ..Inbound::default()
             };
-            let path = "/v1/messages";
-            let mut exchange = Self::anthropic(target, credential, &head.model, path, &caller)?;
+            let (model, path) = (&head.model, "/v1/messages");
+            let mut exchange =
+                Self::anthropic(target, credential, model, head.streams, path, &caller)?;
             exchange.then = Then::FromMessages(from_messages::Terms {
                 reply: Reply::chat(identity, ChatForm::of(head, created)),
                 provider: target.provider.name,
@@ -180,15 +186,24 @@ impl Exchange {
         let model = (head.model != target.model).then_some(target.model.as_str());
         let body = pass_through::edited(&caller.body, model)?;
         let body = pass_through::without(body, &target.deployment.dropped)?;
+        // Without it a provider does not tell what a stream has used; the caller gets what it asked for.
+        let unasked_usage = head.streams && !head.include_usage;
+        let body = if unasked_usage {
+            pass_through::asking_for_usage(&body)?.into()
+        } else {
+            body
+        };
         let then = Then::PassThrough(Api::Chat);
-        Self::chat_completions(target, credential, body, head.streams, then)
+        let mut exchange = Self::chat_completions(target, credential, body, head.streams, then)?;
+        exchange.unasked_usage = unasked_usage;
+        Ok(exchange)
     }
 
     /// A request in OpenAI's dialect.
     fn chat_completions(
         target: &Target,
         credential: Option<&Credential>,
-        body: Vec<u8>,
+        body: Bytes,
         streams: bool,
         then: Then,
     ) -> Result<Self, Refusal> {
@@ -209,7 +224,9 @@ impl Exchange {
             "application/json"
         };
         headers.push(("accept".into(), accept.into()));
-        Ok(Self::new(target, credential, url, headers, body, then))
+        Ok(Self::new(
+            target, credential, url, headers, body, streams, then,
+        ))
     }
 
     /// The exchange for a call to `/v1/messages/count_tokens` that Anthropic itself answers.
@@ -226,6 +243,7 @@ impl Exchange {
             target,
             credential,
             &request.model,
+            false,
             "/v1/messages/count_tokens",
             caller,
         )
@@ -237,6 +255,7 @@ impl Exchange {
         target: &Target,
         credential: Option<&Credential>,
         asked: &str,
+        streams: bool,
         path: &str,
         caller: &Inbound,
     ) -> Result<Self, Refusal> {
@@ -281,6 +300,7 @@ impl Exchange {
             url,
             headers,
             body,
+            streams,
             Then::PassThrough(Api::Messages),
         ))
     }
@@ -290,28 +310,31 @@ impl Exchange {
         credential: Option<&Credential>,
         url: String,
         mut headers: Vec<(String, String)>,
-        body: Vec<u8>,
+        body: Bytes,
+        streams: bool,
         then: Then,
     ) -> Self {
         let deployment = &target.deployment;
         let key_owner = owner(credential);
-        for header in &deployment.extra_headers {
-            // The router's secrets are for those who may use its keys.
-            if header.secret && key_owner == KeyOwner::Caller {
-                continue;
-            }
-            headers.retain(|(known, _)| *known != header.name);
-            headers.push((header.name.clone(), header.value.clone()));
+        let extra = deployment.extra_headers.iter();
+        for (name, value) in extra.filter(|_| key_owner == KeyOwner::Router) {
+            headers.retain(|(known, _)| known != name);
+            headers.push((name.clone(), value.clone()));
         }
         Self {
             url,
             headers,
             body,
-            timeout_ms: deployment.timeout_ms,
+            timeout_ms: if streams {
+                deployment.first_words_ms.min(deployment.timeout_ms)
+            } else {
+                deployment.timeout_ms
+            },
             stream_timeout_ms: deployment.stream_timeout_ms,
             max_tokens: None,
             provider: target.provider.name,
             key_owner,
+            unasked_usage: false,
             then,
         }
     }
@@ -328,7 +351,8 @@ impl Exchange {
         };
         let how = match self.then {
             Then::PassThrough(api) if success && is_events => {
-                let stream = Box::new(PassedThrough::new(self.provider, api));
+                let stream = PassedThrough::new(self.provider, api, self.unasked_usage);
+                let stream = Box::new(stream);
                 return Next::Stream { headers, stream };
             }
             Then::PassThrough(api) if success => How::Verbatim(api),
@@ -430,8 +454,13 @@ impl Collect {
                     self.headers.clone(),
                 );
                 // OpenAI's words on a key quote it, and this one is not the caller's.
+                // And a 401 would make a client drop a login that is fine.
                 let is_ours = self.key_owner == KeyOwner::Router;
-                if api == Api::Chat && is_ours && matches!(self.status, 401..=403) {
+                let is_about_it = match api {
+                    Api::Chat => matches!(self.status, 401..=403),
+                    Api::Messages => self.status == 401,
+                };
+                if is_ours && is_about_it {
                     return Err(refusal);
                 }
                 let verbatim = Answer {

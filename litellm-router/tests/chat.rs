@@ -227,7 +227,7 @@ fn a_provider_that_speaks_chat_gets_the_callers_bytes_but_for_the_model() {
         "https://api.groq.com/openai/v1/chat/completions"
     );
     assert_eq!(
-        String::from_utf8(exchange.body.clone()).unwrap(),
+        String::from_utf8(exchange.body.to_vec()).unwrap(),
         STREAMED.replace("groq/llama-3", "llama-3")
     );
     let authorization = ("authorization".to_owned(), "Bearer gsk_1".to_owned());

@@ -112,6 +112,36 @@ async fn a_key_is_for_its_models_and_its_budget() {
 }
 
 #[tokio::test]
+async fn a_chat_that_streams_is_metered_though_its_caller_wants_no_usage() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let team = caller(&world, "sk-team");
+    let question = json!({"model": "priced", "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    // LiteLLM's base URL has no /v1 at its end.
+    let told = team.send("/chat/completions", Some(question)).await;
+    let text = told.text().await.unwrap();
+    assert!(
+        text.contains("hello") && !text.contains("prompt_tokens"),
+        "{text}"
+    );
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    let sent = world.sent().remove(0).json();
+    assert_eq!(sent["stream_options"], json!({"include_usage": true}));
+    let spend = caller(&world, "sk-master")
+        .send("/spend/keys/team", None)
+        .await;
+    let spend: Value = spend.json().await.unwrap();
+    assert!(
+        (spend["total"]["cost_usd"].as_f64().unwrap() - 0.21).abs() < 1e-9,
+        "{spend}"
+    );
+    // Numbers of others are not for the holder of a key.
+    for path in ["/spend/keys/quick", "/metrics"] {
+        assert_eq!(team.send(path, None).await.status(), 401);
+    }
+}
+
+#[tokio::test]
 async fn requests_a_minute_are_limited() {
     let world = World::start(CONFIG, &[("one", &[answer()])]).await;
     let quick = caller(&world, "sk-quick");
@@ -149,7 +179,7 @@ async fn a_session_has_its_own_limit_and_books() {
     // A caller with a provider's key of its own cannot speak for a session.
     let mut stranger = caller(&world, "sk-own");
     stranger.headers.push(("x-agent-router-session", "s-1"));
-    assert_eq!(stranger.ask("free", true).await.0, 200);
+    assert_eq!(stranger.ask("free", true).await.0, 401);
     assert_eq!(
         stranger.send("/spend/sessions/s-1", None).await.status(),
         401

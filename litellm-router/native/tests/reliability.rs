@@ -139,6 +139,77 @@ async fn s13_a_slow_provider_is_given_up_for_the_next() {
 }
 
 #[tokio::test]
+async fn a_stream_has_its_first_words_within_its_own_timeout() {
+    // The connection is there, and the provider even says that it is at work.
+    let slow = Script::events(&[": processing\n\n"]).hanging();
+    let settings = "num_retries: 0, fallbacks: [{b: [c]}]";
+    let config = config(settings).replace(
+        "timeout: 2, stream_timeout: 1",
+        "timeout: 60, stream_timeout: 1",
+    );
+    let world = World::start(
+        &config,
+        &[("three", &[slow]), ("four", &[Script::chat("soon")])],
+    )
+    .await;
+    let text = world.ask("b", true).await.text().await.unwrap();
+    assert_eq!(text_of(&text), "soon");
+}
+
+#[tokio::test]
+async fn a_request_timeout_leaves_time_for_another() {
+    let hanging = Script::chat("late").after(Duration::from_secs(60));
+    let config = config("num_retries: 0, fallbacks: [{b: [c]}]")
+        .replace(", timeout: 2, stream_timeout: 1", "")
+        + "litellm_settings: {request_timeout: 1}\n";
+    let scripts = [
+        ("three", &[hanging][..]),
+        ("four", &[Script::chat("soon")][..]),
+    ];
+    let world = World::start(&config, &scripts).await;
+    let text = world.ask("b", false).await.text().await.unwrap();
+    assert_eq!(text_of(&text), "soon");
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_never_ends_is_given_up_at_the_deadline() {
+    let mut endless = Script::body(200, "application/json", "");
+    endless.parts = vec![(Duration::from_millis(300), " ".into()); 200];
+    let settings = "num_retries: 0, retry_policy: {timeout: 1}";
+    let world = World::start(&config(settings), &[("three", &[endless])]).await;
+    let (status, body) = told(world.ask("b", false).await).await;
+    assert_eq!(status, 504, "{body}");
+}
+
+#[tokio::test]
+async fn a_deployment_that_breaks_in_mid_answer_counts_as_failed() {
+    let cut = Script::events(&[&chunk(json!({"content": "x"}), Value::Null)]);
+    let config = config("allowed_fails: 0, cooldown_time: 60");
+    let scripts = [("one", &[cut][..]), ("two", &[Script::chat("well")][..])];
+    let world = World::start(&config, &scripts).await;
+    for _ in 0..20 {
+        world.ask("a", true).await.text().await.unwrap();
+    }
+    let ones = world.asked().iter().filter(|name| *name == "one").count();
+    assert!(ones <= 1, "{:?}", world.asked());
+}
+
+#[tokio::test]
+async fn an_answer_tells_which_deployment_it_comes_from() {
+    let settings = "num_retries: 0, fallbacks: [{b: [c]}]";
+    let scripts = [
+        ("three", &[failing()][..]),
+        ("four", &[Script::chat("x")][..]),
+    ];
+    let world = World::start(&config(settings), &scripts).await;
+    for stream in [true, false] {
+        let answer = world.ask("b", stream).await;
+        assert_eq!(answer.headers()["x-litellm-model-id"], "c#3");
+        assert_eq!(answer.headers()["x-litellm-attempted-fallbacks"], "1");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_tried_after_the_deadline() {
     let settings = "num_retries: 9, retry_policy: {max_retries: 9, timeout: 2}";
     let world = World::start(&config(settings), &[("three", &[failing()])]).await;

@@ -76,7 +76,10 @@ async fn s16_a_client_that_leaves_before_the_first_token_stops_the_provider_too(
 #[tokio::test]
 async fn s13_s14_a_client_that_waits_gets_signs_of_life_and_then_the_answer() {
     let late = Script::chat("late").after(Duration::from_secs(6));
-    let config = ONE.replace("timeout: 2", "timeout: 60");
+    let config = ONE.replace(
+        "timeout: 2, stream_timeout: 1",
+        "timeout: 60, stream_timeout: 60",
+    );
     let world = World::start(&config, &[("one", &[late])]).await;
     let mut response = world.ask("m", true).await;
     assert_eq!(response.status(), 200);
@@ -95,7 +98,10 @@ async fn s13_s14_a_client_that_waits_gets_signs_of_life_and_then_the_answer() {
 async fn s13_an_error_after_signs_of_life_is_an_event() {
     let late = Script::json(401, json!({"error": {"message": "bad\nkey"}}));
     let late = late.after(Duration::from_secs(6));
-    let config = ONE.replace("timeout: 2", "timeout: 60");
+    let config = ONE.replace(
+        "timeout: 2, stream_timeout: 1",
+        "timeout: 60, stream_timeout: 60",
+    );
     let world = World::start(&config, &[("one", &[late])]).await;
     let text = world.ask("m", true).await.text().await.unwrap();
     let events: Vec<&str> = text.split("\n\n").collect();

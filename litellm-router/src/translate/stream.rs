@@ -78,8 +78,14 @@ impl Incoming for ChatStream {
     }
 
     fn fail(&mut self, refusal: Refusal) {
-        if !self.done {
-            self.done = true;
+        if self.done {
+            return;
+        }
+        self.done = true;
+        if self.completion.has_reason() {
+            // All has been said; that the connection did not end well is nobody's loss.
+            self.completion.finish();
+        } else {
             self.completion.fail(refusal);
         }
     }

@@ -84,6 +84,10 @@ impl Host for WorkerHost {
         self.fetch(exchange).await.map_err(|_| Broken)
     }
 
+    fn client_left(&self) -> bool {
+        self.client.aborted()
+    }
+
     fn record(&self, router: &Arc<Router>, record: &Record, bookings: Vec<Booking>) {
         console_log!("{}", record.line());
         let (env, router) = (self.env.clone(), Arc::clone(router));
@@ -140,7 +144,7 @@ fn request(exchange: &Exchange) -> Result<Request> {
     }
     // Compressed events would wait in the provider's buffer.
     headers.set("accept-encoding", "identity")?;
-    let body = js_sys::Uint8Array::from(exchange.body.as_slice());
+    let body = js_sys::Uint8Array::from(exchange.body.as_ref());
     let mut init = RequestInit::new();
     init.with_method(Method::Post)
         .with_headers(headers)

@@ -102,6 +102,13 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
         entropy,
         now: Date::now().as_millis(),
     };
+    for account in router.unknown_accounts(&call) {
+        match ledger::books(&env, &account).await {
+            Ok(books) => router.learn(&account, &books),
+            // Better a call too much than none.
+            Err(error) => console_warn!("ledger: {error}"),
+        }
+    }
     let for_page = router.headers_for_page(&call);
     let respond = |mut answer: Answer| {
         answer.headers.extend(for_page.iter().cloned());

@@ -152,8 +152,8 @@ fn r23_details_come_back_unmodified_to_the_model_that_made_them() {
         );
     }
     let body = history(&answer).to_string();
-    let sent = pass_through::edited(body.as_bytes(), Some("claude-x")).unwrap();
-    let sent = String::from_utf8(sent).unwrap();
+    let sent = pass_through::edited(&body.into(), Some("claude-x")).unwrap();
+    let sent = String::from_utf8(sent.to_vec()).unwrap();
     assert!(
         !sent.contains("thinking") && sent.contains("tool_use"),
         "{sent}"
@@ -184,8 +184,12 @@ fn r23_encrypted_thoughts_come_back_even_where_no_thinking_was_asked_for() {
             json!([encrypted()])
         );
         let body = history(&answer).to_string();
-        let sent = pass_through::edited(body.as_bytes(), None).unwrap();
-        assert!(!String::from_utf8(sent).unwrap().contains("redacted"));
+        let sent = pass_through::edited(&body.into(), None).unwrap();
+        assert!(
+            !String::from_utf8(sent.to_vec())
+                .unwrap()
+                .contains("redacted")
+        );
     }
 }
 
