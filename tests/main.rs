@@ -17,6 +17,7 @@ mod outages;
 mod provider_failures;
 mod queue;
 mod reconnect;
+mod spend;
 mod storage;
 
 use xtask::stack::Provider;
@@ -40,6 +41,7 @@ fn main() {
         provider_failures::tests(&local),
         queue::tests(&local),
         reconnect::tests(&local),
+        spend::tests(&local),
         storage::tests(&local),
         docker::tests(&docker),
     ]

@@ -77,6 +77,8 @@ impl StackOptions {
 pub struct Stack {
     pub url: String,
     pub router_url: String,
+    /// What callers of the router present; made anew for each stack.
+    pub master_key: String,
     pub provider: Provider,
     /// Which provider, and why that one.
     pub provider_reason: String,
@@ -120,7 +122,8 @@ impl Stack {
         let log = Arc::default();
         // The router listens on a port of this machine, with the providers' keys: only the session
         // Worker may call it.
-        let master_key = ("LITELLM_MASTER_KEY".to_owned(), random_hex()?);
+        let secret = random_hex()?;
+        let master_key = ("LITELLM_MASTER_KEY".to_owned(), secret.clone());
         let mut worker_vars = options.worker_vars.clone();
         worker_vars.push(master_key.clone());
         worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
@@ -163,6 +166,7 @@ impl Stack {
         Ok(Self {
             url,
             router_url,
+            master_key: secret,
             provider,
             provider_reason,
             services,
