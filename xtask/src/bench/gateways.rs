@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +21,9 @@ const CLAUDE_CODE_ROUTER: &str = "2.0.0";
 
 /// What clients have to present: LiteLLM does not start without a key, and takes no short one.
 pub const KEY: &str = "sk-bench-5f2d7c1e9b3a48d6a0c4e8f7b1d39562";
+
+/// Where workerd keeps its Durable Objects, in the gateway's folder.
+const OBJECTS: &str = "objects";
 
 /// How long a gateway has until it answers.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -272,6 +276,7 @@ impl Installed {
                         .await
                         .context("litellm-router is not built")?;
                 }
+                fs::create_dir_all(self.folder.join(OBJECTS)).await?;
                 self.write("config.yaml", &litellm_config(upstream)).await?;
                 let config = workerd_config(address).await?;
                 let config = self.write("config.capnp", &config).await?;
@@ -341,25 +346,37 @@ fn litellm_config(upstream: SocketAddr) -> String {
     yaml
 }
 
-/// The built Worker as `wrangler deploy` would upload it, on the bare runtime.
+/// The built Worker as `wrangler deploy` would upload it, on the bare runtime, with its Durable
+/// Objects on the disk.
 async fn workerd_config(address: SocketAddr) -> Result<String> {
     let wrangler = fs::read_to_string(root().join("litellm-router/wrangler.jsonc")).await?;
-    let date = wrangler
-        .split_once("\"compatibility_date\": \"")
-        .and_then(|(_, rest)| rest.split_once('"'))
-        .map(|(date, _)| date)
-        .context("wrangler.jsonc has no compatibility_date")?;
-    let flags = wrangler
-        .split_once("\"compatibility_flags\": ")
-        .and_then(|(_, rest)| rest.split_once(']'))
-        .map(|(flags, _)| format!("{flags}]"))
-        .context("wrangler.jsonc has no compatibility_flags")?;
+    let is_comment = |line: &&str| !line.trim_start().starts_with("//");
+    let wrangler: String = wrangler.lines().filter(is_comment).collect();
+    let wrangler: Value = serde_json::from_str(&wrangler).context("wrangler.jsonc")?;
+    let field = |pointer: &str| {
+        let found = wrangler.pointer(pointer);
+        found.with_context(|| format!("wrangler.jsonc has no {pointer}"))
+    };
+    let mut bindings = r#"(name = "LITELLM_CONFIG", text = embed "config.yaml")"#.to_owned();
+    let mut namespaces = Vec::new();
+    let objects = wrangler.pointer("/durable_objects/bindings");
+    for object in objects.and_then(Value::as_array).into_iter().flatten() {
+        let [name, class] = ["name", "class_name"].map(|key| object.get(key));
+        let (Some(name), Some(class)) = (name, class) else {
+            bail!("wrangler.jsonc has a binding without name or class: {object}");
+        };
+        bindings += &format!(", (name = {name}, durableObjectNamespace = {class})");
+        namespaces.push(format!(
+            "(className = {class}, uniqueKey = {class}, enableSql = true)"
+        ));
+    }
     Ok(format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "router", worker = .router),
     (name = "internet", network = (allow = ["public", "private"])),
+    (name = "objects", disk = (path = "{OBJECTS}", writable = true)),
   ],
   sockets = [(name = "http", address = "{address}", http = (), service = "router")],
 );
@@ -368,11 +385,16 @@ const router :Workerd.Worker = (
     (name = "index.js", esModule = embed "index.js"),
     (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
   ],
-  compatibilityDate = "{date}",
-  compatibilityFlags = {flags},
-  bindings = [(name = "LITELLM_CONFIG", text = embed "config.yaml")],
+  compatibilityDate = {},
+  compatibilityFlags = {},
+  bindings = [{bindings}],
+  durableObjectNamespaces = [{}],
+  durableObjectStorage = (localDisk = "objects"),
 );
-"#
+"#,
+        field("/compatibility_date")?,
+        field("/compatibility_flags")?,
+        namespaces.join(", "),
     ))
 }
 

@@ -88,6 +88,15 @@ pub fn description() -> String {
     )
 }
 
+/// With which niceness this process and all that it starts run; below 0 they go before others.
+pub fn niceness() -> String {
+    let stat = read_to_string("/proc/self/stat").unwrap_or_default();
+    // The fields after the program's name, which may hold anything but ends in the last parenthesis.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let nice = fields.split(' ').nth(16);
+    nice.unwrap_or("unknown").to_owned()
+}
+
 /// How many processes wanted a core in the last minute, before and beside the measurement.
 pub fn load_average() -> String {
     let average = read_to_string("/proc/loadavg").unwrap_or_default();
@@ -105,5 +114,6 @@ mod tests {
         let memory = Memory::of(own);
         assert!(memory.now > 1_000_000 && memory.peak >= memory.now);
         assert!(processor_seconds(own) > 0.0);
+        assert!((-20..20).contains(&niceness().parse::<i32>().unwrap()));
     }
 }

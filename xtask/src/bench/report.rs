@@ -103,10 +103,12 @@ fn introduction(page: &mut String, bench: &Bench) -> std::fmt::Result {
         "# The model router, measured\n\n\
          Written by `cargo xtask {}`; run it to measure anew. No number here was edited.\n\n\
          Machine: {}. One-minute load average when the run began, before anything was started: {}; \
-         other work on the machine makes times longer, and the time on the core hardly.\n",
+         other work on the machine makes times longer, and the time on the core less so. All \
+         processes of the measurement had the niceness {}.\n",
         arguments.join(" "),
         machine::description(),
         bench.load_before,
+        machine::niceness(),
     )?;
     writeln!(
         page,
@@ -117,7 +119,7 @@ fn introduction(page: &mut String, bench: &Bench) -> std::fmt::Result {
          one thread each (`xtask/src/bench`), with TCP_NODELAY; the upstream answers at once and \
          writes each token by itself. A request has 4 kB (a system prompt, ten tools) where nothing \
          else is said. Each client asks again when it has read its answer to the end, for {} seconds \
-         a row, after a fifth of that to warm up. Before, one answer is read as a client of the \
+         a row, after a fifth of that to warm up (and more before the first row, for what compiles itself while it runs). Before, one answer is read as a client of the \
          Messages API does, and every token has to be in it; of the measured ones status and end are \
          checked.\n\n\
          - *first byte*, *end*: from the sending of a request to the first byte and the last byte of \
