@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use super::gateways::KEY;
-use super::upstream::{TOKEN, nanoseconds};
+use super::upstream::{TOKENS, nanoseconds};
 
 /// An answer that takes longer is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -287,7 +287,8 @@ async fn check(plan: &Plan, body: &Bytes) -> Result<()> {
         false => whole_text(&body)?,
     };
     let times = text.matches('@').count() / 2;
-    let tokens = times + text.matches(TOKEN.trim_end()).count();
+    let words = TOKENS.map(|token| text.matches(token.trim_end()).count());
+    let tokens = times + words.iter().sum::<usize>();
     if tokens != plan.tokens {
         bail!("{tokens} of {} tokens arrived: {text}", plan.tokens);
     }
@@ -320,9 +321,11 @@ fn streamed_text(body: &str) -> Result<String> {
         kinds.push(kind.unwrap_or_default().to_owned());
     }
     for wanted in ["message_start", "content_block_start", "message_stop"] {
+        let last = body.lines().rfind(|line| !line.is_empty());
         ensure!(
             kinds.iter().any(|kind| kind == wanted),
-            "no {wanted} in {kinds:?}"
+            "no {wanted} in an answer that ends in {}",
+            last.unwrap_or_default()
         );
     }
     Ok(text)

@@ -347,7 +347,9 @@ impl Bench {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let printed = output(&mut command).await?;
-        serde_json::from_str(&printed).context("what the clients have printed")
+        let told: Result<(Outcome, f64), String> =
+            serde_json::from_str(&printed).context("what the clients have printed")?;
+        told.map_err(anyhow::Error::msg)
     }
 }
 
@@ -375,15 +377,18 @@ pub fn run_upstream() -> Result<()> {
     single_threaded()?.block_on(upstream::serve())
 }
 
-/// The clients, in a process of their own: prints what came of the plan, and their processor time.
+/// The clients, in a process of their own: prints what came of the plan and their processor time, or
+/// why its first answer is wrong.
 ///
 /// # Errors
-/// Where the plan can't be read or its first answer is wrong.
+/// Where the plan can't be read.
 pub fn run_load(plan: &Path) -> Result<()> {
     let plan: Plan = serde_json::from_slice(&std::fs::read(plan)?)?;
-    let outcome = single_threaded()?.block_on(load::run(plan))?;
+    let outcome = single_threaded()?.block_on(load::run(plan));
     let own = i32::try_from(std::process::id())?;
-    let printed = (outcome, machine::processor_seconds(own));
+    let printed = outcome
+        .map(|outcome| (outcome, machine::processor_seconds(own)))
+        .map_err(|error| format!("{error:#}"));
     println!("{}", serde_json::to_string(&printed)?);
     Ok(())
 }

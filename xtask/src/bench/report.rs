@@ -124,7 +124,7 @@ fn introduction(page: &mut String, bench: &Bench) -> std::fmt::Result {
          checked.\n\n\
          - *first byte*, *end*: from the sending of a request to the first byte and the last byte of \
          its answer's body, in milliseconds.\n\
-         - *added*: how much later the middle answer ends than without a gateway.\n\
+         - *added*: how much later the middle answer ends than without a gateway, with one client.\n\
          - *token*: from the upstream's writing of a token to the client's reading of it, in \
          milliseconds. Of an answer the first token counts; of a paced one, every token.\n\
          - *on the core*: time that the gateway was on a core for each answer, in microseconds. Its \
@@ -180,7 +180,7 @@ fn table(page: &mut String, row: &Row, place: usize, measured: &[Measured]) -> s
             _ => "–".to_owned(),
         };
         let added = direct
-            .filter(|_| one.gateway != Gateway::Direct && !row.paced)
+            .filter(|_| one.gateway != Gateway::Direct && !row.paced && row.clients == 1)
             .map(|direct| {
                 format!(
                     "{:+.2}",

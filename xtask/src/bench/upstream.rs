@@ -26,8 +26,9 @@ use tokio::time::Sleep;
 
 /// Between two tokens of a paced answer.
 pub const PACE: Duration = Duration::from_millis(5);
-/// What every token but those with a time says.
-pub const TOKEN: &str = "word ";
+/// What every token but those with a time says, in turns: LiteLLM takes a hundred equal ones for a
+/// model that is stuck.
+pub const TOKENS: [&str; 2] = ["word ", "next "];
 
 /// Nanoseconds since the epoch: a clock that two processes share.
 pub fn nanoseconds() -> u64 {
@@ -82,10 +83,12 @@ async fn answer(
         let body = Either::Right(Tokens::new(dialect, &asked));
         ("text/event-stream", body)
     } else {
-        let text = format!(
-            "@{}@{}",
-            nanoseconds(),
-            TOKEN.repeat(asked.tokens.saturating_sub(1))
+        let mut text = format!("@{}@", nanoseconds());
+        text.extend(
+            TOKENS
+                .into_iter()
+                .cycle()
+                .take(asked.tokens.saturating_sub(1)),
         );
         let whole = dialect.whole.replace("TEXT", &text);
         ("application/json", Either::Left(Full::from(whole)))
@@ -178,7 +181,7 @@ static MESSAGES: Dialect = Dialect {
 /// The body of an answer that comes token by token.
 struct Tokens {
     dialect: &'static Dialect,
-    token: Bytes,
+    words: [Bytes; 2],
     tokens: usize,
     paced: bool,
     next: usize,
@@ -192,7 +195,7 @@ impl Tokens {
     fn new(dialect: &'static Dialect, asked: &Asked) -> Self {
         Self {
             dialect,
-            token: Bytes::from(dialect.token.replace("TEXT", TOKEN)),
+            words: TOKENS.map(|token| Bytes::from(dialect.token.replace("TEXT", token))),
             tokens: asked.tokens,
             paced: asked.paced,
             next: 0,
@@ -212,7 +215,11 @@ impl Tokens {
                 let time = format!("@{}@", nanoseconds());
                 Bytes::from(self.dialect.token.replace("TEXT", &time))
             }
-            _ => self.token.clone(),
+            _ => {
+                self.words.rotate_left(1);
+                let [word, _] = &self.words;
+                word.clone()
+            }
         })
     }
 }
@@ -281,7 +288,9 @@ mod tests {
         let pieces: Vec<Bytes> = std::iter::from_fn(|| tokens.piece()).collect();
         assert_eq!(pieces.len(), 5);
         let all = String::from_utf8(pieces.concat()).unwrap();
-        assert_eq!(all.matches(TOKEN).count(), 2);
+        for token in TOKENS {
+            assert_eq!(all.matches(token).count(), 1);
+        }
         assert_eq!(all.matches('@').count(), 2);
         assert!(all.ends_with("data: [DONE]\n\n"));
     }
