@@ -91,7 +91,7 @@ fn introduction(page: &mut String, bench: &Bench) -> std::fmt::Result {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let pinned = if can_pin() {
         format!(
-            "The gateway has core {GATEWAY_CORE} for itself; upstream and clients share core {LOAD_CORE}."
+            "Of these processes the gateway alone is on core {GATEWAY_CORE}; upstream and clients share core {LOAD_CORE}."
         )
     } else {
         "**Nothing is pinned to a core here** (no `taskset`, or a single core): gateway, upstream \
