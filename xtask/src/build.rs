@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::process::run;
 use crate::tools::Tools;
-use crate::{root, say};
+use crate::{root, say, wasm};
 
 /// The target of the agent-server in the sandbox's image: static, so that it runs in any image.
 const IMAGE_TARGET: &str = "x86_64-unknown-linux-musl";
@@ -51,7 +51,8 @@ async fn worker_with(tools: &Tools, folder: &Path, name: &str) -> Result<()> {
         .env("WASM_OPT_BIN", root().join("node_modules/.bin/wasm-opt"))
         .env("ESBUILD_BIN", root().join("node_modules/.bin/esbuild")))
     .await
-    .with_context(|| format!("building {name}"))
+    .with_context(|| format!("building {name}"))?;
+    wasm::strip_names(folder).await
 }
 
 async fn ui_with(tools: &Tools) -> Result<()> {
@@ -176,6 +177,7 @@ async fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
 /// What could not be built or deployed.
 pub async fn deploy(dry_run: bool) -> Result<()> {
     all().await?;
+    wasm::within_budget().await?;
     let tools = Tools::install().await?;
     for config in ["litellm-router/wrangler.jsonc", "wrangler.jsonc"] {
         say(&format!(

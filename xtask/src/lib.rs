@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`tools`] | what has to be installed, in which version, and installing it |
 //! | [`build`] | the Workers, the agent-server, the UI and what the sandbox's image is made of |
+//! | [`wasm`] | the Workers' Wasm without names, and within its budget |
 //! | [`stack`] | both Workers and what they need, running |
 //! | [`bench`] | the model router measured beside others |
 //! | [`test`] | every test there is |
@@ -16,6 +17,7 @@ pub mod process;
 pub mod stack;
 pub mod test;
 pub mod tools;
+pub mod wasm;
 
 use std::path::{Path, PathBuf};
 

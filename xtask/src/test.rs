@@ -9,7 +9,7 @@ use tokio::process::Command;
 
 use crate::process::{output, run};
 use crate::tools::{self, Tools};
-use crate::{build, root, say};
+use crate::{build, root, say, wasm};
 
 /// Runs everything; with a filter, the end-to-end tests whose name holds it.
 ///
@@ -23,6 +23,7 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
         here.must_match(filter).await?;
     }
     build::all().await?;
+    wasm::within_budget().await?;
     let tools = Tools::install().await?;
     if filter.is_none() {
         say("unit and property tests");
