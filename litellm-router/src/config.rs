@@ -5,12 +5,15 @@
 //! path, so that nobody believes in a setting that does nothing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::providers::{self, Dialect};
 use crate::spend::Limits;
+use crate::yaml;
 
 /// The configuration that is part of the program.
 pub const BUNDLED: &str = include_str!("../litellm_config.yaml");
@@ -271,22 +274,46 @@ struct RouterSettings {
     context_window_fallbacks: Option<Vec<Fallbacks>>,
     content_policy_fallbacks: Option<Vec<Fallbacks>>,
     max_fallbacks: Option<usize>,
-    model_group_alias: Option<BTreeMap<String, AliasSetting>>,
+    model_group_alias: Option<BTreeMap<String, Alias>>,
     timeout: Option<f64>,
     stream_timeout: Option<f64>,
 }
 
+/// The name of a group, or a mapping with it.
+impl<'de> Deserialize<'de> for Alias {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct NameOrEntry;
+        impl<'de> Visitor<'de> for NameOrEntry {
+            type Value = Alias;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of a group, or a mapping with model and hidden")
+            }
+
+            fn visit_str<E: Error>(self, model: &str) -> Result<Alias, E> {
+                Ok(Alias {
+                    model: model.to_owned(),
+                    hidden: false,
+                })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Alias, A::Error> {
+                let entry = AliasEntry::deserialize(MapAccessDeserializer::new(entries))?;
+                Ok(Alias {
+                    model: entry.model,
+                    hidden: entry.hidden,
+                })
+            }
+        }
+        reader.deserialize_any(NameOrEntry)
+    }
+}
+
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum AliasSetting {
-    Name(String),
-    Entry {
-        model: String,
-        #[serde(default)]
-        hidden: bool,
-        #[serde(flatten)]
-        unknown: BTreeMap<String, IgnoredAny>,
-    },
+struct AliasEntry {
+    model: String,
+    #[serde(default)]
+    hidden: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -376,14 +403,12 @@ impl Config {
     /// # Errors
     /// What is wrong, with its line and column.
     pub fn parse(yaml: &str) -> Result<Self, String> {
-        let mut warnings = Vec::new();
-        let file = serde_saphyr::with_deserializer_from_str(yaml, |reader| {
-            serde_ignored::deserialize::<_, _, File>(reader, |path| {
-                let path = path.to_string().replace(".?", "");
-                warnings.push(format!("{path} has no effect in this router"));
-            })
-        })
-        .map_err(|error| error.without_snippet().to_string())?;
+        let document = yaml::read::<Option<File>>(yaml).map_err(|error| error.to_string())?;
+        let file = document.value.unwrap_or_default();
+        let unknown = document.unknown.into_iter();
+        let mut warnings: Vec<String> = unknown
+            .map(|path| format!("{path} has no effect in this router"))
+            .collect();
 
         let models = file.model_list.unwrap_or_default();
         for (index, entry) in models.iter().enumerate() {
@@ -400,11 +425,7 @@ impl Config {
             );
         }
         let cache = cache(&litellm);
-        let routing = routing(
-            file.router_settings.unwrap_or_default(),
-            litellm,
-            &mut warnings,
-        )?;
+        let routing = routing(file.router_settings.unwrap_or_default(), litellm)?;
         Ok(Self {
             models,
             routing,
@@ -487,11 +508,7 @@ fn cache(litellm: &LitellmSettings) -> Option<CacheSettings> {
     })
 }
 
-fn routing(
-    router: RouterSettings,
-    litellm: LitellmSettings,
-    warnings: &mut Vec<String>,
-) -> Result<Routing, String> {
+fn routing(router: RouterSettings, litellm: LitellmSettings) -> Result<Routing, String> {
     let defaults = Routing::default();
     for (key, value) in [
         ("router_settings.timeout", router.timeout),
@@ -503,28 +520,6 @@ fn routing(
     }
     let policy = router.retry_policy.unwrap_or_default();
     let timeout_s = router.timeout.or(litellm.request_timeout);
-    let mut aliases = BTreeMap::new();
-    for (name, setting) in router.model_group_alias.unwrap_or_default() {
-        let alias = match setting {
-            AliasSetting::Name(model) => Alias {
-                model,
-                hidden: false,
-            },
-            AliasSetting::Entry {
-                model,
-                hidden,
-                unknown,
-            } => {
-                warnings.extend(unknown.keys().map(|key| {
-                    format!(
-                        "router_settings.model_group_alias.{name}.{key} has no effect in this router"
-                    )
-                }));
-                Alias { model, hidden }
-            }
-        };
-        aliases.insert(name, alias);
-    }
     Ok(Routing {
         strategy: router.routing_strategy.unwrap_or_default(),
         retries: policy
@@ -557,7 +552,7 @@ fn routing(
                 .or(litellm.content_policy_fallbacks),
         ),
         max_fallbacks: router.max_fallbacks.unwrap_or(defaults.max_fallbacks),
-        aliases,
+        aliases: router.model_group_alias.unwrap_or_default(),
         timeout_s,
         stream_timeout_s: router.stream_timeout,
         // Long enough for another to be asked after one has used its time up.
@@ -596,8 +591,8 @@ mod tests {
         model_list.0.litellm_params.tags has no effect in this router
         model_list.0.model_info.mode has no effect in this router
         router_settings.redis_host has no effect in this router
-        callbacks has no effect in this router
         router_settings.model_group_alias.b.colour has no effect in this router
+        callbacks has no effect in this router
         ");
     }
 

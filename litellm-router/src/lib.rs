@@ -43,6 +43,7 @@ pub mod sse;
 pub mod translate;
 pub mod upstream;
 pub mod usage;
+pub mod yaml;
 
 #[cfg(target_arch = "wasm32")]
 mod worker_shell;

@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn limits(yaml: &str) -> Limits {
-        serde_saphyr::from_str(yaml).unwrap()
+        crate::yaml::read(yaml).unwrap().value
     }
 
     #[test]
@@ -367,7 +367,7 @@ mod tests {
     #[test]
     fn a_wrong_duration_is_told() {
         for wrong in ["1w", "d", "-1d", "0s", "99999999999999999999d"] {
-            let read = serde_saphyr::from_str::<Limits>(&format!("budget_duration: {wrong}"));
+            let read = crate::yaml::read::<Limits>(&format!("budget_duration: {wrong}"));
             assert!(read.is_err(), "{wrong}");
         }
         assert_eq!(

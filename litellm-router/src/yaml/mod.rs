@@ -1,0 +1,94 @@
+//! YAML as a configuration needs it: read into one kind of tree, and from that into types.
+//!
+//! The tree is what keeps this small: code that reads YAML exists once, not once for each type. It
+//! knows where each node stands, so that errors have a line and a column, and which keys of a
+//! mapping nobody asked for.
+//!
+//! One document; mappings whose keys are scalars; anchors, aliases and merge keys (`<<`). Scalars
+//! become what the type asks for, spelled as in YAML 1.2 or, for booleans, 1.1, whose `yes` and
+//! `off` Python's readers know. A key that stands twice in a mapping is an error.
+
+mod reader;
+mod scalar;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+
+use reader::{Path, Reader};
+
+/// What was read.
+#[derive(Debug)]
+pub struct Document<T> {
+    pub value: T,
+    /// The paths of keys that the type does not have, such as `model_list.0.model_info.mode`.
+    pub unknown: Vec<String>,
+}
+
+/// Reads a document, null where there is none.
+///
+/// # Errors
+/// The first thing that is wrong, with its line and column.
+pub fn read<T: DeserializeOwned>(yaml: &str) -> Result<Document<T>, Error> {
+    let root = tree::parse(yaml)?;
+    let unknown = RefCell::default();
+    let value = T::deserialize(Reader::new(&root, &Path::Root, &unknown))?;
+    Ok(Document {
+        value,
+        unknown: unknown.into_inner(),
+    })
+}
+
+/// Where something stands, both numbers from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    line: usize,
+    column: usize,
+}
+
+/// What is wrong with a document.
+#[derive(Debug)]
+pub struct Error {
+    what: String,
+    place: Option<Place>,
+}
+
+impl Error {
+    fn new(what: impl Into<String>, place: Place) -> Self {
+        Self {
+            what: what.into(),
+            place: Some(place),
+        }
+    }
+
+    /// The innermost place is the one to know.
+    fn or_at(mut self, place: Place) -> Self {
+        self.place.get_or_insert(place);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Place { line, column }) = self.place {
+            write!(formatter, "line {line}, column {column}: ")?;
+        }
+        formatter.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl serde::de::Error for Error {
+    fn custom<T: fmt::Display>(what: T) -> Self {
+        Self {
+            what: what.to_string(),
+            place: None,
+        }
+    }
+}
