@@ -28,6 +28,7 @@ pub mod deployment;
 pub mod error;
 pub mod job;
 pub mod ledger;
+mod malformed;
 pub mod messages;
 pub mod metrics;
 pub mod mock;

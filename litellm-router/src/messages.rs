@@ -8,13 +8,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::error::Refusal;
-
-/// The most characters of an error that tells what is wrong with a body.
-const LONGEST_REASON: usize = 500;
+use crate::malformed;
 
 /// A request for a message or for a count of tokens.
 #[derive(Debug, Deserialize)]
@@ -189,19 +188,8 @@ impl<'a> MessagesRequest<'a> {
     /// # Errors
     /// 400 with the place and the reason, where it is not JSON or not such a request.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(body).map_err(|_| {
-            // Finding the path costs time, so only a request that is wrong pays for it.
-            let mut reader = serde_json::Deserializer::from_slice(body);
-            let reason = match serde_path_to_error::deserialize::<_, MessagesRequest>(&mut reader) {
-                Err(error) if !matches!(error.path().to_string().as_str(), "." | "?") => {
-                    format!("{}: {}", error.path(), error.inner())
-                }
-                Err(error) => format!("the body is not a Messages request: {}", error.inner()),
-                Ok(_) => "the body goes on after its end".to_owned(),
-            };
-            // A path through many levels is no help to anybody.
-            Refusal::new(400, reason.chars().take(LONGEST_REASON).collect::<String>())
-        })
+        serde_json::from_slice(body)
+            .map_err(|error| malformed::refusal(body, "a Messages request", &error))
     }
 
     /// Whether the answer is to come as events.
@@ -236,15 +224,36 @@ where
 
 /// A limit on tokens: a whole number that is not negative.
 fn max_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let number = Option::<serde_json::Number>::deserialize(deserializer)?;
-    number
-        .map(|number| {
-            number.as_u64().ok_or_else(|| {
-                let words = format!("must be a whole number of tokens, and not {number}");
-                serde::de::Error::custom(words)
-            })
-        })
-        .transpose()
+    struct Tokens;
+    impl Tokens {
+        fn refuse<E: serde::de::Error>(number: impl Into<serde_json::Number>) -> E {
+            let number = number.into();
+            E::custom(format_args!(
+                "must be a whole number of tokens, and not {number}"
+            ))
+        }
+    }
+    impl Visitor<'_> for Tokens {
+        type Value = Option<u64>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a whole number of tokens")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_u64<E>(self, tokens: u64) -> Result<Self::Value, E> {
+            Ok(Some(tokens))
+        }
+        fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
+            Err(Self::refuse(number))
+        }
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+            let number = serde_json::Number::from_f64(number);
+            Err(Self::refuse(number.unwrap_or_else(|| 0.into())))
+        }
+    }
+    deserializer.deserialize_any(Tokens)
 }
 
 /// Text, or "" for whatever else.
@@ -291,17 +300,51 @@ fn text_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de
 
 /// A source: an object, or an address alone as a search result has it.
 fn source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Source<'de>>, D::Error> {
-    let Some(raw) = Option::<&RawValue>::deserialize(deserializer)? else {
-        return Ok(None);
-    };
-    if raw.get().starts_with('{') {
-        let source = serde_json::from_str(raw.get());
-        return source.map(Some).map_err(serde::de::Error::custom);
+    struct ObjectOrUrl;
+    impl ObjectOrUrl {
+        fn url(url: Cow<'_, str>) -> Source<'_> {
+            Source {
+                url,
+                ..Source::default()
+            }
+        }
     }
-    Ok(serde_json::from_str(raw.get()).ok().map(|url| Source {
-        url: Cow::Owned(url),
-        ..Source::default()
-    }))
+    impl<'de> Visitor<'de> for ObjectOrUrl {
+        type Value = Option<Source<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a source")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+        fn visit_borrowed_str<E>(self, url: &'de str) -> Result<Self::Value, E> {
+            Ok(Some(Self::url(Cow::Borrowed(url))))
+        }
+        fn visit_str<E>(self, url: &str) -> Result<Self::Value, E> {
+            Ok(Some(Self::url(Cow::Owned(url.to_owned()))))
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(None)
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Source::deserialize(MapAccessDeserializer::new(map)).map(Some)
+        }
+    }
+    deserializer.deserialize_any(ObjectOrUrl)
 }
 
 /// Content: a string, a list of blocks, one block, or nothing at all.
@@ -373,9 +416,9 @@ mod tests {
         insta::assert_snapshot!(refused(r#"{"messages":[]}"#),
             @"the body is not a Messages request: missing field `model` at line 1 column 15");
         insta::assert_snapshot!(refused(r#"{"model":"m","messages":[],"max_tokens":-1}"#),
-            @"max_tokens: must be a whole number of tokens, and not -1 at line 1 column 43");
+            @"max_tokens: must be a whole number of tokens, and not -1 at line 1 column 42");
         insta::assert_snapshot!(refused(r#"{"model":"m","messages":[],"max_tokens":1e30}"#),
-            @"max_tokens: must be a whole number of tokens, and not 1e+30 at line 1 column 45");
+            @"max_tokens: must be a whole number of tokens, and not 1e+30 at line 1 column 44");
         insta::assert_snapshot!(refused("{"),
             @"the body is not a Messages request: EOF while parsing an object at line 1 column 1");
     }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write;
+use std::rc::Rc;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
@@ -113,6 +114,36 @@ impl<'a> Reader<'a> {
         .map_err(|error: Error| error.or_at(self.node.place))
     }
 
+    fn visit_list<'de, V: Visitor<'de>>(
+        self,
+        items: &[Rc<Node<'_>>],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let items = Items {
+            reader: self,
+            items,
+            next: 0,
+        };
+        visitor
+            .visit_seq(items)
+            .map_err(|error| error.or_at(self.node.place))
+    }
+
+    fn visit_map<'de, V: Visitor<'de>>(
+        self,
+        entries: &[(Key<'_>, Rc<Node<'_>>)],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let entries = Entries {
+            reader: self,
+            entries,
+            value: None,
+        };
+        visitor
+            .visit_map(entries)
+            .map_err(|error| error.or_at(self.node.place))
+    }
+
     fn visit_text<'de, V: Visitor<'de>>(
         self,
         scalar: &Scalar<'_>,
@@ -140,18 +171,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let place = self.node.place;
         match &self.node.content {
-            Content::List(items) => visitor.visit_seq(Items {
-                reader: self,
-                items,
-                next: 0,
-            }),
-            Content::Map(entries) => visitor.visit_map(Entries {
-                reader: self,
-                entries,
-                value: None,
-            }),
+            Content::List(items) => self.visit_list(items, visitor),
+            Content::Map(entries) => self.visit_map(entries, visitor),
             Content::Scalar(scalar) if !scalar.plain => visitor.visit_str(&scalar.text),
             Content::Scalar(scalar) => {
                 let text = self.trimmed();
@@ -168,7 +190,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 }
             }
         }
-        .map_err(|error: Error| error.or_at(place))
+        .map_err(|error: Error| error.or_at(self.node.place))
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
@@ -222,15 +244,15 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.node.content {
-            Content::List(_) => self.deserialize_any(visitor),
+        match &self.node.content {
+            Content::List(items) => self.visit_list(items, visitor),
             _ => Err(self.wrong(&visitor)),
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.node.content {
-            Content::Map(_) => self.deserialize_any(visitor),
+        match &self.node.content {
+            Content::Map(entries) => self.visit_map(entries, visitor),
             _ => Err(self.wrong(&visitor)),
         }
     }
@@ -277,7 +299,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
 struct Items<'a> {
     reader: Reader<'a>,
-    items: &'a [std::rc::Rc<Node<'a>>],
+    items: &'a [Rc<Node<'a>>],
     next: usize,
 }
 
@@ -304,9 +326,9 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 
 struct Entries<'a> {
     reader: Reader<'a>,
-    entries: &'a [(Key<'a>, std::rc::Rc<Node<'a>>)],
+    entries: &'a [(Key<'a>, Rc<Node<'a>>)],
     /// The entry whose key was read last.
-    value: Option<&'a (Key<'a>, std::rc::Rc<Node<'a>>)>,
+    value: Option<&'a (Key<'a>, Rc<Node<'a>>)>,
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {

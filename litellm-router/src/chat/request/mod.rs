@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::error::Refusal;
+use crate::malformed;
 use claude::{Claude, DEFAULT_MAX_TOKENS, Form};
 use content::Block;
 use conversation::{Conversation, Turn};
@@ -29,8 +30,6 @@ use format::{Format, JsonSchema};
 use tools::{Choice, Tool};
 use wire::{ChatRequest, StreamOptions};
 
-/// The most characters of an error that tells what is wrong with a body.
-const LONGEST_REASON: usize = 500;
 /// The longest id of a user that Anthropic takes.
 const LONGEST_USER: usize = 256;
 
@@ -108,18 +107,8 @@ pub fn to_messages_for(body: &[u8], target: &str) -> Result<ChatCall, Refusal> {
 }
 
 fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| {
-        // Finding the path costs time, so only a request that is wrong pays for it.
-        let mut reader = serde_json::Deserializer::from_slice(body);
-        let reason = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
-            Err(error) if !matches!(error.path().to_string().as_str(), "." | "?") => {
-                format!("{}: {}", error.path(), error.inner())
-            }
-            _ => format!("the body is not a chat completions request: {error}"),
-        };
-        // A path through many levels is no help to anybody.
-        Refusal::new(400, reason.chars().take(LONGEST_REASON).collect::<String>())
-    })
+    serde_json::from_slice(body)
+        .map_err(|error| malformed::refusal(body, "a chat completions request", &error))
 }
 
 fn includes_usage(options: Option<StreamOptions>) -> bool {

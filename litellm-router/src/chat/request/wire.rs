@@ -174,17 +174,28 @@ where
 
 /// A string, a list of strings, or null.
 fn strings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a string or a list of strings")]
-    enum Strings {
-        One(String),
-        Many(Vec<String>),
+    struct Strings;
+    impl<'de> Visitor<'de> for Strings {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a string or a list of strings")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+        fn visit_str<E>(self, one: &str) -> Result<Self::Value, E> {
+            Ok(vec![one.to_owned()])
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut strings = Vec::new();
+            while let Some(string) = list.next_element()? {
+                strings.push(string);
+            }
+            Ok(strings)
+        }
     }
-    Ok(match Option::deserialize(deserializer)? {
-        None => Vec::new(),
-        Some(Strings::One(one)) => vec![one],
-        Some(Strings::Many(many)) => many,
-    })
+    deserializer.deserialize_any(Strings)
 }
 
 /// Content: a string, a list of parts, or null.

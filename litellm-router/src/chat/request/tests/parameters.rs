@@ -165,7 +165,7 @@ fn a_wrong_body_is_told_where_and_why() {
     the body is not a chat completions request: missing field `model` at line 1 column 15
     messages[0].content: invalid type: integer `7`, expected a string or a list of content parts at line 1 column 51
     messages[0]: missing field `role` at line 1 column 40
-    stop: expected a string or a list of strings at line 1 column 36
+    stop: invalid type: integer `7`, expected a string or a list of strings at line 1 column 35
     model: invalid type: integer `7`, expected a string at line 1 column 10
     ");
 }
