@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, FutureExt, select};
 use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::answer::{Answer, Body, Piece, event_stream_headers};
@@ -26,6 +26,10 @@ use crate::upstream::{self, Exchange, LARGEST_RESPONSE};
 
 /// A client that hears nothing for this long gets a sign of life. Claude Code warns at 15 s.
 pub const PING_MS: u64 = 5_000;
+/// A body of which nothing more is wanted may take so long to end.
+const DRAINED_MS: u64 = 1_000;
+/// So many bytes of a provider go out together at most.
+const MOST_AT_ONCE: usize = 64 * 1024;
 /// The most bytes of an error's body that are read.
 const LARGEST_ERROR: usize = 1024 * 1024;
 
@@ -39,6 +43,19 @@ pub struct Response<B> {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: B,
+}
+
+/// Reads a body to its end, if that comes soon: for [`Host::drain`].
+pub async fn drained<H: Host>(host: &H, mut body: H::Body) {
+    let until = host.now().saturating_add(DRAINED_MS);
+    let mut read = 0;
+    while read < MOST_AT_ONCE && host.now() < until {
+        let left = until.saturating_sub(host.now()).max(1);
+        match select(body.next(), host.sleep(left)).await {
+            Either::Left((Some(Ok(bytes)), _)) => read += bytes.len(),
+            _ => return,
+        }
+    }
 }
 
 /// What a shell offers.
@@ -57,6 +74,9 @@ pub trait Host: 'static {
         &self,
         exchange: &Exchange,
     ) -> impl Future<Output = Result<Response<Self::Body>, Broken>>;
+    /// Reads a body of which nothing more is wanted to its end, beside everything else and not for
+    /// long, so that the connection can be used again.
+    fn drain(&self, body: Self::Body);
     /// Whether the caller has left, where that is not told by dropping what is on its way to it.
     fn client_left(&self) -> bool {
         false
@@ -373,7 +393,7 @@ async fn attempt<H: Host>(
             let mut live = Box::new(Live {
                 host: Arc::clone(host),
                 headers,
-                body: response.body,
+                body: Some(response.body),
                 stream,
                 api,
                 provider,
@@ -441,7 +461,7 @@ async fn whole<H: Host>(
 struct Live<H: Host> {
     host: Arc<H>,
     headers: Vec<(String, String)>,
-    body: H::Body,
+    body: Option<H::Body>,
     stream: Box<dyn Incoming>,
     api: Api,
     provider: &'static str,
@@ -510,11 +530,31 @@ impl<H: Host> Live<H> {
                     .sleep(silence.min(until.saturating_sub(now)).max(1))
             }
         };
-        match select(self.body.next(), &mut timer).await {
+        let Some(body) = &mut self.body else {
+            self.stream.finish();
+            return;
+        };
+        match select(body.next(), &mut timer).await {
             Either::Left((Some(Ok(bytes)), _)) => {
                 self.heard = self.host.now();
                 self.stream.push(&bytes);
                 self.timer = Some(timer);
+                // What is there already goes out together; nothing is waited for.
+                let mut read = bytes.len();
+                while read < MOST_AT_ONCE && !self.stream.is_done() {
+                    match body.next().now_or_never() {
+                        Some(Some(Ok(bytes))) => {
+                            read += bytes.len();
+                            self.stream.push(&bytes);
+                        }
+                        Some(Some(Err(Broken))) => {
+                            self.left |= self.host.client_left();
+                            self.stream.fail(upstream::broke(self.provider));
+                        }
+                        Some(None) => self.stream.finish(),
+                        None => break,
+                    }
+                }
             }
             Either::Left((Some(Err(Broken)), _)) => {
                 self.left |= self.host.client_left();
@@ -541,6 +581,11 @@ impl<H: Host> Live<H> {
     }
 
     fn end(&mut self, ending: Ending) {
+        if let Some(body) = self.body.take()
+            && ending == Ending::Completed
+        {
+            self.host.drain(body);
+        }
         if let Some(mut end) = self.ending.take() {
             if let Some(copy) = self.copy.take()
                 && ending == Ending::Completed

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use litellm_router::relay::{Broken, Host, Record, Response};
+use litellm_router::relay::{self, Broken, Host, Record, Response};
 use litellm_router::serve::{Booking, Router};
 use litellm_router::upstream::Exchange;
 
@@ -14,6 +14,7 @@ use litellm_router::upstream::Exchange;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The machine, shared by all calls.
+#[derive(Clone)]
 pub struct NativeHost {
     http: reqwest::Client,
 }
@@ -68,6 +69,11 @@ impl Host for NativeHost {
                 .collect(),
             body: Box::pin(response.bytes_stream().map(|read| read.map_err(|_| Broken))),
         })
+    }
+
+    fn drain(&self, body: Self::Body) {
+        let host = self.clone();
+        tokio::spawn(async move { relay::drained(&host, body).await });
     }
 
     /// This process is alone, so its own books are all there are.

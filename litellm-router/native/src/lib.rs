@@ -151,6 +151,9 @@ fn response(status: u16, headers: Vec<(String, String)>, id: &str, body: Body) -
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_str()))
         .chain([("x-request-id", id)]);
+    // Anthropic's SDKs read this name; a provider's own id comes first.
+    let named = headers.iter().any(|(name, _)| name == "request-id");
+    let all = all.chain((!named).then_some(("request-id", id)));
     for (name, value) in all {
         // A provider's header that HTTP does not allow is not worth the answer.
         if let (Ok(name), Ok(value)) = (

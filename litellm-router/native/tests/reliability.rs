@@ -195,6 +195,22 @@ async fn a_deployment_that_breaks_in_mid_answer_counts_as_failed() {
 }
 
 #[tokio::test]
+async fn a_connection_is_used_again_after_a_stream() {
+    // The provider ends its response a little after its last event.
+    let mut late = Script::chat("x");
+    late.parts
+        .push((Duration::from_millis(20), ": bye\n\n".into()));
+    let world = World::start(&config(""), &[("three", &[late])]).await;
+    for _ in 0..5 {
+        world.ask("b", true).await.text().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let connections: std::collections::HashSet<_> =
+        world.sent().iter().map(|sent| sent.from).collect();
+    assert_eq!(connections.len(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_tells_which_deployment_it_comes_from() {
     let settings = "num_retries: 0, fallbacks: [{b: [c]}]";
     let scripts = [

@@ -15,11 +15,12 @@ use worker::{
 };
 
 use super::ledger;
-use crate::relay::{Broken, Host, Record, Response};
+use crate::relay::{self, Broken, Host, Record, Response};
 use crate::serve::{Booking, Router};
 use crate::upstream::Exchange;
 
 /// One call's way to the platform.
+#[derive(Clone)]
 pub struct WorkerHost {
     /// Fires when the caller leaves.
     client: web_sys::AbortSignal,
@@ -82,6 +83,12 @@ impl Host for WorkerHost {
 
     async fn send(&self, exchange: &Exchange) -> std::result::Result<Response<Self::Body>, Broken> {
         self.fetch(exchange).await.map_err(|_| Broken)
+    }
+
+    fn drain(&self, body: Self::Body) {
+        let host = self.clone();
+        self.context
+            .wait_until(async move { relay::drained(&host, body).await });
     }
 
     fn client_left(&self) -> bool {

@@ -167,6 +167,10 @@ fn head(status: u16, headers: &[(String, String)], id: &str) -> Result<ResponseB
         let _ = all.set(name, value);
     }
     all.set("x-request-id", id)?;
+    // Anthropic's SDKs read this name; a provider's own id comes first.
+    if !headers.iter().any(|(name, _)| name == "request-id") {
+        all.set("request-id", id)?;
+    }
     Ok(ResponseBuilder::new().with_status(status).with_headers(all))
 }
 

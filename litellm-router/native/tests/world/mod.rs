@@ -113,6 +113,8 @@ pub struct Sent {
     pub path: String,
     pub headers: axum::http::HeaderMap,
     pub body: Bytes,
+    /// The router's end of the connection.
+    pub from: SocketAddr,
 }
 
 impl Sent {
@@ -150,7 +152,8 @@ impl World {
         let providers = listener.local_addr().unwrap();
         let app = axum::Router::new()
             .route("/{provider}/{*path}", axum::routing::any(play))
-            .with_state(Arc::clone(&stage));
+            .with_state(Arc::clone(&stage))
+            .into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, app).await });
 
         let yaml = config.replace("PROVIDERS", &format!("http://{providers}"));
@@ -244,6 +247,7 @@ pub fn text_of(body: &str) -> String {
 async fn play(
     State(stage): State<Arc<Stage>>,
     Path((provider, path)): Path<(String, String)>,
+    axum::extract::ConnectInfo(from): axum::extract::ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
@@ -253,6 +257,7 @@ async fn play(
         path: format!("/{path}"),
         headers: head.headers,
         body,
+        from,
     });
     let script = {
         let mut scripts = stage.scripts.lock().unwrap();
