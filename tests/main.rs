@@ -12,6 +12,7 @@ mod hello_world;
 mod http_message;
 mod interrupt;
 mod litellm;
+mod long_logs;
 mod model_choice;
 mod outages;
 mod provider_failures;
@@ -36,6 +37,7 @@ fn main() {
         http_message::tests(&local),
         interrupt::tests(&local),
         litellm::tests(),
+        long_logs::tests(&local),
         model_choice::tests(&local),
         outages::tests(&local),
         provider_failures::tests(&local),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use serde_json::json;
-use world::{Running, World, fresh_session, lone_test, test};
+use serde_json::{Value, json};
+use world::{Reader, Running, World, fresh_session, lone_test, test};
 use xtask::stack::Provider;
 
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
@@ -13,6 +13,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         test(world, "reconnect::exactly_what_was_missed", missed),
         test(world, "reconnect::without_from_only_what_is_new", only_new),
         test(world, "reconnect::resume_on_an_open_socket", resume),
+        test(
+            world,
+            "reconnect::however_a_client_comes_and_goes",
+            random_walk,
+        ),
         lone_test(
             world,
             "reconnect::a_turn_goes_on_while_workerd_is_killed",
@@ -52,6 +57,88 @@ async fn missed(world: Arc<World>) -> Result<()> {
         whole.events.len()
     );
     Ok(())
+}
+
+/// Clients of each way come and go at random while a turn streams; each has the whole log in the end,
+/// every event once.
+async fn random_walk(world: Arc<World>) -> Result<()> {
+    let seed = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .subsec_nanos();
+    let session = fresh_session("walk");
+    let mut whole = world.tab(&session, Some(0)).await?;
+    whole.say("stream 150 words every 15 ms").await?;
+    let walks = [Way::Socket, Way::Sse, Way::Ndjson].into_iter().map(|way| {
+        let (world, session) = (Arc::clone(&world), session.clone());
+        let random = Random(u64::from(seed) ^ (way as u64 + 1) << 40);
+        async move { (way, walk(&world, &session, way, random).await) }
+    });
+    let walked = futures_util::future::join_all(walks).await;
+    whole.completed().await?;
+    for (way, seen) in walked {
+        let seen = seen.with_context(|| format!("{way:?}, seed {seed}"))?;
+        ensure!(
+            seen == whole.events,
+            "{way:?}, seed {seed}: {:?} instead of 1 to {}",
+            seen.iter()
+                .map(|event| event["seq"].to_string())
+                .collect::<Vec<_>>()
+                .join(" "),
+            whole.events.len()
+        );
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Socket,
+    Sse,
+    Ndjson,
+}
+
+async fn walk(world: &World, session: &str, way: Way, mut random: Random) -> Result<Vec<Value>> {
+    let mut seen: Vec<Value> = Vec::new();
+    let last = |seen: &[Value]| seen.last().and_then(|event| event["seq"].as_u64());
+    let ended = |seen: &[Value]| seen.last().is_some_and(|event| event["state"] == "ended");
+    while !ended(&seen) {
+        let from = last(&seen).unwrap_or(0);
+        let stays = random.below(30);
+        match way {
+            Way::Socket => {
+                let mut tab = world.tab(session, Some(from)).await?;
+                while tab.events.len() < stays && !ended(&tab.events) {
+                    tab.until(|_| true).await?;
+                }
+                seen.append(&mut tab.events);
+            }
+            Way::Sse | Way::Ndjson => {
+                let sse = matches!(way, Way::Sse);
+                let mut reader = Reader::open(world, session, from, sse).await?;
+                for _ in 0..stays {
+                    seen.push(reader.next().await?.context("the stream ended")?);
+                    if ended(&seen) {
+                        break;
+                    }
+                }
+            }
+        }
+        let away = random.below(80) as u64;
+        tokio::time::sleep(std::time::Duration::from_millis(away)).await;
+    }
+    Ok(seen)
+}
+
+/// Numbers that a seed repeats (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
 }
 
 async fn workerd_killed() -> Result<()> {

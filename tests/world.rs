@@ -136,6 +136,51 @@ impl World {
         Ok(())
     }
 
+    /// Writes events into the log of a session that has none, behind its back, as a long history would
+    /// be there: `rows` rows of `a_row` events each, with `bytes` of text. Its object reads it when
+    /// it is started next.
+    ///
+    /// # Errors
+    /// Where the session is not found, or the statement fails.
+    pub async fn plant(&self, session: &str, rows: u64, a_row: u64, bytes: u64) -> Result<()> {
+        let statement = format!(
+            "WITH RECURSIVE
+               at(row) AS (SELECT 0 UNION ALL SELECT row + 1 FROM at WHERE row < {rows} - 1),
+               place(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM place WHERE k < {a_row})
+             INSERT INTO log SELECT row * {a_row} + 1, (row + 1) * {a_row}, 0, 1, (
+               SELECT group_concat(json_object('seq', row * {a_row} + k, 'session_id', '{session}',
+                 'turn_id', 'turn-' || (row + 1), 'timestamp', 1, 'type', 'thinking',
+                 'content', printf('%.*c', {bytes}, 'x'), 'block', 'b' || k), char(10))
+               FROM place) FROM at"
+        );
+        self.sql(session, &statement).await
+    }
+
+    /// Bytes of memory that the session Worker's processes have; none where the machine does not say.
+    pub fn worker_memory(&self) -> Option<u64> {
+        let group = self.stack.part("worker")?.id();
+        let mut bytes = 0;
+        for process in std::fs::read_dir("/proc").ok()?.flatten() {
+            let file = |name: &str| std::fs::read_to_string(process.path().join(name));
+            let (Ok(stat), Ok(memory)) = (file("stat"), file("statm")) else {
+                continue;
+            };
+            // After the name, which may hold anything: state, parent, group.
+            let Some((name, rest)) = stat.rsplit_once(')') else {
+                continue;
+            };
+            let of_group = rest.split_whitespace().nth(2) == Some(group.to_string().as_str());
+            if of_group && name.ends_with("(workerd") {
+                let pages = memory
+                    .split_whitespace()
+                    .nth(1)
+                    .and_then(|n| n.parse().ok());
+                bytes += pages.unwrap_or(0_u64) * 4096;
+            }
+        }
+        (bytes > 0).then_some(bytes)
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.stack.url)
     }
@@ -151,8 +196,16 @@ impl World {
     /// # Errors
     /// Where it is refused.
     pub async fn tab(&self, session: &str, from: Option<u64>) -> Result<Tab> {
-        let address = self.stack.url.replacen("http", "ws", 1);
         let query = from.map(|from| format!("?from={from}")).unwrap_or_default();
+        self.tab_with(session, &query).await
+    }
+
+    /// Opens a WebSocket to a session with this query.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn tab_with(&self, session: &str, query: &str) -> Result<Tab> {
+        let address = self.stack.url.replacen("http", "ws", 1);
         let url = format!("{address}/demo/ws/{session}{query}");
         let (socket, answer) = tokio_tungstenite::connect_async(url).await?;
         ensure!(
@@ -164,6 +217,7 @@ impl World {
             events: Vec::new(),
             told: Vec::new(),
             read: 0,
+            asks_on: true,
         })
     }
 }
@@ -186,6 +240,8 @@ pub struct Tab {
     pub told: Vec<Value>,
     /// How many events [`Tab::until`] has looked at.
     read: usize,
+    /// Whether it asks on where it is told that there is more.
+    pub asks_on: bool,
 }
 
 impl Tab {
@@ -233,7 +289,38 @@ impl Tab {
                 } else {
                     self.told.push(frame.clone());
                 }
+                if frame["more"] == true && self.asks_on {
+                    self.send(json!({ "type": "resume", "from": frame["next"] }))
+                        .await?;
+                }
                 return Ok(frame);
+            }
+        }
+    }
+
+    /// Reads what is left until the socket is closed, and gives the code and the reason.
+    ///
+    /// # Errors
+    /// Where it is not closed, or without a word.
+    pub async fn closed(&mut self) -> Result<(u16, String)> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.socket.next());
+            match message
+                .await
+                .context("it stays open")?
+                .context("it was cut")??
+            {
+                Message::Close(frame) => {
+                    let frame = frame.context("no code")?;
+                    return Ok((frame.code.into(), frame.reason.to_string()));
+                }
+                Message::Text(text) => {
+                    let frame: Value = serde_json::from_str(&text)?;
+                    if frame["seq"].is_u64() && frame.get("snapshot").is_none() {
+                        self.events.push(frame);
+                    }
+                }
+                _ => {}
             }
         }
     }

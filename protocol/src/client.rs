@@ -21,7 +21,7 @@ pub enum ClientMessage {
     SetModel {
         model: String,
     },
-    /// Asks for the events after `from` once more.
+    /// Asks for the events after `from`: on, where the server said that there is more, or once more.
     Resume {
         from: u64,
     },

@@ -24,6 +24,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// The events as their JSON.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.events.iter().map(|(_, line)| line.as_str())
+    }
+
     /// `seq` of the first event.
     pub fn first(&self) -> Option<u64> {
         self.events.first().map(|(seq, _)| *seq)
@@ -35,7 +40,7 @@ impl Page {
     }
 }
 
-/// How much a page may hold. One event is always in it, however large.
+/// How much a page may hold. Where it may hold events at all, one is in it, however large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
     pub events: usize,
@@ -105,8 +110,8 @@ impl Filling {
     /// Adds an event where there is room for it; else there is more than this page.
     fn takes(&mut self, seq: u64, line: &str) -> bool {
         let events = &mut self.filled.events;
-        let fits = events.len() < self.size.events && self.bytes + line.len() <= self.size.bytes;
-        if !fits && !events.is_empty() {
+        let fits = self.bytes + line.len() <= self.size.bytes || events.is_empty();
+        if !fits || events.len() >= self.size.events {
             self.filled.more = true;
             return false;
         }
@@ -216,6 +221,17 @@ mod tests {
             (page.first(), page.last(), page.more),
             (Some(2), Some(2), true)
         );
+    }
+
+    #[test]
+    fn a_page_for_nothing_is_empty() {
+        let log = log(&[5, 5], &[2]);
+        let size = Size {
+            events: 0,
+            bytes: 100,
+        };
+        let page = before(down_from(&log, 3), 3, size).unwrap();
+        assert!(page.events.is_empty() && page.more);
     }
 
     #[test]

@@ -86,9 +86,6 @@ pub async fn socket(request: Request, env: &Env, session: &str) -> Answer {
     let url = request
         .url()
         .map_err(|_| Problem::bad_request("the URL can't be read"))?;
-    let from = match url.query_pairs().find(|(name, _)| name == "from") {
-        None => None,
-        Some((_, from)) => Some(super::events::seq("from", &from)?),
-    };
-    session::connect(request, env, &id, from).await
+    let wanted = super::events::of_socket(&url)?;
+    session::connect(request, env, &id, wanted).await
 }

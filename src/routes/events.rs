@@ -26,6 +26,20 @@ pub async fn events(request: &Request, url: &Url, env: &Env, session: &SessionId
     session::events(env, session, &wanted).await
 }
 
+/// The events that a WebSocket begins with: those after `from`, the last `tail`, or none.
+///
+/// # Errors
+/// 400 for what is no number.
+pub fn of_socket(url: &Url) -> Result<Option<Span>, Problem> {
+    let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let known = |name: &str| matches!(name, "from" | "tail");
+    let query: Vec<_> = query.into_iter().filter(|(name, _)| known(name)).collect();
+    if query.is_empty() {
+        return Ok(None);
+    }
+    span(&query, None).map(Some)
+}
+
 /// What the query asks for. A client that comes back to a stream repeats the request, and says with
 /// `Last-Event-ID` what it has: that counts then.
 fn span(query: &[(String, String)], last_event_id: Option<&str>) -> Result<Span, Problem> {
@@ -137,6 +151,33 @@ mod tests {
             ("?else=7", None, after(0, false)),
         ] {
             assert_eq!(asked(query, id), Ok(span), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_socket_says_where_it_begins() {
+        for (query, span) in [
+            ("", Ok(None)),
+            (
+                "?from=7&before=x",
+                Ok(Some(Span::After {
+                    from: 7,
+                    follow: false,
+                })),
+            ),
+            (
+                "?tail=7",
+                Ok(Some(Span::Tail {
+                    events: 7,
+                    follow: false,
+                })),
+            ),
+            ("?from=x", Err("from")),
+            ("?from=7&tail=7", Err("tail")),
+        ] {
+            let url = Url::parse(&format!("http://host/{query}")).unwrap();
+            let asked = of_socket(&url).map_err(|problem| problem.field.unwrap_or_default());
+            assert_eq!(asked, span.map_err(str::to_owned), "{query}");
         }
     }
 

@@ -105,19 +105,20 @@ fn post(path: &str, asked: &impl Serialize) -> std::result::Result<Result<Reques
     Ok(Request::new_with_init(&url, &init))
 }
 
-/// Connects a WebSocket to a session. `from`: the `seq` after which events are wanted; none: new
-/// ones alone.
+/// Connects a WebSocket to a session. Without a span, what comes is wanted alone.
 ///
 /// # Errors
 /// Where the session can't be reached.
-pub async fn connect(request: Request, env: &Env, id: &SessionId, from: Option<u64>) -> Answer {
+pub async fn connect(request: Request, env: &Env, id: &SessionId, wanted: Option<Span>) -> Answer {
+    let wanted = serde_json::to_string(&wanted).map_err(|error| internal("connect", &error))?;
+    let headers = request.headers().clone();
+    headers
+        .set(WANTED, &wanted)
+        .map_err(|error| internal("connect", &error))?;
     let mut init = RequestInit::new();
-    init.with_headers(request.headers().clone());
-    let url = match from {
-        Some(from) => format!("http://session.internal/socket?from={from}"),
-        None => "http://session.internal/socket".to_owned(),
-    };
-    ask(env, id, Request::new_with_init(&url, &init)).await
+    init.with_headers(headers);
+    let request = Request::new_with_init("http://session.internal/socket", &init);
+    ask(env, id, request).await
 }
 
 /// The session's state, in the form of the earlier system.
@@ -150,6 +151,9 @@ async fn ask(env: &Env, id: &SessionId, request: Result<Request>) -> Answer {
 
 /// Who the session is, on every request to its object: an object does not know its own name.
 const SESSION_ID: &str = "x-session-id";
+
+/// The events that a socket wants, as JSON: a request for one has no body.
+const WANTED: &str = "x-wanted-events";
 
 #[durable_object]
 pub struct ClaudeCodeAgent {
@@ -263,11 +267,10 @@ impl Object {
         self.take_up();
         match request.path().as_str() {
             "/socket" => {
-                let from = request.url().ok().and_then(|url| {
-                    url.query()
-                        .and_then(|query| query.strip_prefix("from=")?.parse().ok())
-                });
-                self.accept_socket(from)
+                let wanted = request.headers().get(WANTED).ok().flatten();
+                let wanted = serde_json::from_str(&wanted.unwrap_or_default())
+                    .map_err(|error| internal("socket", &error))?;
+                self.accept_socket(wanted)
             }
             "/say" => {
                 let say: Say = asked_for(&mut request).await?;

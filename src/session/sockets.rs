@@ -1,5 +1,9 @@
 //! The session's WebSockets: frames in, events out. They hibernate: the platform keeps them while
 //! this object sleeps, so nothing about one may be known in memory alone that matters.
+//!
+//! A socket gets the log in order and each event once: a page, and another whenever it asks on, until
+//! it has all; from then on what comes, as it happens. What a client does not read piles up in the
+//! platform's memory, as sending to a socket never waits: one with too much unread is closed.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use worker::{Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
-use super::Object;
+use super::{Object, Span};
 use crate::answer::{Answer, internal};
 
 /// Frames that a socket may send at once, and how many more each second.
@@ -23,10 +27,24 @@ const PATIENCE: u32 = 200;
 /// Sockets of one session.
 const MAX_SOCKETS: usize = 64;
 
+/// Bytes that a socket may leave unread before it is closed. Asked before events are sent, so that
+/// those that come together are on top of it, and so is a page.
+const MAX_UNREAD: u32 = 1024 * 1024;
+
 /// What the platform keeps of a socket while the object sleeps.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Attachment {
     id: String,
+    /// It was told that there is more of the log, and gets nothing until it asks on.
+    #[serde(default)]
+    behind: bool,
+}
+
+impl Attachment {
+    fn of(socket: &WebSocket) -> Self {
+        let attachment = socket.deserialize_attachment::<Self>();
+        attachment.ok().flatten().unwrap_or_default()
+    }
 }
 
 /// How fast each socket sends. Forgotten when the object sleeps: a socket that lets it sleep does
@@ -75,9 +93,19 @@ impl Floods {
     }
 }
 
+impl Floods {
+    /// Takes a frame back that was asked for.
+    fn forgive(&self, socket: &str) {
+        if let Some(bucket) = self.sockets.borrow_mut().get_mut(socket) {
+            bucket.left += 1.0;
+        }
+    }
+}
+
 impl Object {
-    /// Connects a socket: first the session's state, then the events after `from`, then what comes.
-    pub(super) fn accept_socket(self: &Rc<Self>, from: Option<u64>) -> Answer {
+    /// Connects a socket: first the session's state, then the first page of the events that are
+    /// `wanted`, then what comes; where that is not all yet, a frame that says so.
+    pub(super) fn accept_socket(self: &Rc<Self>, wanted: Option<Span>) -> Answer {
         let failed = |error: worker::Error| internal("socket", &error);
         if self.platform.get_websockets().len() >= MAX_SOCKETS {
             return Err(Problem::new(
@@ -90,14 +118,24 @@ impl Object {
         pair.server
             .serialize_attachment(Attachment {
                 id: crate::random::hex::<8>().map_err(failed)?,
+                behind: false,
             })
             .map_err(failed)?;
         // From here to the answer nothing waits, so no event can come between the ones of the log
         // and the ones that are sent as they happen.
         let snapshot = self.snapshot()?;
         pair.server.send_with_str(snapshot).map_err(failed)?;
-        if let Some(from) = from {
-            self.replay(&pair.server, from)?;
+        match wanted {
+            None => {}
+            Some(Span::Tail { events, .. }) => {
+                let events = usize::try_from(events).unwrap_or(usize::MAX);
+                let page = self.log.before(u64::MAX, events);
+                let page = page.map_err(|error| internal("log", &error))?;
+                self.send(&pair.server, page.lines());
+            }
+            Some(Span::After { from, .. } | Span::Before { before: from, .. }) => {
+                self.replay(&pair.server, from)?;
+            }
         }
         self.warm_up();
         Response::from_websocket(pair.client).map_err(failed)
@@ -123,31 +161,64 @@ impl Object {
         })
     }
 
-    fn replay(&self, socket: &WebSocket, mut from: u64) -> Result<(), Problem> {
-        loop {
-            let page = self
-                .log
-                .after(from)
-                .map_err(|error| internal("log", &error))?;
-            let Some((last, _)) = page.events.last() else {
-                return Ok(());
-            };
-            from = *last;
-            for (_, line) in &page.events {
-                socket
-                    .send_with_str(line)
-                    .map_err(|error| internal("socket", &error))?;
-            }
+    /// Sends the first page of the events after `from`. Where there are more, the last frame says so.
+    fn replay(&self, socket: &WebSocket, from: u64) -> Result<(), Problem> {
+        let page = self.log.after(from);
+        let page = page.map_err(|error| internal("log", &error))?;
+        if !self.send(socket, page.lines()) {
+            return Ok(());
         }
+        let attachment = Attachment::of(socket);
+        if attachment.behind != page.more {
+            let behind = page.more;
+            socket
+                .serialize_attachment(Attachment {
+                    behind,
+                    ..attachment
+                })
+                .map_err(|error| internal("socket", &error))?;
+        }
+        if let Some(next) = page.last().filter(|_| page.more) {
+            let frame = self.with_session(|session| {
+                json!({
+                    "type": "status",
+                    "seq": null,
+                    "more": true,
+                    "next": next,
+                    "session_id": session.id,
+                    "turn_id": null,
+                    "timestamp": worker::Date::now().as_millis(),
+                    "state": session.turn_state(),
+                    "content": "There are more events: ask on with resume",
+                })
+            })?;
+            let _ = socket.send_with_str(frame.to_string());
+        }
+        Ok(())
     }
 
     pub(super) fn send_to_all(&self, lines: &[String]) {
         for socket in self.platform.get_websockets() {
-            for line in lines {
-                // One that is gone hears of it by its own close.
-                let _ = socket.send_with_str(line);
+            if !Attachment::of(&socket).behind {
+                self.send(&socket, lines.iter().map(String::as_str));
             }
         }
+    }
+
+    /// Sends frames to a socket that reads what it gets; closes another one. Whether they were sent.
+    fn send<'a>(&self, socket: &WebSocket, frames: impl IntoIterator<Item = &'a str>) -> bool {
+        if unread(socket) > MAX_UNREAD {
+            let _ = socket.close(
+                Some(TRY_AGAIN_LATER),
+                Some("too much is unread; connect again with from= the seq of the last event you have"),
+            );
+            return false;
+        }
+        for frame in frames {
+            // One that is gone hears of it by its own close.
+            let _ = socket.send_with_str(frame);
+        }
+        true
     }
 
     /// A frame from a client. What is wrong with it is told to that client alone.
@@ -156,10 +227,7 @@ impl Object {
         socket: &WebSocket,
         message: WebSocketIncomingMessage,
     ) {
-        let id = match socket.deserialize_attachment::<Attachment>() {
-            Ok(Some(attachment)) => attachment.id,
-            _ => String::new(),
-        };
+        let Attachment { id, behind } = Attachment::of(socket);
         match self.floods.take(&id, worker::Date::now().as_millis()) {
             Flow::Fine => {}
             Flow::Refused(tell) => {
@@ -188,6 +256,10 @@ impl Object {
         };
         match ClientMessage::parse(&text) {
             Ok(message) => {
+                if behind && matches!(message, ClientMessage::Resume { .. }) {
+                    // It does what it was told to, as fast as it reads.
+                    self.floods.forgive(&id);
+                }
                 let id = match &message {
                     ClientMessage::UserMessage { id, .. } => id.clone(),
                     _ => None,
@@ -216,7 +288,7 @@ impl Object {
                         .after(said.seq.saturating_sub(1))
                         .map_err(|error| internal("log", &error))?;
                     if let Some((_, line)) = page.events.first() {
-                        let _ = socket.send_with_str(line);
+                        self.send(socket, [line.as_str()]);
                     }
                 }
                 Ok(())
@@ -253,19 +325,26 @@ impl Object {
             "turn_id": null,
             "timestamp": worker::Date::now().as_millis(),
         });
-        let _ = socket.send_with_str(frame.to_string());
+        self.send(socket, [frame.to_string().as_str()]);
     }
 
     pub(super) fn closed(&self, socket: &WebSocket, code: usize) {
-        if let Ok(Some(attachment)) = socket.deserialize_attachment::<Attachment>() {
-            self.floods.sockets.borrow_mut().remove(&attachment.id);
-        }
+        let Attachment { id, .. } = Attachment::of(socket);
+        self.floods.sockets.borrow_mut().remove(&id);
         // 1005 and 1006 say that there was no code; they can't be sent.
         let code = u16::try_from(code)
             .ok()
             .filter(|code| !matches!(code, 1005 | 1006 | 1015));
         let _ = socket.close(Some(code.unwrap_or(1000)), None::<&str>);
     }
+}
+
+/// Close code of RFC 6455's registry: the server ends a connection that it can't serve now.
+const TRY_AGAIN_LATER: u16 = 1013;
+
+/// Bytes that were sent to a socket and have not left for its client.
+fn unread(socket: &WebSocket) -> u32 {
+    socket.as_ref().buffered_amount()
 }
 
 /// The id in a frame that is not understood, so that its sender knows which it was.
