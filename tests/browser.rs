@@ -12,6 +12,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::no_rule_of_axe_is_broken", "accessibility.mjs"),
         ("browser::all_from_the_keyboard", "keyboard.mjs"),
         ("browser::options_and_the_link", "options.mjs"),
+        ("browser::a_long_history", "history.mjs"),
     ]
     .into_iter()
     .map(|(name, script)| test(world, name, move |world| playwright(world, script)))

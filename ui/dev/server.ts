@@ -28,7 +28,15 @@ class ScriptedSession {
 
   constructor(private readonly id: string) {}
 
-  connect(socket: WebSocket, from: number): void {
+  /** The lines of a page backwards. */
+  page(before: number, limit: number): string[] {
+    const end = Math.min(before - 1, this.log.length);
+    return this.log.slice(Math.max(0, end - limit), end);
+  }
+
+  connect(socket: WebSocket, query: URLSearchParams): void {
+    const tail = query.get("tail");
+    const from = tail === null ? Number(query.get("from") ?? 0) : Math.max(0, this.log.length - Number(tail));
     this.sockets.add(socket);
     socket.send(
       JSON.stringify({
@@ -169,14 +177,18 @@ export function scriptedServer(): Plugin {
     const session = sessions.get(id) ?? new ScriptedSession(id);
     sessions.set(id, session);
     sockets.handleUpgrade(request, socket, head, (accepted) => {
-      session.connect(accepted, Number(url.searchParams.get("from") ?? 0));
+      session.connect(accepted, url.searchParams);
     });
   };
 
   /** Answers what the Worker would; any session's page is index.html. */
   const route = (request: IncomingMessage, response: ServerResponse, next: () => void) => {
-    const { pathname } = new URL(request.url ?? "/", "http://localhost");
-    if (pathname === "/demo/models") {
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
+    const session = sessions.get(pathname.match(/^\/api\/sessions\/([\w.-]+)\/events$/)?.[1] ?? "");
+    if (session !== undefined) {
+      const page = session.page(Number(searchParams.get("before")), Number(searchParams.get("limit")));
+      response.end(page.map((line) => `${line}\n`).join(""));
+    } else if (pathname === "/demo/models") {
       response.setHeader("content-type", "application/json");
       response.end(JSON.stringify(MODELS));
     } else if (["/", "/demo", "/demo/"].includes(pathname)) {

@@ -21,6 +21,9 @@ export const text = {
   you: "You",
   claude: "Claude",
   newMessages: "New messages",
+  showOlder: "Show what was said before",
+  loadingOlder: "Loading what was said before",
+  olderFailed: "What was said before did not come. Try again",
   dismiss: "Dismiss",
   removed: "Removed from the queue",
 

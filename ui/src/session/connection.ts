@@ -2,7 +2,8 @@
  * One socket to the session, held as long as the page lives.
  *
  * A link that is dead without a word is found by a heartbeat, a handshake that hangs by a limit,
- * and after each drop the log goes on from the last event that was seen.
+ * and after each drop the log goes on from the last event that was seen. A page that has seen none
+ * begins with the last events there are.
  */
 import { type LogEvent, parseFrame, type Refusal, type Snapshot } from "./wire.ts";
 
@@ -18,7 +19,7 @@ export type Link =
 export interface Listener {
   link(link: Link): void;
   snapshot(snapshot: Snapshot): void;
-  /** In order and without a gap; each once. */
+  /** In order and without a gap, from any event on; each once. */
   event(event: LogEvent): void;
   /** An event that was seen before, sent again because this client asked for it again. */
   repeat(event: LogEvent): void;
@@ -34,6 +35,8 @@ export interface Surroundings {
   random(): number;
 }
 
+/** Events that a fresh page begins with. */
+export const TAIL = 500;
 export const HANDSHAKE_MS = 8_000;
 export const PING_EVERY_MS = 20_000;
 export const PONG_WITHIN_MS = 10_000;
@@ -59,13 +62,15 @@ export class Connection {
   private seen = 0;
   private liveSince = 0;
   private askedAgain = false;
+  /** The next event is the first that this page sees, whichever it is. */
+  private fresh = true;
   private retry: Timer | undefined;
   private handshake: Timer | undefined;
   private ping: Timer | undefined;
   private pong: Timer | undefined;
 
   constructor(
-    /** The socket's address, without `from`. */
+    /** The socket's address, without a query. */
     private readonly address: string,
     private readonly listener: Listener,
     private readonly page: Surroundings,
@@ -114,7 +119,8 @@ export class Connection {
     this.listener.link({ state: "connecting" });
     let socket: WebSocket;
     try {
-      socket = this.page.open(`${this.address}?from=${this.seen}`);
+      const query = this.fresh ? `tail=${TAIL}` : `from=${this.seen}`;
+      socket = this.page.open(`${this.address}?${query}`);
     } catch {
       this.again();
       return;
@@ -142,6 +148,9 @@ export class Connection {
       case "refusal":
         this.listener.refusal(frame.refusal);
         break;
+      case "more":
+        this.send({ type: "resume", from: this.seen });
+        break;
       case "pong":
         clearTimeout(this.pong);
         this.pong = undefined;
@@ -155,6 +164,7 @@ export class Connection {
     this.liveSince = Date.now();
     if (snapshot.seq < this.seen) {
       this.seen = 0;
+      this.fresh = false;
       this.listener.reset();
       this.send({ type: "resume", from: 0 });
     }
@@ -166,8 +176,9 @@ export class Connection {
   private take(event: LogEvent): void {
     if (event.seq <= this.seen) {
       this.listener.repeat(event);
-    } else if (event.seq === this.seen + 1) {
+    } else if (event.seq === this.seen + 1 || this.fresh) {
       this.seen = event.seq;
+      this.fresh = false;
       this.askedAgain = false;
       this.listener.event(event);
     } else if (!this.askedAgain) {

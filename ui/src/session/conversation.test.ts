@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { activeTurn, type Conversation, fold, nothingSaid, waitingTurns } from "./conversation.ts";
+import { activeTurn, type Conversation, fold, nothingSaid, waitingTurns, withOlder, withQueue } from "./conversation.ts";
 import { type LogEvent, parseFrame } from "./wire.ts";
 
 /** A log from what the server would send, with `seq` and times filled in. */
@@ -149,6 +149,42 @@ describe("frames", () => {
 
   it("begin with where the session stands", () => {
     const line = '{"type":"status","snapshot":true,"seq":0,"timestamp":5,"state":"idle","session":{"claudeSession":{"preferredModel":"a/b"}}}';
-    expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b" } });
+    expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b", queue: [] } });
+  });
+});
+
+describe("a conversation that begins in the middle of the log", () => {
+  const whole = fold(nothingSaid, LOG);
+
+  it("is the whole one when what was before has come, wherever it was cut", () => {
+    for (let last = 1; last < LOG.length; last += 1) {
+      for (let first = 0; first < last; first += 3) {
+        const tail = fold(nothingSaid, LOG.slice(last));
+        const cut = (events: LogEvent[], conversation: Conversation) =>
+          events.filter((event) => conversation.turns.some((turn) => turn.cut && turn.id === event.turnId));
+        const half = withOlder(tail, LOG.slice(first, last), cut(LOG.slice(last), tail));
+        expect(half.since).toBe(first + 1);
+        const all = withOlder(half, LOG.slice(0, first), cut(LOG.slice(first), half));
+        expect({ last, first, ...(first === 0 ? half : all) }).toEqual({ last, first, ...whole });
+      }
+    }
+  });
+
+  it("says what is known of a turn whose beginning is not there", () => {
+    const at = LOG.findIndex((event) => event.type === "tool_use");
+    const cut = fold(nothingSaid, LOG.slice(at, at + 1));
+    expect(activeTurn(cut)).toMatchObject({ id: "turn-1", cut: true, message: null, state: "running" });
+    expect(cut.since).toBe(at + 1);
+  });
+
+  it("shows the messages that wait, though they were said before it begins", () => {
+    const at = LOG.findIndex((event) => event.type === "tool_use");
+    const queue = [{ turnId: "turn-2", id: "m2", content: "and then" }];
+    const cut = fold(withQueue(nothingSaid, queue), LOG.slice(at, at + 1));
+    expect(cut.turns.map((turn) => turn.id)).toEqual(["turn-1", "turn-2"]);
+    expect(waitingTurns(cut)).toMatchObject([{ message: { content: "and then" } }]);
+    expect(withOlder(cut, LOG.slice(0, at), LOG.slice(at, at + 1)).turns).toEqual(fold(nothingSaid, LOG.slice(0, at + 1)).turns);
+    const begun = fold(withQueue(nothingSaid, queue), LOG.slice(0, 10));
+    expect(begun).toEqual(fold(nothingSaid, LOG.slice(0, 10)));
   });
 });

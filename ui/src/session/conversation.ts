@@ -4,9 +4,11 @@
  * The value is never changed, only replaced, and what an event does not touch keeps its identity:
  * that is how the view knows what it need not draw again.
  */
-import type { LogEvent, Outcome, Todo, TurnState, Usage } from "./wire.ts";
+import type { LogEvent, Outcome, Snapshot, Todo, TurnState, Usage } from "./wire.ts";
 
 export interface Conversation {
+  /** The first event that is in here; 0 where there is none. */
+  readonly since: number;
   /** The last event that is in here. */
   readonly seq: number;
   readonly turns: readonly Turn[];
@@ -18,6 +20,8 @@ export interface Conversation {
 
 export interface Turn {
   readonly id: string;
+  /** Its beginning is not in here, only what came later. */
+  readonly cut: boolean;
   readonly message: { readonly id: string; readonly content: string } | null;
   readonly state: Exclude<TurnState, "idle">;
   /** Somebody asked to stop it, and it has not ended yet. */
@@ -79,11 +83,45 @@ export interface RequestItem extends Placed {
 
 export type Item = TextItem | ToolItem | ErrorItem | RequestItem;
 
-export const nothingSaid: Conversation = { seq: 0, turns: [], todos: [], model: null };
+export const nothingSaid: Conversation = { since: 0, seq: 0, turns: [], todos: [], model: null };
 
 /** Takes events in; those that it has already change nothing. */
 export function fold(conversation: Conversation, events: readonly LogEvent[]): Conversation {
   return events.reduce(take, conversation);
+}
+
+/** The conversation with the turns that wait, whose messages may be further back in the log. */
+export function withQueue(conversation: Conversation, queue: Snapshot["queue"]): Conversation {
+  return queue.reduce((next, { turnId, id, content }) => {
+    if (next.turns.some((turn) => turn.id === turnId)) return next;
+    return { ...next, turns: withTurn(next.turns, { ...newTurn(turnId), cut: true, message: { id, content } }) };
+  }, conversation);
+}
+
+/**
+ * The conversation with `older` events, which come right before it. `ofCut` are the events that it has
+ * of the turns that are cut: those are made anew, from their beginnings.
+ */
+export function withOlder(
+  conversation: Conversation,
+  older: readonly LogEvent[],
+  ofCut: readonly LogEvent[],
+): Conversation {
+  const anew = fold(nothingSaid, [...older, ...ofCut]);
+  const whole = new Map(conversation.turns.map((turn) => [turn.id, turn]));
+  for (const turn of anew.turns) {
+    // The message of one that waited is known from the session's state before it is reached.
+    const known = whole.get(turn.id);
+    const waits = turn.cut && turn.message === null && known?.message != null;
+    whole.set(turn.id, waits ? { ...turn, message: known.message } : turn);
+  }
+  return {
+    since: anew.since === 0 ? conversation.since : anew.since,
+    seq: conversation.seq,
+    turns: [...whole.values()].reduce<readonly Turn[]>(withTurn, []),
+    todos: conversation.todos === nothingSaid.todos ? anew.todos : conversation.todos,
+    model: conversation.model ?? anew.model,
+  };
 }
 
 /** The turn that is starting or running. */
@@ -108,7 +146,7 @@ export function filesOf(turn: Turn): string[] {
 
 function take(conversation: Conversation, event: LogEvent): Conversation {
   if (event.seq <= conversation.seq) return conversation;
-  const next = { ...conversation, seq: event.seq };
+  const next = { ...conversation, since: conversation.since || event.seq, seq: event.seq };
   switch (event.type) {
     case "unknown":
       return next;
@@ -171,7 +209,7 @@ function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
   const placed = { at: event.timestamp, parent: null };
   switch (event.type) {
     case "user_message":
-      return { ...turn, message: { id: event.id, content: event.content } };
+      return { ...turn, cut: false, message: { id: event.id, content: event.content } };
     case "progress":
       return withText(turn, "text", event, true);
     case "result":
@@ -280,15 +318,33 @@ function changeTurn(
   const at = turns.findLastIndex((turn) => turn.id === id);
   const known = turns[at];
   if (known === undefined) {
-    return { ...conversation, turns: [...turns, change(newTurn(id))] };
+    const turn = event.type === "user_message" ? newTurn(id) : midway(id, event);
+    return { ...conversation, turns: withTurn(turns, change(turn)) };
   }
   const changed = change(known);
   return changed === known ? conversation : { ...conversation, turns: turns.with(at, changed) };
 }
 
+/** Turns are shown in the order of their numbers, which is that of their messages. */
+function withTurn(turns: readonly Turn[], turn: Turn): readonly Turn[] {
+  const at = turns.findIndex((other) => numberOf(other) > numberOf(turn));
+  return at < 0 ? [...turns, turn] : turns.toSpliced(at, 0, turn);
+}
+
+function numberOf(turn: Turn): number {
+  return Number(turn.id.replace("turn-", ""));
+}
+
+/** A turn whose beginning is further back in the log: what is not told of it is most likely so. */
+function midway(id: string, event: LogEvent): Turn {
+  const waits = event.type === "status" && event.state === "queued";
+  return { ...newTurn(id), cut: true, state: "running", startedAt: waits ? 0 : event.timestamp };
+}
+
 function newTurn(id: string): Turn {
   return {
     id,
+    cut: false,
     message: null,
     state: "queued",
     stopping: false,

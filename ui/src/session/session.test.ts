@@ -71,7 +71,7 @@ afterEach(() => {
 describe("the link", () => {
   it("goes on after a drop from the last event that was seen", () => {
     open();
-    expect(peer().url).toBe("ws://here/demo/ws/s1?from=0");
+    expect(peer().url).toBe("ws://here/demo/ws/s1?tail=500");
     expect(session.link.value.state).toBe("connecting");
     peer().snapshot(2);
     peer().event(1, { type: "user_message", content: "hi", id: "m" });
@@ -134,17 +134,30 @@ describe("the link", () => {
     expect(Peer.all).toHaveLength(1);
   });
 
+  it("asks on where there is more", () => {
+    open();
+    peer().snapshot(9);
+    peer().event(8, { type: "user_message", content: "hi", id: "m" });
+    peer().say({ type: "status", seq: null, more: true, next: 8, content: "There are more" });
+    expect(peer().of("resume")).toEqual([{ type: "resume", from: 8 }]);
+    expect(session.caughtUp.value).toBe(false);
+    peer().event(9, { type: "progress", content: "a", block: "b" });
+    frames();
+    expect(session.caughtUp.value).toBe(true);
+  });
+
   it("asks for what is missing where events have a gap", () => {
     open();
     peer().snapshot(0);
-    peer().event(2, { type: "progress", content: "b", block: "b" });
-    peer().event(3, { type: "progress", content: "c", block: "b" });
-    expect(peer().of("resume")).toEqual([{ type: "resume", from: 0 }]);
-    for (const [at, content] of ["a", "b", "c"].entries()) {
-      peer().event(at + 1, { type: "progress", content, block: "b" });
+    peer().event(1, { type: "progress", content: "a", block: "b" });
+    peer().event(3, { type: "progress", content: "b", block: "b" });
+    peer().event(4, { type: "progress", content: "d", block: "b" });
+    expect(peer().of("resume")).toEqual([{ type: "resume", from: 1 }]);
+    for (const [at, content] of ["b", "c", "d"].entries()) {
+      peer().event(at + 2, { type: "progress", content, block: "b" });
     }
     frames();
-    expect(session.conversation.value.turns[0]?.items).toMatchObject([{ text: "abc" }]);
+    expect(session.conversation.value.turns[0]?.items).toMatchObject([{ text: "abcd" }]);
   });
 
   it("begins anew where the log is another one", () => {
@@ -157,6 +170,57 @@ describe("the link", () => {
     peer().snapshot(0);
     expect(session.conversation.value.turns).toEqual([]);
     expect(peer().of("resume")).toEqual([{ type: "resume", from: 0 }]);
+  });
+});
+
+describe("what was said before", () => {
+  const line = (seq: number, body: object) =>
+    JSON.stringify({ seq, turn_id: "turn-1", timestamp: 1, content: "", ...body });
+  const answer = (...lines: string[]) =>
+    vi.stubGlobal("fetch", (path: string) => {
+      asked.push(path);
+      return Promise.resolve(new Response(`${lines.join("\n")}\n`));
+    });
+  let asked: string[] = [];
+  beforeEach(() => {
+    asked = [];
+    open();
+    peer().snapshot(3);
+    peer().event(3, { type: "progress", content: "b", block: "b" });
+    frames();
+  });
+
+  it("comes page by page, and is put before the rest", async () => {
+    expect(session.older.value).toBe("some");
+    answer(line(2, { type: "progress", content: "a", block: "b" }));
+    const loading = session.loadOlder();
+    expect(session.older.value).toBe("loading");
+    // It goes on meanwhile.
+    peer().event(4, { type: "progress", content: "c", block: "b" });
+    await loading;
+    expect(session.older.value).toBe("some");
+    expect(session.conversation.value.turns[0]).toMatchObject({ message: null, items: [{ text: "abc" }] });
+    answer(line(1, { type: "user_message", content: "go", id: "m" }));
+    await session.loadOlder();
+    expect(session.older.value).toBe("none");
+    expect(session.conversation.value.turns[0]).toMatchObject({ message: { content: "go" }, items: [{ text: "abc" }] });
+    await session.loadOlder();
+    expect(asked).toEqual([3, 2].map((before) => `/api/sessions/s1/events?before=${before}&limit=1000`));
+    peer().onclose?.();
+    session.wake();
+    expect(peer().url).toBe("ws://here/demo/ws/s1?from=4");
+  });
+
+  it("can be asked for again where it did not come, or not what was asked for", async () => {
+    for (const lines of [["nonsense"], [line(1, { type: "progress" })], []]) {
+      answer(...lines);
+      await session.loadOlder();
+      expect(session.older.value).toBe("failed");
+    }
+    answer(line(1, { type: "user_message", content: "go", id: "m" }), line(2, { type: "progress", content: "a", block: "b" }));
+    await session.loadOlder();
+    expect(session.older.value).toBe("none");
+    expect(session.conversation.value.turns).toMatchObject([{ message: { content: "go" }, items: [{ text: "ab" }] }]);
   });
 });
 

@@ -5,9 +5,10 @@
 import { batch, computed, signal } from "@preact/signals";
 import { text } from "../text.ts";
 import { Connection, type Link, type Surroundings } from "./connection.ts";
-import { fold, nothingSaid } from "./conversation.ts";
+import { fold, nothingSaid, withOlder, withQueue } from "./conversation.ts";
 import { kept, textOr } from "./kept.ts";
 import { fetchMenu, type Menu } from "./models.ts";
+import { fetchOlder } from "./older.ts";
 import { fieldsOf, type Options, readOptions } from "./options.ts";
 import { Outbox, type Unsent } from "./outbox.ts";
 import type { LogEvent, Refusal, Snapshot } from "./wire.ts";
@@ -28,6 +29,9 @@ export class Session {
   readonly draft;
   /** How far this machine's clock is before the server's, in milliseconds. */
   readonly clockSkew = signal(0);
+
+  /** What is known of the log before the conversation: nothing, some, or being fetched. */
+  readonly older = signal<"none" | "some" | "loading" | "failed">("none");
 
   private readonly snapshot = signal<Snapshot | null>(null);
   private readonly pendingModel = signal<string | null>(null);
@@ -50,6 +54,8 @@ export class Session {
   private readonly storedOptions;
   private readonly connection: Connection;
   private pending: LogEvent[] = [];
+  /** The events that are here of turns whose beginnings are not. */
+  private ofCut: LogEvent[] = [];
   private flushing = false;
   private noticeTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -131,6 +137,37 @@ export class Session {
     }
   }
 
+  /** Fetches a page of what was said before the conversation begins. */
+  async loadOlder(): Promise<void> {
+    if (this.older.value !== "some" && this.older.value !== "failed") return;
+    this.older.value = "loading";
+    this.flush();
+    const since = this.conversation.value.since;
+    try {
+      const events = await fetchOlder(this.id, since);
+      // The log may have become another one meanwhile.
+      if (this.conversation.value.since === since) this.takeOlder(events);
+    } catch {
+      if (this.conversation.value.since === since) this.older.value = "failed";
+    }
+  }
+
+  private takeOlder(events: readonly LogEvent[]): void {
+    this.flush();
+    batch(() => {
+      const whole = withOlder(this.conversation.value, events, this.ofCut);
+      this.conversation.value = whole;
+      this.keepCut([...events, ...this.ofCut]);
+      this.older.value = whole.since > 1 ? "some" : "none";
+    });
+  }
+
+  /** Keeps those of `events` that are of cut turns. */
+  private keepCut(events: readonly LogEvent[]): void {
+    const cut = new Set(this.conversation.value.turns.filter((turn) => turn.cut).map((turn) => turn.id));
+    this.ofCut = cut.size === 0 ? [] : events.filter((event) => cut.has(event.turnId ?? ""));
+  }
+
   chooseModel(model: string): void {
     this.lastModel.set(model);
     this.pendingModel.value = model === this.sessionModel() ? null : model;
@@ -184,6 +221,9 @@ export class Session {
   private begin(snapshot: Snapshot): void {
     this.flush();
     this.snapshot.value = snapshot;
+    if (this.conversation.value.seq === 0) {
+      this.conversation.value = withQueue(nothingSaid, snapshot.queue);
+    }
     this.clockSkew.value = Date.now() - snapshot.timestamp;
   }
 
@@ -204,7 +244,10 @@ export class Session {
     this.pending = [];
     batch(() => {
       for (const event of events) this.acknowledge(event);
+      const first = this.conversation.value.since === 0;
       this.conversation.value = fold(this.conversation.value, events);
+      this.keepCut([...this.ofCut, ...events]);
+      if (first) this.older.value = this.conversation.value.since > 1 ? "some" : "none";
       // The session has heard of the choice. Another one may have been made since.
       const chosen = this.pendingModel.value;
       if (events.some((event) => event.type === "status" && event.model === chosen)) {
@@ -232,6 +275,8 @@ export class Session {
 
   private reset(): void {
     this.pending = [];
+    this.ofCut = [];
+    this.older.value = "none";
     this.conversation.value = nothingSaid;
   }
 

@@ -62,6 +62,8 @@ export interface Snapshot {
   seq: number;
   timestamp: number;
   preferredModel: string | null;
+  /** The messages whose turns wait, or the beginnings of long ones. */
+  queue: readonly { turnId: string; id: string; content: string }[];
 }
 
 /** A problem that is told to this socket alone. */
@@ -77,6 +79,8 @@ export type Frame =
   | { kind: "event"; event: LogEvent }
   | { kind: "snapshot"; snapshot: Snapshot }
   | { kind: "refusal"; refusal: Refusal }
+  /** There is more of the log after what came; it comes when it is asked for. */
+  | { kind: "more" }
   | { kind: "pong" };
 
 type Fields = Record<string, unknown>;
@@ -104,6 +108,7 @@ export function parseFrame(data: unknown): Frame | null {
     };
     return { kind: "event", event };
   }
+  if (fields.more === true) return { kind: "more" };
   if (fields.type !== "error") return null;
   const refusal = {
     content: text(fields.content),
@@ -121,6 +126,11 @@ function snapshot(fields: Fields): Snapshot {
     seq: number(fields.seq),
     timestamp: number(fields.timestamp),
     preferredModel: textOrNull(claude.preferredModel),
+    queue: (Array.isArray(session.queue) ? session.queue : []).filter(isFields).map((one) => ({
+      turnId: text(one.turn_id),
+      id: text(one.id),
+      content: text(one.content),
+    })),
   };
 }
 

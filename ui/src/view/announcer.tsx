@@ -31,7 +31,8 @@ export function Announcer() {
 
 /** The most important of what happened between two states; null for nothing worth saying. */
 export function whatIsNew(before: Conversation, after: Conversation): string | null {
-  if (before.turns === after.turns) return null;
+  // What was said before the conversation begins is no news either.
+  if (before.turns === after.turns || before.since !== after.since) return null;
   const ended = after.turns.findLast(
     (turn, at) => turn.state === "ended" && before.turns[at]?.state !== "ended",
   );

@@ -10,6 +10,8 @@ import { UnsentMessages } from "./unsent.tsx";
 
 /** So near to the bottom counts as there, in CSS pixels. */
 const NEAR = 48;
+/** So near to the top older turns are fetched, in CSS pixels. */
+const NEAR_TOP = 600;
 /** What grows right after a click was opened by hand, and does not move the page. */
 const BY_HAND_MS = 400;
 
@@ -22,6 +24,15 @@ export function ConversationView() {
   const touched = useRef(0);
   const [below, setBelow] = useState(false);
 
+  // Older turns come in above: what is seen stays where it is, as far from the end as before.
+  const since = useRef(conversation.since);
+  const fromEnd = useRef(0);
+  const prepended = since.current !== 0 && since.current !== conversation.since;
+  since.current = conversation.since;
+  if (prepended && scroller.current !== null) {
+    fromEnd.current = scroller.current.scrollHeight - scroller.current.scrollTop;
+  }
+
   const toBottom = () => {
     const element = scroller.current;
     if (element !== null) element.scrollTop = element.scrollHeight;
@@ -32,12 +43,29 @@ export function ConversationView() {
     const near = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
     following.current = near;
     if (near) setBelow(false);
+    loadNearTop();
+  };
+  const loadNearTop = () => {
+    const element = scroller.current;
+    const some = session.older.value === "some";
+    if (some && element !== null && element.scrollTop < NEAR_TOP) void session.loadOlder();
   };
 
   useLayoutEffect(() => {
     if (following.current) toBottom();
     else setBelow(true);
   }, [conversation.seq, session.outbox.value]);
+
+  const older = session.older.value;
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element === null) return;
+    if (prepended) element.scrollTop = element.scrollHeight - fromEnd.current;
+    if (older !== "some") return;
+    // Once it is drawn: what came may fill less than the screen.
+    const frame = requestAnimationFrame(loadNearTop);
+    return () => cancelAnimationFrame(frame);
+  }, [conversation.since, older]);
 
   // A keyboard that opens, a composer that grows, text that gets its height only when it is seen.
   useLayoutEffect(() => {
@@ -71,6 +99,7 @@ export function ConversationView() {
         aria-live="off"
         aria-busy={activeTurn(conversation) !== null}
       >
+        {older !== "none" && <Older />}
         {empty && <Empty />}
         {shown.map((turn) => (
           <TurnView key={turn.id} turn={turn} />
@@ -87,6 +116,19 @@ export function ConversationView() {
         />
       )}
     </main>
+  );
+}
+
+/** What was said before is fetched when the top comes near; this says so, or does it by hand. */
+function Older() {
+  const session = useSession();
+  const state = session.older.value;
+  return (
+    <div class="older" data-testid="older" data-state={state}>
+      <button type="button" disabled={state === "loading"} onClick={() => void session.loadOlder()}>
+        {state === "loading" ? text.loadingOlder : state === "failed" ? text.olderFailed : text.showOlder}
+      </button>
+    </div>
   );
 }
 
