@@ -110,6 +110,11 @@ async fn onwards_in_pages(world: &World, session: &str) -> Result<()> {
     let next = more["next"].as_u64().context("next")?;
     in_order(&other.events, 1, next)?;
 
+    // Long enough for the object to be put to sleep: what it knows of its sockets is not lost by that.
+    drop(http);
+    tokio::time::sleep(Duration::from_secs(13)).await;
+    let mut http = Reader::open(world, session, EVENTS, true).await?;
+
     // Something happens: it is shown to those who have all before it.
     tab.send(json!({ "type": "set_model", "model": "local/demo" }))
         .await?;
@@ -169,7 +174,8 @@ async fn unread() -> Result<()> {
             break;
         }
     }
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // Long enough for a busy machine to send what does not fit into the buffers on the way.
+    tokio::time::sleep(Duration::from_secs(15)).await;
     closed_for_now(&mut greedy).await?;
 
     // What comes is shown to those who have all before it: some read it, some don't.
