@@ -56,9 +56,18 @@ pub async fn default_model(env: &Env) -> Result<String, Problem> {
 }
 
 /// # Errors
-/// 404 with the nearest names where the router has no such model.
+/// 404 with the nearest names where the router has no such model, 502 where it has no key for it.
 pub async fn check(env: &Env, model: &str) -> Result<(), Problem> {
-    find(env, model).await.map(drop)
+    if find(env, model).await?.available {
+        return Ok(());
+    }
+    let provider = model.split('/').next().unwrap_or_default();
+    let words = format!(
+        "the model router has no key for {model}; set the key of its provider ({}_API_KEY) there and \
+         start it again, or choose another model",
+        provider.to_ascii_uppercase()
+    );
+    Err(Problem::new(ProblemKind::ModelFailed, words).at("model"))
 }
 
 /// The preferred model where the router can call it, else the first that it can.

@@ -704,6 +704,35 @@ fn missing(config: &Config, routes: &Routes, environment: Environment) -> Vec<St
             }
         }
     }
+    if config.models.is_empty() {
+        missing.push("model_list: there is no entry, so that no model can be called".into());
+    }
+    for deployment in routes.deployments() {
+        let target = Target::new(deployment, &deployment.model);
+        let place = format!("model_list.{} ({})", deployment.entry, deployment.group);
+        let is_address = |base: &str| base.starts_with("http://") || base.starts_with("https://");
+        if target.is_played_here() {
+            continue;
+        }
+        if target.api_base().is_empty() && !deployment.model.starts_with('*') {
+            missing.push(format!(
+                "{place}: {} begins with no provider that is known here, and there is no api_base",
+                deployment.model
+            ));
+        } else if !target.api_base().is_empty() && !is_address(target.api_base()) {
+            missing.push(format!(
+                "{place}: api_base begins with neither http:// nor https://"
+            ));
+        }
+    }
+    for (name, alias) in &config.routing.aliases {
+        if routes.find(&alias.model).is_none() {
+            missing.push(format!(
+                "router_settings.model_group_alias.{name}: no entry of the model list answers for {}",
+                alias.model
+            ));
+        }
+    }
     let routing = &config.routing;
     let lists = [
         ("fallbacks", &routing.fallbacks),

@@ -291,10 +291,13 @@ fn a_server_without_a_key_and_the_routers_secrets_are_for_holders_of_the_master_
 #[test]
 fn what_the_configuration_names_and_nobody_has_is_told_at_the_start() {
     let yaml = format!(
-        "{CONFIG}router_settings: {{fallbacks: [{{mocked: [groq/any, gone]}}], default_fallbacks: [lost]}}\n"
+        "{CONFIG}  - {{model_name: odd, litellm_params: {{model: foo/bar}}}}\nrouter_settings: \
+         {{fallbacks: [{{mocked: [groq/any, gone]}}], default_fallbacks: [lost], model_group_alias: {{x: nope}}}}\n"
     );
     insta::assert_snapshot!(client(&yaml, &[("OTHER", "k")]).router.warnings().join("\n"), @"
     model_list.5.litellm_params.extra_headers.X-Team: the variable os.environ/TEAM is not set
+    model_list.9 (odd): foo/bar begins with no provider that is known here, and there is no api_base
+    router_settings.model_group_alias.x: no entry of the model list answers for nope
     router_settings.fallbacks.mocked: no entry of the model list answers for gone
     router_settings.default_fallbacks: no entry of the model list answers for lost
     ");

@@ -69,7 +69,10 @@ enum Chore {
     ///
     /// Fails where the model router would not start with it. Variables that it names
     /// (os.environ/NAME) are looked for in this shell's environment.
-    CheckConfig { file: PathBuf },
+    CheckConfig {
+        /// The configuration, YAML
+        file: PathBuf,
+    },
     /// Measure the model router beside others that do the same work
     Bench {
         #[command(subcommand)]
@@ -148,7 +151,7 @@ fn check_config(file: &std::path::Path) -> Result<()> {
         println!("{}: {warning}", file.display());
     }
     println!(
-        "{} can be used; {} things in it have no effect",
+        "{}: can be read, with {} warnings",
         file.display(),
         router.warnings().len()
     );

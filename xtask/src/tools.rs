@@ -60,7 +60,9 @@ impl Tools {
 
     /// Puts the right Node first on a command's path.
     pub fn with_node<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        let mut paths: Vec<PathBuf> = self.node.parent().map(Path::to_owned).into_iter().collect();
+        // A node that was found on the path has no folder, and an empty one would mean the present.
+        let folder = self.node.parent().filter(|folder| *folder != Path::new(""));
+        let mut paths: Vec<PathBuf> = folder.map(Path::to_owned).into_iter().collect();
         paths.extend(std::env::split_paths(
             &std::env::var_os("PATH").unwrap_or_default(),
         ));

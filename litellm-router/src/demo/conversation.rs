@@ -132,13 +132,12 @@ fn persons_words(turn: &Turn) -> Option<String> {
     if turn.role != "user" {
         return None;
     }
-    let words: Vec<&str> = turn
+    // What was said before in the same turn is a message whose answer was stopped.
+    let words = turn
         .content
         .iter()
-        .filter(|block| block.kind == "text" && is_persons(&block.text))
-        .map(|block| block.text.trim())
-        .collect();
-    (!words.is_empty()).then(|| words.join("\n"))
+        .rfind(|block| block.kind == "text" && is_persons(&block.text));
+    words.map(|block| block.text.trim().to_owned())
 }
 
 /// Whether a text is a person's, and not one of the client's own notes.

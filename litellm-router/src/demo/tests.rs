@@ -268,6 +268,25 @@ fn reply(streams: bool) -> Reply {
 }
 
 #[test]
+fn a_message_whose_answer_was_stopped_is_not_answered_again() {
+    let mut body = request("list the files", &ALL, vec![]);
+    let said = |text: &str| json!({"type": "text", "text": text});
+    for note in [Some("[Request interrupted by user]"), None] {
+        let mut content = vec![said("stream 200 words every 50 ms")];
+        content.extend(note.map(said));
+        content.push(said("list the files"));
+        body["messages"] = json!([{"role": "user", "content": content}]);
+        let parts = next(&body);
+        assert!(
+            parts
+                .iter()
+                .any(|part| matches!(part, Part::Tool { name, .. } if name == "Bash")),
+            "{parts:?}"
+        );
+    }
+}
+
+#[test]
 fn thinking_comes_before_the_text_and_is_marked() {
     let body = request("think about the sea", &ALL, vec![]).to_string();
     let answer = answer(
