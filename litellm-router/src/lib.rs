@@ -44,6 +44,7 @@ pub mod sse;
 pub mod translate;
 pub mod upstream;
 pub mod usage;
+pub mod warnings;
 pub mod yaml;
 
 #[cfg(target_arch = "wasm32")]

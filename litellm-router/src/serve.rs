@@ -29,7 +29,7 @@ use crate::reply::{Identity, id_from};
 use crate::route::{Group, Routes};
 use crate::spend::{Account, Accounts, Books, Limits, Spending};
 use crate::upstream::Inbound;
-use crate::usage::Prices;
+use crate::warnings;
 
 /// The largest body that is read, the limit of Anthropic's Messages API.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
@@ -103,7 +103,7 @@ impl Router {
             config.go_through(&base, key);
         }
         let routes = Routes::new(&config, environment);
-        let missing = missing(&config, &routes, environment);
+        let missing = warnings::missing(&config, &routes, environment);
         config.warnings.extend(missing);
         Ok(Arc::new(Self {
             keys: Keys::new(&config, environment),
@@ -662,103 +662,6 @@ pub fn too_large() -> Refusal {
             LARGEST_BODY / (1024 * 1024)
         ),
     )
-}
-
-/// What the configuration names and nobody has: variables, and groups to fall back on.
-fn missing(config: &Config, routes: &Routes, environment: Environment) -> Vec<String> {
-    let mut missing = Vec::new();
-    let mut check = |place: &str, setting: &str| {
-        if setting.starts_with("os.environ/") && config.resolve(setting, environment).is_none() {
-            missing.push(format!("{place}: the variable {setting} is not set"));
-        }
-    };
-    for (index, entry) in config.models.iter().enumerate() {
-        let params = &entry.litellm_params;
-        let place = format!("model_list.{index}.litellm_params");
-        for (name, setting) in [("api_key", &params.api_key), ("api_base", &params.api_base)] {
-            if let Some(setting) = setting {
-                check(&format!("{place}.{name}"), setting);
-            }
-        }
-        for (name, setting) in params.extra_headers.iter().flatten() {
-            check(&format!("{place}.extra_headers.{name}"), setting);
-        }
-    }
-    for key in &config.keys {
-        check(&format!("general_settings.keys ({})", key.name), &key.key);
-    }
-    if let Some(setting) = &config.master_key {
-        check("general_settings.master_key", setting);
-    }
-    let limits = config.keys.iter().map(|key| &key.limits);
-    let mut limits = limits.chain([&config.session_limits]);
-    if limits.any(|limits| limits.max_budget.is_some()) {
-        for (index, entry) in config.models.iter().enumerate() {
-            let is_free = entry.litellm_params.model.starts_with("demo/");
-            if !is_free && Prices::of(entry).sum().is_none() {
-                missing.push(format!(
-                    "model_list.{index} ({}): a budget does not count its calls, because it has no \
-                     input_cost_per_token and output_cost_per_token",
-                    entry.model_name
-                ));
-            }
-        }
-    }
-    if config.models.is_empty() {
-        missing.push("model_list: there is no entry, so that no model can be called".into());
-    }
-    for deployment in routes.deployments() {
-        let target = Target::new(deployment, &deployment.model);
-        let place = format!("model_list.{} ({})", deployment.entry, deployment.group);
-        let is_address = |base: &str| base.starts_with("http://") || base.starts_with("https://");
-        if target.is_played_here() {
-            continue;
-        }
-        if target.api_base().is_empty() && !deployment.model.starts_with('*') {
-            missing.push(format!(
-                "{place}: {} begins with no provider that is known here, and there is no api_base",
-                deployment.model
-            ));
-        } else if !target.api_base().is_empty() && !is_address(target.api_base()) {
-            missing.push(format!(
-                "{place}: api_base begins with neither http:// nor https://"
-            ));
-        }
-    }
-    for (name, alias) in &config.routing.aliases {
-        if routes.find(&alias.model).is_none() {
-            missing.push(format!(
-                "router_settings.model_group_alias.{name}: no entry of the model list answers for {}",
-                alias.model
-            ));
-        }
-    }
-    let routing = &config.routing;
-    let lists = [
-        ("fallbacks", &routing.fallbacks),
-        (
-            "context_window_fallbacks",
-            &routing.context_window_fallbacks,
-        ),
-        (
-            "content_policy_fallbacks",
-            &routing.content_policy_fallbacks,
-        ),
-    ];
-    let named = lists.iter().flat_map(|(list, fallbacks)| {
-        let places = fallbacks.iter();
-        places.flat_map(move |(from, to)| to.iter().map(move |to| (format!("{list}.{from}"), to)))
-    });
-    let defaults = routing.default_fallbacks.iter();
-    let named = named.chain(defaults.map(|to| ("default_fallbacks".to_owned(), to)));
-    for (place, name) in named {
-        if routes.find(name).is_none() {
-            missing.push(format!(
-                "router_settings.{place}: no entry of the model list answers for {name}"
-            ));
-        }
-    }
-    missing
 }
 
 /// What an account has used, for `GET /spend/…`.

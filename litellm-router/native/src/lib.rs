@@ -165,3 +165,21 @@ fn response(status: u16, headers: Vec<(String, String)>, id: &str, body: Body) -
     }
     response
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn s17_small_packets_are_not_held_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut listener = without_delay(listener);
+        let client = tokio::net::TcpStream::connect(address);
+        let (accepted, client) = tokio::join!(listener.accept(), client);
+        assert!(accepted.0.nodelay().unwrap());
+        // What the system does by itself is the other way.
+        assert!(!client.unwrap().nodelay().unwrap());
+    }
+}
