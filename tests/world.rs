@@ -14,6 +14,8 @@ use futures_util::{SinkExt, StreamExt};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use xtask::stack::{Provider, Stack, StackOptions};
 
@@ -205,9 +207,36 @@ impl World {
     /// # Errors
     /// Where it is refused.
     pub async fn tab_with(&self, session: &str, query: &str) -> Result<Tab> {
+        let connection = TcpStream::connect(self.address()?).await?;
+        Self::open_tab(&self.socket_url(session, query), connection).await
+    }
+
+    /// Opens a WebSocket for which this machine keeps next to nothing that is not read: its buffers
+    /// grow to tens of megabytes otherwise, and who reads nothing seems to read for long.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn narrow_tab(&self, session: &str, from: Option<u64>) -> Result<Tab> {
+        let query = from.map(|from| format!("?from={from}")).unwrap_or_default();
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(64 * 1024)?;
+        let connection = socket.connect(self.address()?).await?;
+        Self::open_tab(&self.socket_url(session, &query), connection).await
+    }
+
+    fn socket_url(&self, session: &str, query: &str) -> String {
         let address = self.stack.url.replacen("http", "ws", 1);
-        let url = format!("{address}/demo/ws/{session}{query}");
-        let (socket, answer) = tokio_tungstenite::connect_async(url).await?;
+        format!("{address}/demo/ws/{session}{query}")
+    }
+
+    fn address(&self) -> Result<std::net::SocketAddr> {
+        let address = self.stack.url.strip_prefix("http://");
+        Ok(address.context("no http")?.parse()?)
+    }
+
+    async fn open_tab(url: &str, connection: TcpStream) -> Result<Tab> {
+        let connection = MaybeTlsStream::Plain(connection);
+        let (socket, answer) = tokio_tungstenite::client_async(url, connection).await?;
         ensure!(
             answer.headers().contains_key("x-request-id"),
             "every answer has one"
@@ -231,9 +260,7 @@ pub fn fresh_session(test: &str) -> String {
 
 /// A WebSocket with what came through it.
 pub struct Tab {
-    socket: tokio_tungstenite::WebSocketStream<
-        tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>,
-    >,
+    socket: tokio_tungstenite::WebSocketStream<MaybeTlsStream<TcpStream>>,
     /// Events of the log, in the order in which they came.
     pub events: Vec<Value>,
     /// Frames that are no events: the state at first, and errors for this tab alone.
