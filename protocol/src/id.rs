@@ -69,6 +69,55 @@ impl<'de> Deserialize<'de> for SessionId {
     }
 }
 
+/// Whose sessions, keys and audit log they are: 1 to 64 of `a-z 0-9 -`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Owner(String);
+
+impl Owner {
+    pub const MAX_LEN: usize = 64;
+
+    /// # Errors
+    /// A 400 problem that says what an owner's name looks like.
+    pub fn parse(text: &str) -> Result<Self, Problem> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if text.is_empty() || text.len() > Self::MAX_LEN || !text.bytes().all(allowed) {
+            return Err(Problem::bad_request(
+                "an owner's name is 1 to 64 of the characters a-z 0-9 -",
+            )
+            .at("owner"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Who runs the deployment: whoever has its token, and this machine in development.
+    pub fn operator() -> Self {
+        Self("operator".to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name of this owner's `Account` object.
+    pub fn account_object(&self) -> String {
+        format!("account-{}", self.0)
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(|problem| serde::de::Error::custom(problem.detail))
+    }
+}
+
 /// A turn of a session: its ordinal, 1 for the first. Written `turn-7` on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TurnId(pub u64);
@@ -142,6 +191,16 @@ mod tests {
             &"x".repeat(129),
         ] {
             assert_eq!(SessionId::parse(bad).unwrap_err().status(), 400, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_owners() {
+        for good in ["a", "operator", "team-7", &"x".repeat(64)] {
+            assert_eq!(Owner::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "A", "a_b", "a.b", "a/b", "a\r\n", "ä", &"x".repeat(65)] {
+            assert_eq!(Owner::parse(bad).unwrap_err().status(), 400, "{bad}");
         }
     }
 

@@ -14,6 +14,6 @@ pub mod sandbox;
 
 pub use client::ClientMessage;
 pub use event::{Event, EventBody, Outcome, TurnState};
-pub use id::{SessionId, TurnId};
+pub use id::{Owner, SessionId, TurnId};
 pub use options::{ClaudeCodeOptions, PermissionMode, Turn};
 pub use problem::{Problem, ProblemKind};
