@@ -1,10 +1,12 @@
-//! Which models there are. The router knows; nothing here has a list of its own.
+//! What the router knows: which models there are, and what a session has used of them. Nothing here
+//! has a list of its own.
 
 use std::time::Duration;
 
-use protocol::{Problem, ProblemKind};
+use protocol::{Problem, ProblemKind, SessionId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use session::Spent;
 use worker::{Env, Fetcher, Method, RequestInit};
 
 use crate::answer::{internal, read_json, within};
@@ -118,6 +120,22 @@ async fn list(env: &Env) -> Result<Vec<Model>, Problem> {
     }
     let list: List = read_json(&mut response).await?;
     Ok(list.data)
+}
+
+/// What a session's calls have used, since ever.
+///
+/// # Errors
+/// Where the router does not answer.
+pub async fn spent(env: &Env, session: &SessionId) -> Result<Spent, Problem> {
+    #[derive(Deserialize)]
+    struct Books {
+        total: Spent,
+    }
+    let mut response = ask(env, &format!("/spend/sessions/{session}")).await?;
+    match response.status_code() {
+        200 => Ok(read_json::<Books>(&mut response).await?.total),
+        status => Err(unavailable(status)),
+    }
 }
 
 async fn ask(env: &Env, path: &str) -> Result<worker::Response, Problem> {

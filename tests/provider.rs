@@ -30,11 +30,13 @@ impl ScriptedProvider {
         Ok(Self { address })
     }
 
-    /// A LiteLLM config with the demo model and the scripted ones.
+    /// A LiteLLM config with the demo model, the same for money, and the scripted ones.
     pub fn litellm_config(&self) -> String {
         let mut config = String::from(
             "model_list:\n  - model_name: local/demo\n    litellm_params:\n      model: demo/scripted\n    \
-             model_info:\n      display_name: A demonstration with a name that is too long for a phone\n",
+             model_info:\n      display_name: A demonstration with a name that is too long for a phone\n  \
+             - model_name: priced/demo\n    litellm_params:\n      model: demo/scripted\n      \
+             input_cost_per_token: 0.001\n      output_cost_per_token: 0.01\n",
         );
         for way in WAYS {
             config += &format!(

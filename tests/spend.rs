@@ -10,6 +10,7 @@ use world::{Running, World, fresh_session, test};
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "spend::is_booked_for_the_session", booked),
+        test(world, "spend::is_told_with_the_end_of_each_turn", told),
         test(world, "spend::is_for_holders_of_the_master_key", closed),
         test(world, "spend::openais_door_is_open_in_the_worker", chat),
     ]
@@ -41,6 +42,29 @@ async fn booked(world: Arc<World>) -> Result<()> {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     anyhow::bail!("two answers are not booked: {total}")
+}
+
+/// A turn tells what its calls have used by the router's prices, and no cost where it has none.
+async fn told(world: Arc<World>) -> Result<()> {
+    let mut tab = world.tab(&fresh_session("cost"), Some(0)).await?;
+    let mut turn = async |model: &str| -> Result<Value> {
+        tab.send(json!({"type": "user_message", "content": "run `echo money`", "model": model}))
+            .await?;
+        Ok(tab.completed().await?["usage"].take())
+    };
+    for _ in 0..2 {
+        let usage = turn("priced/demo").await?;
+        let tokens = |name: &str| usage[name].as_f64().unwrap_or_default();
+        let cost = 0.001 * tokens("input_tokens") + 0.01 * tokens("output_tokens");
+        let told = usage["cost_usd"].as_f64().unwrap_or_default();
+        ensure!(cost > 0.0 && (told - cost).abs() < 1e-6, "{cost} {usage}");
+        // Two calls of the model, at least: the tool, and what is said after it.
+        ensure!(usage["num_turns"].as_u64() >= Some(2), "{usage}");
+    }
+    let usage = turn("local/demo").await?;
+    ensure!(usage["output_tokens"].as_u64() > Some(0), "{usage}");
+    ensure!(usage.get("cost_usd").is_none(), "{usage}");
+    Ok(())
 }
 
 async fn closed(world: Arc<World>) -> Result<()> {

@@ -59,8 +59,6 @@ pub struct Claude {
     pub conversation: String,
     /// It has answered `initialize`.
     pub ready: bool,
-    /// US dollars since its start.
-    pub cost: f64,
     /// `None` once its input is closed.
     stdin: Option<mpsc::UnboundedSender<Vec<u8>>>,
     heard: mpsc::Receiver<Heard>,
@@ -124,7 +122,6 @@ impl Claude {
             },
             start,
             ready: false,
-            cost: 0.0,
             stdin: Some(to_stdin),
             heard,
             gone: None,

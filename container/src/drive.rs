@@ -201,13 +201,11 @@ impl Driver {
                             .user_message_uuids
                             .as_ref()
                             .is_none_or(|uuids| uuids.iter().any(|ended| ended == uuid));
-                        let before = self.kept.cost(result.total_cost_usd);
                         ours.then(|| {
                             end_of(
                                 result,
                                 deadline.is_some(),
                                 Some(model.clone()),
-                                before,
                                 self.shared.setup.model_host(),
                             )
                         })
@@ -293,12 +291,7 @@ impl Driver {
                 tracing::warn!(exit = exit.0, "Claude Code has ended between turns");
                 self.kept.ended_idle().await;
             }
-            Heard::Message(message) => {
-                if let Kind::Result(result) = &message.kind {
-                    self.kept.cost(result.total_cost_usd);
-                }
-            }
-            Heard::TooLong(_) => {}
+            Heard::Message(_) | Heard::TooLong(_) => {}
         }
     }
 }

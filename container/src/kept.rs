@@ -103,14 +103,6 @@ impl Kept {
             .unwrap_or_else(|| self.shared.setup.model.clone())
     }
 
-    /// What the process had cost before this result.
-    pub fn cost(&mut self, now: f64) -> f64 {
-        match &mut self.claude {
-            Some(claude) => std::mem::replace(&mut claude.cost, now),
-            None => 0.0,
-        }
-    }
-
     /// Brings up a process that runs as the turn wants it.
     pub async fn prepare(&mut self, turn: &Turn) -> Result<(), Cause> {
         let model = self.model(turn);

@@ -215,8 +215,6 @@ pub struct ModelUsage {
     pub output_tokens: u64,
     pub cache_read_input_tokens: u64,
     pub cache_creation_input_tokens: u64,
-    #[serde(rename = "costUSD")]
-    pub cost_usd: f64,
 }
 
 #[derive(Debug, Deserialize)]

@@ -60,8 +60,8 @@ pub struct Trail {
 pub enum Next {
     /// Wait for so many milliseconds, then send this.
     Send(Box<Exchange>, u64),
-    /// The router answers itself.
-    Answer(Answer),
+    /// The router answers itself, and this is what the answer uses.
+    Answer(Answer, Usage),
     /// The call fails.
     Refuse(Refusal),
 }
@@ -224,7 +224,8 @@ impl Job {
                 } => (target, wait_ms, max_tokens),
             };
             let asked = if target.is_played_here() {
-                self.play(&target, request).map(Next::Answer)
+                self.play(&target, request)
+                    .map(|(answer, used)| Next::Answer(answer, used))
             } else {
                 self.exchange(&target, request, max_tokens).map(|exchange| {
                     self.max_tokens = exchange.max_tokens;
@@ -271,7 +272,7 @@ impl Job {
         }
     }
 
-    fn play(&self, target: &Target, request: &Request) -> Result<Answer, Refusal> {
+    fn play(&self, target: &Target, request: &Request) -> Result<(Answer, Usage), Refusal> {
         self.caller.may_call_keyless(&self.router.keys)?;
         let identity = self.identity.clone();
         match request {
@@ -290,8 +291,12 @@ impl Job {
     }
 }
 
-/// The answer of a deployment that the router plays itself.
-fn played(target: &Target, request: &MessagesRequest, reply: Reply) -> Result<Answer, Refusal> {
+/// The answer of a deployment that the router plays itself, and what it uses.
+fn played(
+    target: &Target,
+    request: &MessagesRequest,
+    reply: Reply,
+) -> Result<(Answer, Usage), Refusal> {
     match target.deployment.mock_response.as_deref() {
         Some(mocked) => mock::answer(mocked, count::of_request(request), reply),
         None => demo::answer(request, reply),

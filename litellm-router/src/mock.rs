@@ -6,20 +6,25 @@ use crate::answer::Answer;
 use crate::error::{ErrorClass, Refusal};
 use crate::reply::{Reply, Sink, StopReason, Usage};
 
-/// Answers with `response` in the form of `reply`, of which nothing has been said yet.
+/// Answers with `response` in the form of `reply`, of which nothing has been said yet, and tells what
+/// that uses.
 ///
 /// # Errors
 /// The error that `response` names.
-pub fn answer(response: &str, input_tokens: u64, mut reply: Reply) -> Result<Answer, Refusal> {
-    play(response, input_tokens, &mut reply)?;
-    reply.answer()
+pub fn answer(
+    response: &str,
+    input_tokens: u64,
+    mut reply: Reply,
+) -> Result<(Answer, Usage), Refusal> {
+    let used = play(response, input_tokens, &mut reply)?;
+    Ok((reply.answer()?, used))
 }
 
-/// Plays `response` into `sink`.
+/// Plays `response` into `sink`, and tells what that uses.
 ///
 /// # Errors
 /// The error that `response` names.
-pub fn play(response: &str, input_tokens: u64, sink: &mut dyn Sink) -> Result<(), Refusal> {
+pub fn play(response: &str, input_tokens: u64, sink: &mut dyn Sink) -> Result<Usage, Refusal> {
     if let Some(name) = response.strip_prefix("litellm.") {
         let (class, status, message) = match name.trim() {
             "RateLimitError" => (
@@ -76,7 +81,7 @@ pub fn play(response: &str, input_tokens: u64, sink: &mut dyn Sink) -> Result<()
         ..Usage::default()
     };
     sink.finish(StopReason::EndTurn, usage);
-    Ok(())
+    Ok(usage)
 }
 
 /// Cuts a text into deltas of a few words, with their spaces, so that nothing is lost.
@@ -135,7 +140,8 @@ mod tests {
             (chat(true), "data: [DONE]"),
             (chat(false), r#""object":"chat.completion""#),
         ] {
-            let answer = answer("one two three four", 1, reply).unwrap();
+            let (answer, used) = answer("one two three four", 1, reply).unwrap();
+            assert!(used.input_tokens == 1 && used.output_tokens > 0);
             let body = String::from_utf8(answer.whole().unwrap().to_vec()).unwrap();
             assert!(body.contains(mark) && body.contains("four"), "{body}");
         }

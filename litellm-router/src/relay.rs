@@ -288,12 +288,8 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
     loop {
         let (exchange, wait_ms) = match next {
             Next::Send(exchange, wait_ms) => (exchange, wait_ms),
-            Next::Answer(answer) => {
-                log.end(
-                    job.trail(Usage::default()),
-                    answer.status,
-                    Ending::Completed,
-                );
+            Next::Answer(answer, used) => {
+                log.end(job.trail(used), answer.status, Ending::Completed);
                 return Begun::Answer(answer);
             }
             Next::Refuse(refusal) => {

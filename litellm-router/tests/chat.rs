@@ -59,7 +59,7 @@ fn job(body: &str) -> Box<Job> {
 fn fetch(body: &str) -> Box<Exchange> {
     match job(body).first() {
         Next::Send(exchange, _) => exchange,
-        Next::Answer(answer) => panic!("{}", written(answer)),
+        Next::Answer(answer, _) => panic!("{}", written(answer)),
         Next::Refuse(refusal) => panic!("{}", refusal.message),
     }
 }
@@ -70,7 +70,7 @@ fn answered(method: &str, path: &str, body: &[u8]) -> Answer {
         Served::Books(_) => panic!("nobody asked for books"),
         Served::Answer(answer) => answer,
         Served::Job(mut job) => match job.first() {
-            Next::Answer(answer) => answer,
+            Next::Answer(answer, _) => answer,
             Next::Refuse(refusal) => refusal.answer_for(job.api()),
             Next::Send(exchange, _) => panic!("would fetch {}", exchange.url),
         },

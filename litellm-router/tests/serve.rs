@@ -76,7 +76,7 @@ impl Client {
             }
             Served::Job(mut job) => match job.first() {
                 Next::Send(exchange, _) => Outcome::Fetch(exchange),
-                Next::Answer(answer) => Outcome::Answer(answer),
+                Next::Answer(answer, _) => Outcome::Answer(answer),
                 Next::Refuse(refusal) => Outcome::Answer(refusal.answer_for(job.api())),
             },
         }

@@ -169,8 +169,9 @@ pub struct Usage {
     pub cache_read_input_tokens: u64,
     #[serde(default)]
     pub cache_creation_input_tokens: u64,
-    /// US dollars, as Claude Code estimates them.
-    pub cost_usd: f64,
+    /// US dollars by the router's prices; none where it has no price for one of the models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
     /// From the start of the turn in the agent to its end.
     pub duration_ms: u64,
     /// Calls of the model.

@@ -13,11 +13,13 @@
 //! A turn ends exactly once, with one `status` event of state `ended`, and nothing of it comes after.
 
 pub mod page;
+mod spent;
 mod step;
 
 #[cfg(test)]
 mod simulation;
 
+pub use spent::Spent;
 pub use step::{Effect, Input, Step};
 
 use std::collections::VecDeque;
@@ -34,10 +36,12 @@ pub struct Session {
     pub id: SessionId,
     pub state: State,
     pub position: Position,
+    /// What the router said last, until the end of a turn tells it.
+    pub booked: Option<Spent>,
 }
 
 /// What changes rarely, and is stored as a whole whenever it does.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The ordinal of the turn that was accepted last.
     pub last_turn: u64,
@@ -52,6 +56,9 @@ pub struct State {
     /// agent ends a turn by itself when a later one comes.
     #[serde(default)]
     pub to_stop: Option<TurnId>,
+    /// What the router had booked when it was asked last: the next turn tells what came after.
+    #[serde(default)]
+    pub spent: Option<Spent>,
 }
 
 /// The turn that is starting or running.
@@ -87,6 +94,7 @@ impl Session {
             id,
             state: State::default(),
             position: Position::default(),
+            booked: None,
         }
     }
 

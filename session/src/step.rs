@@ -4,7 +4,7 @@ use protocol::event::{Status, TurnState, cut};
 use protocol::sandbox::{Record, TurnEnd};
 use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnId};
 
-use crate::{Current, MAX_QUEUE, Phase, Session};
+use crate::{Current, MAX_QUEUE, Phase, Session, Spent};
 
 /// Bytes of a turn's closing words, and of a name, that a sandbox may send.
 const MAX_END: usize = 8 * 1024;
@@ -40,6 +40,11 @@ pub enum Input {
     /// The agent has heard that a turn is to stop, or is gone itself.
     Stopped {
         turn: TurnId,
+    },
+    /// What the router has booked for the session until now: before its first turn, and with the end
+    /// of each.
+    Booked {
+        spent: Spent,
     },
 }
 
@@ -81,6 +86,7 @@ impl Session {
             Input::Record { turn, record } => step.record(turn, record),
             Input::Lost { turn, problem } => step.lost(turn, problem),
             Input::Stopped { turn } => step.stopped(turn),
+            Input::Booked { spent } => step.booked(spent),
         }
         Ok(step.step)
     }
@@ -173,6 +179,34 @@ impl Stepping<'_> {
         self.session.state.to_stop.take_if(|told| *told == turn);
     }
 
+    fn booked(&mut self, spent: Spent) {
+        let state = &mut self.session.state;
+        if state.spent.is_none()
+            && state
+                .current
+                .as_ref()
+                .is_none_or(|turn| turn.phase == Phase::Starting)
+        {
+            // Nothing of it can be this session's own.
+            state.spent = Some(spent);
+        } else {
+            self.session.booked = Some(spent);
+        }
+    }
+
+    /// What a turn cost, the router alone knows: the agent reckons with Claude's prices, whatever
+    /// model answers.
+    fn account(&mut self, end: &mut TurnEnd) {
+        if let Some(usage) = &mut end.usage {
+            usage.cost_usd = None;
+        }
+        if let Some(now) = self.session.booked.take()
+            && let Some(before) = self.session.state.spent.replace(now)
+        {
+            now.tell(&before, &mut end.usage);
+        }
+    }
+
     fn set_model(&mut self, model: String) {
         if self.session.state.model.as_ref() == Some(&model) {
             return;
@@ -219,6 +253,7 @@ impl Stepping<'_> {
             if let Some(model) = &mut end.model {
                 cut(model, MAX_NAME);
             }
+            self.account(&mut end);
             let n = self.session.position.n;
             self.step.effects.push(Effect::Acknowledge { turn, n });
             self.stopped(turn);

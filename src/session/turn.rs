@@ -30,6 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long it may take to hear something small.
 const TELLING: Duration = Duration::from_secs(10);
 
+/// How long the router may take to tell what it has booked, for which the end of a turn waits.
+const BOOKS: Duration = Duration::from_secs(1);
+
 /// Bytes of a stream after which the agent is told that it may forget them.
 const ACKNOWLEDGE_EVERY: usize = 1024 * 1024;
 
@@ -115,7 +118,7 @@ impl Object {
     }
 
     /// Opens a stream of the turn's records.
-    async fn open(&self, effect: &Effect) -> Result<Response, Problem> {
+    async fn open(self: &Rc<Self>, effect: &Effect) -> Result<Response, Problem> {
         let sandbox = self.sandbox()?;
         let mut response = match effect {
             Effect::Attach { turn, after } => {
@@ -131,6 +134,9 @@ impl Object {
                     .turn(*turn)
                     .map_err(|error| internal("log", &error))?
                     .ok_or_else(|| internal("turn", &"its request is not stored"))?;
+                if self.with_session(|session| session.state.spent.is_none())? {
+                    let _ = self.take(self.booked().await.into_iter().collect());
+                }
                 if asked.model.is_none() {
                     asked.model = Some(self.model().await?);
                 }
@@ -159,6 +165,18 @@ impl Object {
         }
     }
 
+    /// What the router has booked for the session, if it says so soon.
+    async fn booked(&self) -> Option<Input> {
+        let id = self.with_session(|session| session.id.clone()).ok()?;
+        let asked = within(
+            BOOKS,
+            "the model router",
+            crate::models::spent(&self.env, &id),
+        );
+        let spent = asked.await.ok()?;
+        Some(Input::Booked { spent })
+    }
+
     /// Reads records and gives them to the session, all that came together at once.
     async fn read(self: &Rc<Self>, mut response: Response, reader: u64, turn: TurnId) -> Reading {
         let Ok(mut stream) = response.stream() else {
@@ -181,7 +199,7 @@ impl Object {
             }
             unacknowledged += chunk.len();
             pending.extend_from_slice(&chunk);
-            let (inputs, taken) = match records_of(&pending, turn) {
+            let (mut inputs, taken) = match records_of(&pending, turn) {
                 Ok(records) => records,
                 Err(problem) => {
                     self.lose(reader, turn, problem);
@@ -191,6 +209,13 @@ impl Object {
             pending.drain(..taken);
             let last = inputs.iter().map(number).max().unwrap_or(0);
             let ended = inputs.iter().any(ends);
+            if ended {
+                // What its calls have used is told with the end, and not after it.
+                inputs.splice(0..0, self.booked().await);
+                if self.reader.get() != reader {
+                    return Reading::Done;
+                }
+            }
             let Ok(step) = self.take(inputs) else {
                 return Reading::Broke;
             };

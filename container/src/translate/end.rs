@@ -93,8 +93,9 @@ impl TurnResult {
         Some(Cause::new(kind, told))
     }
 
-    /// What the turn took. `cost_before` is what the process had cost when it began.
-    pub fn usage(&self, cost_before: f64) -> Usage {
+    /// What the turn took. Not what it cost: Claude Code reckons with Claude's prices, whatever model
+    /// answers.
+    pub fn usage(&self) -> Usage {
         let duration_ms = if self.duration_ms.is_finite() && self.duration_ms > 0.0 {
             self.duration_ms as u64
         } else {
@@ -105,7 +106,7 @@ impl TurnResult {
             output_tokens: self.usage.output_tokens,
             cache_read_input_tokens: self.usage.cache_read_input_tokens,
             cache_creation_input_tokens: self.usage.cache_creation_input_tokens,
-            cost_usd: (self.total_cost_usd - cost_before).max(0.0),
+            cost_usd: None,
             duration_ms,
             num_turns: self.num_turns,
         };
@@ -121,7 +122,6 @@ impl TurnResult {
             output_tokens: sum(|model| model.output_tokens),
             cache_read_input_tokens: sum(|model| model.cache_read_input_tokens),
             cache_creation_input_tokens: sum(|model| model.cache_creation_input_tokens),
-            cost_usd: models.values().fold(0.0, |sum, model| sum + model.cost_usd),
             ..base
         }
     }
@@ -132,10 +132,9 @@ pub fn end_of(
     result: &TurnResult,
     interrupted: bool,
     model: Option<String>,
-    cost_before: f64,
     model_host: &str,
 ) -> (Option<EventBody>, TurnEnd) {
-    let usage = Some(result.usage(cost_before));
+    let usage = Some(result.usage());
     let end = |outcome, content: String| TurnEnd {
         outcome,
         content,

@@ -25,7 +25,7 @@ fn told(recorded: &str, interrupted: bool) -> String {
             writeln!(told, "{}", serde_json::to_string(&event).unwrap()).unwrap();
         }
         if let Kind::Result(result) = &message.kind {
-            let (error, mut end) = end_of(result, interrupted, None, 0.0, "router.internal");
+            let (error, mut end) = end_of(result, interrupted, None, "router.internal");
             if let Some(usage) = &mut end.usage {
                 usage.duration_ms = 7;
             }

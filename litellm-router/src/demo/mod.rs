@@ -43,25 +43,28 @@ enum Part {
     },
 }
 
-/// Answers `request` in the form of `reply`, of which nothing has been said yet.
+/// Answers `request` in the form of `reply`, of which nothing has been said yet. With it comes what
+/// the whole answer uses, whether its caller hears it to the end or not.
 ///
 /// # Errors
 /// None that the demo has today.
-pub fn answer(request: &MessagesRequest, reply: Reply) -> Result<Answer, Refusal> {
+pub fn answer(request: &MessagesRequest, reply: Reply) -> Result<(Answer, Usage), Refusal> {
     let streams = reply.streams();
+    let script = script(request);
+    let output = beats(script.clone()).map(|beat| beat.tokens()).sum();
+    let used = usage(count::of_request(request), output);
     let mut pieces = Performance {
-        beats: beats(script(request)),
+        beats: beats(script),
         reply,
-        output: 0,
+        used,
         calls_tools: false,
-        input_tokens: count::of_request(request),
         over: false,
     };
     if streams {
-        return Ok(Answer::events(Body::Paced(Box::new(pieces))));
+        return Ok((Answer::events(Body::Paced(Box::new(pieces))), used));
     }
     while pieces.next().is_some() {}
-    pieces.reply.answer()
+    Ok((pieces.reply.answer()?, used))
 }
 
 fn stop_reason(calls_tools: bool) -> StopReason {
@@ -234,9 +237,8 @@ fn beats(parts: Vec<Part>) -> Box<dyn Iterator<Item = Beat> + Send> {
 struct Performance {
     beats: Box<dyn Iterator<Item = Beat> + Send>,
     reply: Reply,
-    output: u64,
+    used: Usage,
     calls_tools: bool,
-    input_tokens: u64,
     over: bool,
 }
 
@@ -246,7 +248,6 @@ impl Iterator for Performance {
     fn next(&mut self) -> Option<Piece> {
         let wait_ms = match self.beats.next() {
             Some(beat) => {
-                self.output += beat.tokens();
                 self.calls_tools |= matches!(beat, Beat::Tool { .. });
                 beat.play(&mut self.reply);
                 beat.wait_ms()
@@ -254,8 +255,7 @@ impl Iterator for Performance {
             None if self.over => return None,
             None => {
                 self.over = true;
-                let usage = usage(self.input_tokens, self.output);
-                self.reply.finish(stop_reason(self.calls_tools), usage);
+                self.reply.finish(stop_reason(self.calls_tools), self.used);
                 0
             }
         };

@@ -236,7 +236,7 @@ fn words_are_counted_and_paced() {
     let mut body = request("stream 3 words every 5ms", &[], vec![]);
     body["stream"] = true.into();
     let body = body.to_string();
-    let answer = answer(
+    let (answer, _) = answer(
         &MessagesRequest::parse(body.as_bytes()).unwrap(),
         reply(true),
     )
@@ -289,7 +289,7 @@ fn a_message_whose_answer_was_stopped_is_not_answered_again() {
 #[test]
 fn thinking_comes_before_the_text_and_is_marked() {
     let body = request("think about the sea", &ALL, vec![]).to_string();
-    let answer = answer(
+    let (answer, _) = answer(
         &MessagesRequest::parse(body.as_bytes()).unwrap(),
         reply(false),
     )

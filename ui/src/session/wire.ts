@@ -13,7 +13,8 @@ export interface Usage {
   output_tokens: number;
   cache_read_input_tokens: number;
   cache_creation_input_tokens: number;
-  cost_usd: number;
+  /** None where the router has no price for one of the models. */
+  cost_usd: number | null;
   duration_ms: number;
   num_turns: number;
 }
@@ -189,7 +190,7 @@ function usage(fields: Fields): Usage {
     output_tokens: number(fields.output_tokens),
     cache_read_input_tokens: number(fields.cache_read_input_tokens),
     cache_creation_input_tokens: number(fields.cache_creation_input_tokens),
-    cost_usd: number(fields.cost_usd),
+    cost_usd: typeof fields.cost_usd === "number" ? fields.cost_usd : null,
     duration_ms: number(fields.duration_ms),
     num_turns: number(fields.num_turns),
   };

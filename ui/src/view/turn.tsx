@@ -55,7 +55,7 @@ function TurnEnd({ turn }: { turn: Turn }) {
     took > 0 ? duration(took) : null,
     files > 0 ? text.filesChanged(files) : null,
     usage === null ? null : text.tokens(count(input), count(usage.output_tokens)),
-    usage !== null && usage.cost_usd > 0 && isClaude(turn.model) ? dollars(usage.cost_usd) : null,
+    usage === null || usage.cost_usd === null ? null : dollars(usage.cost_usd),
     turn.model,
   ].filter((fact) => fact !== null);
   // It never ran: there is nothing more to say than that.
@@ -71,9 +71,4 @@ function TurnEnd({ turn }: { turn: Turn }) {
       ))}
     </footer>
   );
-}
-
-/** Claude Code reckons with Claude's prices, whatever model answered: for others the sum means nothing. */
-function isClaude(model: string | null): boolean {
-  return model?.includes("claude") ?? false;
 }
