@@ -195,6 +195,11 @@ impl Job {
         }
     }
 
+    /// What the call is called, see [`crate::serve::request_id`].
+    pub fn request_id(&self) -> Option<String> {
+        self.identity.request_id()
+    }
+
     /// Whose dialect the caller speaks.
     pub fn api(&self) -> Api {
         self.trail.api
@@ -313,7 +318,7 @@ pub(crate) enum Request<'a> {
 impl<'a> Request<'a> {
     pub(crate) fn parse(api: Api, body: &'a [u8]) -> Result<Self, Refusal> {
         Ok(match api {
-            Api::Messages => Self::Messages(Box::new(MessagesRequest::parse(body)?)),
+            Api::Messages => Self::Messages(Box::new(MessagesRequest::parse_call(body)?)),
             Api::Chat => Self::Chat(chat_request::head(body)?),
         })
     }

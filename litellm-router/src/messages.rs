@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 use crate::error::Refusal;
 use crate::malformed;
 
+/// What is wrong with a conversation in which nobody has said anything.
+pub const NOTHING_SAID: &str = "messages: at least one message is required";
+
 /// A request for a message or for a count of tokens.
 #[derive(Debug, Deserialize)]
 pub struct MessagesRequest<'a> {
@@ -190,6 +193,18 @@ impl<'a> MessagesRequest<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
         serde_json::from_slice(body)
             .map_err(|error| malformed::refusal(body, "a Messages request", &error))
+    }
+
+    /// The same for a body that somebody is to be asked with.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], and where nothing is said in it.
+    pub fn parse_call(body: &'a [u8]) -> Result<Self, Refusal> {
+        let request = Self::parse(body)?;
+        if request.messages.is_empty() {
+            return Err(Refusal::new(400, NOTHING_SAID));
+        }
+        Ok(request)
     }
 
     /// Whether the answer is to come as events.

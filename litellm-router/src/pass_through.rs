@@ -234,6 +234,8 @@ pub struct PassedThrough {
     told: bool,
     failed: Option<Refusal>,
     over: bool,
+    /// What the call is called here.
+    request_id: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -331,7 +333,14 @@ impl PassedThrough {
             told: false,
             failed: None,
             over: false,
+            request_id: None,
         }
+    }
+
+    /// The same stream of a call that has an id, for errors that the router adds.
+    pub fn of_call(mut self, request_id: Option<String>) -> Self {
+        self.request_id = request_id;
+        self
     }
 }
 
@@ -424,6 +433,7 @@ impl Incoming for PassedThrough {
             Api::Messages => b"\n\nevent: error\ndata: ".as_slice(),
             Api::Chat => b"\n\ndata: ",
         });
+        let refusal = refusal.of_call(self.request_id.clone());
         let body = refusal.body_for(self.api).to_string();
         self.out.extend_from_slice(body.as_bytes());
         self.out.extend_from_slice(b"\n\n");

@@ -293,6 +293,7 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
                 return Begun::Answer(answer);
             }
             Next::Refuse(refusal) => {
+                let refusal = refusal.of_call(job.request_id());
                 let answer = refusal.answer_for(job.api());
                 log.end(job.trail(Usage::default()), answer.status, Ending::Failed);
                 return Begun::Answer(answer);

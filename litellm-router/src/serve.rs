@@ -177,7 +177,10 @@ impl Router {
         }
         let api = Api::of_path(path);
         self.answer(call, path, query, api)
-            .unwrap_or_else(|refusal| Served::Answer(refusal.answer_for(api)))
+            .unwrap_or_else(|refusal| {
+                let refusal = refusal.of_call(request_id(call.entropy));
+                Served::Answer(refusal.answer_for(api))
+            })
     }
 
     fn answer(
@@ -250,7 +253,7 @@ impl Router {
     /// says so.
     fn count_tokens(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
         let caller = self.caller(call)?;
-        let request = MessagesRequest::parse(&call.body)?;
+        let request = MessagesRequest::parse_call(&call.body)?;
         let group = self.group(&request.model)?;
         let target = group.targets.first();
         let counts = target.is_some_and(|target| {

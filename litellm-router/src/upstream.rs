@@ -42,6 +42,8 @@ pub struct Exchange {
     key_owner: KeyOwner,
     /// The caller of a chat is not to see the usage at the end of its stream.
     unasked_usage: bool,
+    /// What the call is called here.
+    request_id: Option<String>,
     then: Then,
 }
 
@@ -119,7 +121,12 @@ impl Exchange {
     ) -> Result<Self, Refusal> {
         if target.provider.dialect == Dialect::Anthropic {
             let (model, streams) = (&request.model, request.streams());
-            return Self::anthropic(target, credential, model, streams, "/v1/messages", caller);
+            let path = "/v1/messages";
+            let passed = Self::anthropic(target, credential, model, streams, path, caller);
+            return passed.map(|mut exchange| {
+                exchange.request_id = identity.request_id();
+                exchange
+            });
         }
         let deployment = &target.deployment;
         let max_output_tokens = max_tokens.or(deployment.max_output_tokens);
@@ -335,6 +342,7 @@ impl Exchange {
             provider: target.provider.name,
             key_owner,
             unasked_usage: false,
+            request_id: None,
             then,
         }
     }
@@ -351,7 +359,8 @@ impl Exchange {
         };
         let how = match self.then {
             Then::PassThrough(api) if success && is_events => {
-                let stream = PassedThrough::new(self.provider, api, self.unasked_usage);
+                let stream = PassedThrough::new(self.provider, api, self.unasked_usage)
+                    .of_call(self.request_id);
                 let stream = Box::new(stream);
                 return Next::Stream { headers, stream };
             }

@@ -335,7 +335,7 @@ fn e06_anthropics_bytes_pass_through() {
     let client = client(CONFIG, &secrets)
         .with("anthropic-version", "2023-06-01")
         .with("anthropic-beta", "one,two");
-    let body = br#"{ "model" : "claude-x","new":1.50, "messages":[ ]}"#;
+    let body = br#"{ "model" : "claude-x","new":1.50, "messages":[ {"role":"user"} ]}"#;
     let exchange = client.fetch("/v1/messages?beta=true", body);
     assert_eq!(
         exchange.url,
@@ -347,11 +347,11 @@ fn e06_anthropics_bytes_pass_through() {
 
     let other = client.fetch(
         "/v1/messages",
-        br#"{ "model" : "opus","new":1.50, "messages":[ ]}"#,
+        br#"{ "model" : "opus","new":1.50, "messages":[ {"role":"user"} ]}"#,
     );
     assert_eq!(
         other.body[..],
-        br#"{ "model" : "claude-opus-x","new":1.50, "messages":[ ]}"#[..]
+        br#"{ "model" : "claude-opus-x","new":1.50, "messages":[ {"role":"user"} ]}"#[..]
     );
     assert_eq!(header(&other, "x-api-key"), Some("sk-ant-api-other"));
     assert_eq!(other.timeout_ms, 1_500);

@@ -67,7 +67,7 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
         Ok(body) => body,
         Err(refusal) => {
             let api = Api::of_path(head.uri.path());
-            return respond(refusal.answer_for(api), &id);
+            return respond(refusal.of_call(id.clone()).answer_for(api), &id);
         }
     };
     let (for_page, served) = {

@@ -1,6 +1,6 @@
 //! Errors in Anthropic's shape, and how a provider's own errors become them.
 //!
-//! Anthropic's shape is `{"type":"error","error":{"type","message"}}`
+//! Anthropic's shape is `{"type":"error","error":{"type","message"},"request_id"}`
 //! (<https://docs.anthropic.com/en/api/errors>). A client decides by status, type and sometimes the
 //! wording what it does next: wait, shorten the conversation, or give up. So a provider's message is
 //! kept, and only what would send the client the wrong way is changed.
@@ -47,6 +47,8 @@ pub struct Refusal {
     pub message: String,
     /// Headers that tell the client when to come back, and the provider's own request id.
     pub headers: Vec<(String, String)>,
+    /// What the call is called here, for bodies in Anthropic's shape.
+    request_id: Option<Box<str>>,
     class: ErrorClass,
     /// The provider's own words, where it was a provider that refused.
     said: String,
@@ -71,6 +73,7 @@ impl Refusal {
             kind: kind_of(status),
             message: message.into(),
             headers: Vec::new(),
+            request_id: None,
             class: ErrorClass::of_status(status),
             said: String::new(),
             verbatim: None,
@@ -106,9 +109,24 @@ impl Refusal {
         self
     }
 
-    /// The body, as Anthropic would have written it.
+    /// The same failure of a call that has an id.
+    pub fn of_call(mut self, request_id: impl Into<Option<String>>) -> Self {
+        self.request_id = request_id.into().map(String::into_boxed_str);
+        self
+    }
+
+    /// The body, as Anthropic would have written it. Its `request_id` is what the header of that name
+    /// says: the provider's own, where it has told one.
     pub fn body(&self) -> Value {
-        json!({"type": "error", "error": {"type": self.kind, "message": self.message}})
+        let error = json!({"type": self.kind, "message": self.message});
+        let theirs = self.headers.iter().find(|(name, _)| name == "request-id");
+        match theirs
+            .map(|(_, id)| id.as_str())
+            .or(self.request_id.as_deref())
+        {
+            Some(id) => json!({"type": "error", "error": error, "request_id": id}),
+            None => json!({"type": "error", "error": error}),
+        }
     }
 
     /// The same failure, told in the provider's own bytes.

@@ -200,6 +200,7 @@ impl Sink for EventStream {
             return;
         }
         self.ended = true;
+        let refusal = refusal.clone().of_call(self.identity.request_id());
         self.event("error", &refusal.body());
     }
 }

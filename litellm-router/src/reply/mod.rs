@@ -51,6 +51,17 @@ pub struct Identity {
     pub model: String,
 }
 
+impl Identity {
+    /// The id of the call, which has the same digits as that of its answer.
+    pub fn request_id(&self) -> Option<String> {
+        let prefixes = ["msg_", "chatcmpl-"];
+        let digits = prefixes
+            .iter()
+            .find_map(|prefix| self.id.strip_prefix(prefix))?;
+        Some(format!("req_{digits}"))
+    }
+}
+
 /// Takes an answer in the order in which it is produced.
 pub trait Sink {
     /// More visible text.

@@ -73,6 +73,7 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
         None => url.path().to_owned(),
     };
     let refuse = |refusal: Refusal| {
+        let refusal = refusal.of_call(id.clone());
         let answer = refusal.answer_for(Api::of_path(url.path()));
         respond(answer, &id, &context)
     };

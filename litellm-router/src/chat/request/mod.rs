@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Refusal;
 use crate::malformed;
+use crate::messages::NOTHING_SAID;
 use claude::{Claude, DEFAULT_MAX_TOKENS, Form};
 use content::Block;
 use conversation::{Conversation, Turn};
@@ -69,12 +70,16 @@ pub fn head(body: &[u8]) -> Result<Head, Refusal> {
     #[derive(Deserialize)]
     struct Request {
         model: String,
+        messages: Vec<IgnoredAny>,
         stream: Option<bool>,
         stream_options: Option<StreamOptions>,
         tools: Option<Vec<IgnoredAny>>,
         functions: Option<Vec<IgnoredAny>>,
     }
     let request: Request = parsed(body)?;
+    if request.messages.is_empty() {
+        return Err(Refusal::new(400, NOTHING_SAID));
+    }
     Ok(Head {
         has_tools: [&request.tools, &request.functions]
             .into_iter()

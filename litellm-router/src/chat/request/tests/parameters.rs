@@ -23,7 +23,7 @@ fn the_call_says_what_a_router_has_to_know() {
         (head.model.as_str(), head.streams, head.include_usage),
         ("m", true, true)
     );
-    let plain = br#"{"model":"m","messages":[],"n":7,"stream":null,"stream_options":null}"#;
+    let plain = br#"{"model":"m","messages":[7],"n":7,"stream":null,"stream_options":null}"#;
     let plain = super::head(plain).unwrap();
     assert!(!plain.streams && !plain.include_usage);
 }
