@@ -64,6 +64,7 @@ async fn scripted_model() -> Result<SocketAddr> {
         router,
         listener,
         std::future::pending(),
+        std::time::Duration::ZERO,
     ));
     Ok(address)
 }

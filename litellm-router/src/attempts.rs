@@ -60,6 +60,15 @@ pub struct Moment<'a> {
     pub random: u64,
 }
 
+/// What a caller wants otherwise than the configuration has it.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// How often a call is tried again, for classes of errors without a number of their own.
+    pub retries: Option<u32>,
+    /// The groups after the one that was asked for, if there are any.
+    pub fallbacks: Vec<String>,
+}
+
 /// The attempts of one call.
 #[derive(Debug)]
 pub struct Attempts {
@@ -77,6 +86,8 @@ pub struct Attempts {
     first_refusal: Option<Refusal>,
     /// Whether the answer's limit has been lowered once.
     lowered: bool,
+    /// What the caller wants otherwise than the configuration has it.
+    wished: Wishes,
     last: Option<Target>,
     pub made: u32,
     pub fallbacks: u32,
@@ -106,6 +117,7 @@ impl Attempts {
             seen: vec![asked.to_owned()],
             first_refusal: None,
             lowered: false,
+            wished: Wishes::default(),
             last: None,
             made: 0,
             fallbacks: 0,
@@ -113,6 +125,12 @@ impl Attempts {
         };
         attempts.keep_to_provider();
         attempts
+    }
+
+    /// The same attempts, as the caller wishes.
+    pub fn wishing(mut self, wished: Wishes) -> Self {
+        self.wished = wished;
+        self
     }
 
     /// Milliseconds since the epoch when an answer must have begun.
@@ -224,6 +242,7 @@ impl Attempts {
         };
         let allowed = of_class
             .or(policy.default)
+            .or(self.wished.retries)
             .unwrap_or(routing.retries)
             .min(last.deployment.max_retries.unwrap_or(MOST_RETRIES))
             .min(MOST_RETRIES);
@@ -356,7 +375,9 @@ impl Attempts {
             ErrorClass::ContentPolicyViolation => named(&routing.content_policy_fallbacks),
             _ => None,
         };
+        let wished = Some(&self.wished.fallbacks).filter(|names| is_first && !names.is_empty());
         specific
+            .or_else(|| wished.cloned())
             .or_else(|| named(&routing.fallbacks))
             .or_else(|| is_first.then(|| routing.default_fallbacks.clone()))
             .unwrap_or_default()

@@ -9,6 +9,7 @@ use crate::auth::Caller;
 use crate::cache::CacheKey;
 use crate::chat::reply::ChatForm;
 use crate::chat::request::{self as chat_request, Head, NEWEST};
+use crate::controls::Controls;
 use crate::count;
 use crate::demo;
 use crate::deployment::Target;
@@ -26,6 +27,27 @@ use crate::usage;
 pub(crate) enum What {
     Message,
     Count,
+}
+
+/// Whether a call was answered with what an earlier one has got.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cached {
+    /// It was not looked for.
+    #[default]
+    Off,
+    Miss,
+    Hit,
+}
+
+impl Cached {
+    /// The word for it in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Miss => "miss",
+            Self::Hit => "hit",
+        }
+    }
 }
 
 /// What is known about a call, for logs and metrics. Holds nothing of its content and no key.
@@ -54,6 +76,7 @@ pub struct Trail {
     /// Whether it is a call for a model's answer, and not for a count of tokens.
     pub counts: bool,
     pub api: Api,
+    pub cache: Cached,
 }
 
 /// What a job wants done next.
@@ -258,7 +281,7 @@ impl Job {
         let credential = self.router.credential(&self.caller, target)?;
         let credential = credential.as_ref();
         let identity = self.identity.clone();
-        match (request, self.what) {
+        let exchange = match (request, self.what) {
             (Request::Messages(request), What::Count) => {
                 Exchange::count(target, credential, request, &self.inbound)
             }
@@ -272,9 +295,18 @@ impl Job {
             ),
             (Request::Chat(head), _) => {
                 let created = self.trail.began / 1000;
-                Exchange::chat(target, credential, head, &self.inbound, identity, created)
+                let caller = &self.inbound;
+                Exchange::chat(
+                    target, credential, head, caller, identity, created, max_tokens,
+                )
             }
-        }
+        };
+        exchange.map(|mut exchange| {
+            if let Some(timeout_ms) = request.controls().timeout_ms {
+                exchange.timeout_ms = exchange.timeout_ms.min(timeout_ms);
+            }
+            exchange
+        })
     }
 
     fn play(&self, target: &Target, request: &Request) -> Result<(Answer, Usage), Refusal> {
@@ -341,6 +373,14 @@ impl<'a> Request<'a> {
         match self {
             Self::Messages(request) => request.streams(),
             Self::Chat(head) => head.streams,
+        }
+    }
+
+    /// What it asks of the router itself.
+    pub(crate) fn controls(&self) -> &Controls {
+        match self {
+            Self::Messages(request) => &request.controls,
+            Self::Chat(head) => &head.controls,
         }
     }
 

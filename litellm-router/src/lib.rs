@@ -22,6 +22,7 @@ pub mod balance;
 pub mod cache;
 pub mod chat;
 pub mod config;
+pub mod controls;
 pub mod count;
 pub mod demo;
 pub mod deployment;

@@ -12,6 +12,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::controls::{self, Controls};
 use crate::error::Refusal;
 use crate::malformed;
 
@@ -48,6 +49,9 @@ pub struct MessagesRequest<'a> {
     pub output_format: Option<OutputFormat<'a>>,
     #[serde(borrow)]
     pub metadata: Option<Metadata<'a>>,
+    /// What it asks of the router itself.
+    #[serde(skip)]
+    pub controls: Controls,
 }
 
 /// One message: who speaks, and the blocks that were said. A plain string counts as one text block.
@@ -191,8 +195,10 @@ impl<'a> MessagesRequest<'a> {
     /// # Errors
     /// 400 with the place and the reason, where it is not JSON or not such a request.
     pub fn parse(body: &'a [u8]) -> Result<Self, Refusal> {
-        serde_json::from_slice(body)
-            .map_err(|error| malformed::refusal(body, "a Messages request", &error))
+        let (mut request, controls) = controls::read::<Self>(body)
+            .map_err(|error| malformed::refusal(body, "a Messages request", &error))?;
+        request.controls = controls;
+        Ok(request)
     }
 
     /// The same for a body that somebody is to be asked with.

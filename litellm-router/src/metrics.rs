@@ -28,6 +28,7 @@ struct Call {
     route: &'static str,
     status_code: u16,
     outcome: &'static str,
+    cache: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -85,7 +86,7 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         registry.register(
             "litellm_proxy_total_requests_metric",
-            "Calls by model, route, status and how they ended",
+            "Calls by model, route, status, how they ended and what the cache had",
             metrics.requests.clone(),
         );
         registry.register(
@@ -178,6 +179,7 @@ impl Metrics {
             },
             status_code: record.status,
             outcome: record.outcome.name(),
+            cache: trail.cache.name(),
         };
         self.requests.get_or_create(&call).inc();
         let usage = &trail.usage;

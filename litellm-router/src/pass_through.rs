@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::answer::{Answer, Body};
 use crate::api::Api;
+use crate::controls;
 use crate::demo;
 use crate::error::{self, Refusal};
 use crate::reply::Usage;
@@ -135,12 +136,13 @@ fn applied(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     out
 }
 
-/// The body without some of its keys, by the deployment's `additional_drop_params`.
+/// The body without some of its keys, by the deployment's `additional_drop_params`, and where `own`
+/// is set without those that are LiteLLM's own.
 ///
 /// # Errors
 /// 400 where the body is not a JSON object.
-pub fn without(body: Bytes, dropped: &[String]) -> Result<Bytes, Refusal> {
-    if dropped.is_empty() {
+pub fn without(body: Bytes, dropped: &[String], own: bool) -> Result<Bytes, Refusal> {
+    if dropped.is_empty() && !own {
         return Ok(body);
     }
     let fields: BTreeMap<&str, &RawValue> =
@@ -148,9 +150,35 @@ pub fn without(body: Bytes, dropped: &[String]) -> Result<Bytes, Refusal> {
     let kept: BTreeMap<&str, &RawValue> = fields
         .into_iter()
         .filter(|(name, _)| !dropped.iter().any(|drop| drop == name))
+        .filter(|(name, _)| !own || !controls::is_own(name))
         .collect();
     let kept = serde_json::to_vec(&kept).map_err(|error| invalid(&error))?;
     Ok(kept.into())
+}
+
+/// A chat whose limits on the answer's tokens are at most `most`.
+///
+/// # Errors
+/// 400 where the body is not a JSON object.
+pub fn with_limit(body: &[u8], most: u64) -> Result<Vec<u8>, Refusal> {
+    #[derive(Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        max_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        max_completion_tokens: Option<&'a RawValue>,
+    }
+    let text = std::str::from_utf8(body).map_err(|error| invalid(&error))?;
+    let request: Request = serde_json::from_str(text).map_err(|error| invalid(&error))?;
+    let limits = [request.max_tokens, request.max_completion_tokens];
+    let mut edits: Vec<_> = limits
+        .into_iter()
+        .flatten()
+        .filter(|limit| limit.get().parse::<u64>().is_ok_and(|limit| limit > most))
+        .map(|limit| (place(text, limit), most.to_string()))
+        .collect();
+    edits.sort_by_key(|(place, _)| place.start);
+    Ok(applied(text, edits).into_bytes())
 }
 
 /// A chat that streams, with the wish to be told at its end what it has used.
@@ -515,6 +543,24 @@ mod tests {
             assert_eq!(String::from_utf8(out).unwrap(), [text, end, done].concat());
             assert_eq!(stream.usage().output_tokens, 2);
         }
+    }
+
+    #[test]
+    fn r17_a_chats_limits_are_cut_where_they_stand() {
+        let body =
+            br#"{"max_completion_tokens": 900,"messages":[{"max_tokens":7000}],"max_tokens":50 }"#;
+        let cut = with_limit(body, 60).unwrap();
+        let cut = String::from_utf8(cut).unwrap();
+        assert_eq!(
+            cut,
+            r#"{"max_completion_tokens": 60,"messages":[{"max_tokens":7000}],"max_tokens":50 }"#
+        );
+        let both = with_limit(body, 8).unwrap();
+        let both = String::from_utf8(both).unwrap();
+        assert!(
+            both.starts_with(r#"{"max_completion_tokens": 8,"#)
+                && both.ends_with(r#""max_tokens":8 }"#)
+        );
     }
 
     #[test]

@@ -114,6 +114,7 @@ impl Record {
             "fallbacks": trail.fallbacks,
             "status": self.status,
             "outcome": self.outcome.name(),
+            "cache": trail.cache.name(),
             "ms_to_first_byte": self.first_ms,
             "ms": self.total_ms,
             "input_tokens": usage.input_tokens,

@@ -11,21 +11,22 @@ use serde_json::json;
 
 use crate::answer::Answer;
 use crate::api::Api;
-use crate::attempts::{Attempts, Moment};
+use crate::attempts::{Attempts, Moment, Wishes};
 use crate::auth::{self, Caller, Credential, Keys};
 use crate::balance::{Balance, Share};
 use crate::cache::{Cache, CacheKey};
 use crate::config::Config;
+use crate::controls::Controls;
 use crate::count;
 use crate::deployment::{Environment, Target};
 use crate::error::Refusal;
-use crate::job::{Job, Request, Trail, What};
+use crate::job::{Cached, Job, Next, Request, Trail, What};
 use crate::messages::MessagesRequest;
 use crate::metrics::Metrics;
 use crate::models;
 use crate::providers::Dialect;
 use crate::relay::Record;
-use crate::reply::{Identity, id_from};
+use crate::reply::{Identity, Usage, id_from};
 use crate::route::{Group, Routes};
 use crate::spend::{Account, Accounts, Books, Limits, Spending};
 use crate::upstream::Inbound;
@@ -58,7 +59,7 @@ pub enum Served {
     /// Somebody has to be asked.
     Job(Box<Job>),
     /// The books of this account are wanted, wherever the shell keeps them: see
-    /// [`Router::books`] and [`books_answer`].
+    /// [`Router::books`] and [`Router::answer_with`].
     Books(Account),
 }
 
@@ -303,15 +304,26 @@ impl Router {
                 caller.may_use(&self.keys, request.model())?;
                 let beta = (call.header)("anthropic-beta").unwrap_or_default();
                 let key = CacheKey::of(request.api(), &beta, &call.body);
+                let wished = request.controls();
                 if !says("no-cache")
+                    && !wished.no_cache
                     && let Some((body, streams)) = cache().get(&key, call.now)
                 {
-                    return Ok(Served::Answer(kept_answer(body, streams, &key)));
+                    let group = self.group(request.model())?;
+                    let mut job = self.new_job(call, query, request, What::Message, caller, group);
+                    job.trail.cache = Cached::Hit;
+                    job.trail.cost = Some(0.0);
+                    let answer = kept_answer(body, streams, &key);
+                    job.next = Some(Next::Answer(answer, Usage::default()));
+                    return Ok(Served::Job(job));
                 }
-                cache_key = Some(key).filter(|_| !says("no-store"));
+                cache_key = Some(key).filter(|_| !says("no-store") && !wished.no_store);
             }
         }
         let mut job = self.job(call, query, request, What::Message)?;
+        if cache_key.is_some() {
+            job.trail.cache = Cached::Miss;
+        }
         job.cache_key = cache_key;
         Ok(Served::Job(job))
     }
@@ -337,6 +349,27 @@ impl Router {
         if what == What::Message {
             self.admit(&accounts, call.now)?;
         }
+        let mut job = self.new_job(call, query, request, what, caller, group);
+        job.trail.accounts = accounts;
+        let random = call.entropy as u64;
+        let first = job
+            .attempts
+            .first(self.moment(call.now, random).as_moment());
+        // The request is parsed here, so what is asked first is made of it here as well.
+        job.next = Some(job.prepare(first, request, call.now, random));
+        Ok(job)
+    }
+
+    /// A job of which nothing is done yet, and for which nobody pays.
+    fn new_job(
+        self: &Arc<Self>,
+        call: &Call,
+        query: &str,
+        request: &Request,
+        what: What,
+        caller: Caller,
+        group: Group,
+    ) -> Box<Job> {
         let session = (call.header)("x-claude-code-session-id");
         let affinity = session.as_ref().map(|session| {
             let mut hasher = DefaultHasher::new();
@@ -348,24 +381,22 @@ impl Router {
             model: request.model().chars().take(200).collect(),
             group: group.name.clone(),
             session: session.map(|session| session.chars().take(200).collect()),
-            accounts,
             streams: request.streams(),
             began: call.now,
             counts: what == What::Message,
             api: request.api(),
             ..Trail::default()
         };
-        let mut attempts = Attempts::new(
+        let attempts = Attempts::new(
             request.model(),
             group,
             affinity,
             own_key,
             &self.config.routing,
             call.now,
-        );
-        let random = call.entropy as u64;
-        let first = attempts.first(self.moment(call.now, random).as_moment());
-        let mut job = Box::new(Job {
+        )
+        .wishing(self.wishes(&caller, request.controls()));
+        Box::new(Job {
             router: Arc::clone(self),
             what,
             caller,
@@ -375,6 +406,8 @@ impl Router {
                 anthropic_version: (call.header)("anthropic-version"),
                 anthropic_beta: (call.header)("anthropic-beta"),
                 accept: (call.header)("accept"),
+                // A gateway may well be LiteLLM, which reads them.
+                own_keys: request.controls().any && !self.config.through_gateway,
                 identity: self.identity_headers(call),
             },
             identity: Identity {
@@ -386,10 +419,19 @@ impl Router {
             max_tokens: None,
             cache_key: None,
             next: None,
+        })
+    }
+
+    /// What a caller may wish: only models that are configured, and that it may call.
+    fn wishes(&self, caller: &Caller, controls: &Controls) -> Wishes {
+        let mut fallbacks = controls.fallbacks.clone();
+        fallbacks.retain(|name| {
+            caller.may_use(&self.keys, name).is_ok() && self.routes.find(name).is_some()
         });
-        // The request is parsed here, so what is asked first is made of it here as well.
-        job.next = Some(job.prepare(first, request, call.now, random));
-        Ok(job)
+        Wishes {
+            retries: controls.num_retries,
+            fallbacks,
+        }
     }
 
     /// Who calls, in the words of Claude Code and of this project, for a gateway that comes after this
@@ -440,10 +482,15 @@ impl Router {
             return Ok(());
         }
         let mut books = self.accounts();
-        accounts.iter().try_for_each(|account| {
+        for account in accounts {
             let limits = self.limits_of(account);
-            books.books(account).admit(account, limits, now)
-        })
+            books.books(account).admit(account, limits, now)?;
+        }
+        // One that refuses uses up nothing of the others.
+        for account in accounts {
+            books.books(account).count();
+        }
+        Ok(())
     }
 
     /// A call is over: counts it, and returns what is to be booked wherever else books are kept.
@@ -515,6 +562,12 @@ impl Router {
             let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
             cache.put(key, answer.into(), streams, now);
         }
+    }
+
+    /// The answer to [`Served::Books`], at the time `now`.
+    pub fn answer_with(&self, account: &Account, mut books: Books, now: u64) -> Answer {
+        books.turn_to(self.limits_of(account).budget_duration, now);
+        books_answer(account, &books)
     }
 
     fn accounts(&self) -> MutexGuard<'_, Accounts> {
@@ -668,7 +721,7 @@ pub fn too_large() -> Refusal {
 }
 
 /// What an account has used, for `GET /spend/…`.
-pub fn books_answer(account: &Account, books: &Books) -> Answer {
+fn books_answer(account: &Account, books: &Books) -> Answer {
     Answer::json(
         200,
         &json!({

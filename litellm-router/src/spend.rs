@@ -154,7 +154,8 @@ pub struct Books {
 }
 
 impl Books {
-    fn turn_to(&mut self, budget_duration: Option<u64>, now: u64) {
+    /// Begins anew what is over at the time `now`. `budget_duration` as in [`Limits`].
+    pub fn turn_to(&mut self, budget_duration: Option<u64>, now: u64) {
         if self.period_began == 0 {
             self.period_began = now;
         }
@@ -171,7 +172,7 @@ impl Books {
         }
     }
 
-    /// Lets a call begin.
+    /// Whether a call may begin; it is counted by [`Self::count`].
     ///
     /// # Errors
     /// 429 that says which limit is reached and when it begins anew.
@@ -213,7 +214,6 @@ impl Books {
             None
         };
         let Some((what, left)) = refused else {
-            self.count();
             return Ok(());
         };
         let mut refusal = match left {
@@ -342,6 +342,7 @@ mod tests {
             let limits = limits(limit);
             let mut books = Books::default();
             books.admit(&session(), &limits, NOW).unwrap();
+            books.count();
             books.book(&spent(100, 0.5), limits.budget_duration, NOW);
             let refusal = books.admit(&session(), &limits, NOW).unwrap_err();
             assert_eq!(refusal.status, 429);
@@ -362,6 +363,34 @@ mod tests {
                 .headers
                 .contains(&("x-should-retry".into(), "false".into()))
         );
+    }
+
+    #[test]
+    fn what_is_refused_uses_up_nothing() {
+        let limits = limits("rpm_limit: 1");
+        let mut books = Books::default();
+        for _ in 0..3 {
+            books.admit(&session(), &limits, NOW).unwrap();
+        }
+        books.count();
+        for _ in 0..3 {
+            books.admit(&session(), &limits, NOW).unwrap_err();
+        }
+        assert_eq!(books.minute_requests, 1);
+    }
+
+    #[test]
+    fn a_period_that_is_over_shows_nothing() {
+        let mut books = Books::default();
+        books.book(&spent(100, 0.5), Some(1_000), NOW);
+        books.turn_to(Some(1_000), NOW + 999);
+        assert_eq!(books.period.input_tokens, 100);
+        books.turn_to(Some(1_000), NOW + 1_000);
+        assert_eq!(
+            (books.period, books.period_began),
+            (Spending::default(), NOW + 1_000)
+        );
+        assert_eq!(books.total.input_tokens, 100);
     }
 
     #[test]

@@ -98,6 +98,8 @@ pub struct Inbound {
     pub anthropic_version: Option<String>,
     pub anthropic_beta: Option<String>,
     pub accept: Option<String>,
+    /// Whether the body has keys that are LiteLLM's own and for no provider, see [`crate::controls`].
+    pub own_keys: bool,
     /// Headers that tell a gateway behind this one who calls.
     pub identity: Vec<(String, String)>,
 }
@@ -138,7 +140,7 @@ impl Exchange {
             drop_server_tools: deployment.drop_params,
         };
         let (body, asked) = request::translate(request, upstream)?;
-        let body = pass_through::without(body.into(), &deployment.dropped)?;
+        let body = pass_through::without(body.into(), &deployment.dropped, false)?;
         let key_owner = owner(credential);
         let terms = Terms {
             identity,
@@ -163,6 +165,8 @@ impl Exchange {
     /// The exchange for a call to `/v1/chat/completions`. `created` is the time of the call, in
     /// seconds since 1970.
     ///
+    /// `max_tokens` takes the place of the deployment's own limit.
+    ///
     /// # Errors
     /// 400 where the request cannot be said in the provider's dialect.
     pub fn chat(
@@ -172,6 +176,7 @@ impl Exchange {
         caller: &Inbound,
         identity: Identity,
         created: u64,
+        max_tokens: Option<u64>,
     ) -> Result<Self, Refusal> {
         if target.provider.dialect == Dialect::Anthropic {
             let call = chat_request::to_messages_for(&caller.body, &target.model)?;
@@ -191,8 +196,15 @@ impl Exchange {
             return Ok(exchange);
         }
         let model = (head.model != target.model).then_some(target.model.as_str());
+        let most = max_tokens.or(target.deployment.max_output_tokens);
         let body = pass_through::edited(&caller.body, model)?;
-        let body = pass_through::without(body, &target.deployment.dropped)?;
+        let body = pass_through::without(body, &target.deployment.dropped, caller.own_keys)?;
+        let body = match most {
+            Some(most) if head.max_tokens > Some(most) => {
+                pass_through::with_limit(&body, most)?.into()
+            }
+            _ => body,
+        };
         // Without it a provider does not tell what a stream has used; the caller gets what it asked for.
         let unasked_usage = head.streams && !head.include_usage;
         let body = if unasked_usage {
@@ -203,6 +215,10 @@ impl Exchange {
         let then = Then::PassThrough(Api::Chat);
         let mut exchange = Self::chat_completions(target, credential, body, head.streams, then)?;
         exchange.unasked_usage = unasked_usage;
+        exchange.max_tokens = match (head.max_tokens, most) {
+            (Some(asked), Some(most)) => Some(asked.min(most)),
+            (asked, _) => asked,
+        };
         Ok(exchange)
     }
 
@@ -268,7 +284,7 @@ impl Exchange {
     ) -> Result<Self, Refusal> {
         let model = (asked != target.model).then_some(target.model.as_str());
         let body = pass_through::edited(&caller.body, model)?;
-        let body = pass_through::without(body, &target.deployment.dropped)?;
+        let body = pass_through::without(body, &target.deployment.dropped, caller.own_keys)?;
         let base = api_base(target)?;
         let base = base.strip_suffix("/v1/messages").unwrap_or(base);
         let base = base.strip_suffix("/v1").unwrap_or(base);

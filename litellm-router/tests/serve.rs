@@ -12,7 +12,7 @@ use std::sync::Arc;
 use litellm_router::answer::{Answer, Body};
 use litellm_router::config;
 use litellm_router::job::Next;
-use litellm_router::serve::{Call, LARGEST_BODY, Router, Served, books_answer};
+use litellm_router::serve::{Call, LARGEST_BODY, Router, Served};
 use litellm_router::upstream::{self, Exchange};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ impl Client {
             Served::Answer(answer) => Outcome::Answer(answer),
             Served::Books(account) => {
                 let books = self.router.books(&account);
-                Outcome::Answer(books_answer(&account, &books))
+                Outcome::Answer(self.router.answer_with(&account, books, 1_700_000_000_000))
             }
             Served::Job(mut job) => match job.first() {
                 Next::Send(exchange, _) => Outcome::Fetch(exchange),

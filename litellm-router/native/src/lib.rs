@@ -26,8 +26,8 @@ struct Shell {
     host: Arc<NativeHost>,
 }
 
-/// Serves `router` on `listener` until `stop` is ready; calls under way are ended well before it
-/// returns.
+/// Serves `router` on `listener` until `stop` is ready. Calls under way then have so long to come to
+/// their end; what is left is cut.
 ///
 /// # Errors
 /// TLS could not be set up, or the listener fails.
@@ -35,14 +35,28 @@ pub async fn run(
     router: Arc<Router>,
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
+    grace: Duration,
 ) -> anyhow::Result<()> {
     let host = Arc::new(NativeHost::new()?);
     let app = axum::Router::new()
         .fallback(handle)
         .with_state(Arc::new(Shell { router, host }));
-    axum::serve(without_delay(listener), app)
-        .with_graceful_shutdown(stop)
-        .await?;
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let serving = axum::serve(without_delay(listener), app).with_graceful_shutdown(async move {
+        stop.await;
+        // Nobody waits for it where serving has ended by itself.
+        let _ = stopping.send(());
+    });
+    let too_late = async {
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served?,
+        () = too_late => tracing::warn!("calls that were still under way are cut"),
+    }
     Ok(())
 }
 
@@ -95,7 +109,7 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
         Served::Answer(answer) => return respond(answer),
         Served::Books(account) => {
             let books = shell.router.books(&account);
-            return respond(serve::books_answer(&account, &books));
+            return respond(shell.router.answer_with(&account, books, host::now()));
         }
         Served::Job(job) => job,
     };
@@ -181,5 +195,30 @@ mod tests {
         assert!(accepted.0.nodelay().unwrap());
         // What the system does by itself is the other way.
         assert!(!client.unwrap().nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_calls_but_not_without_end() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let yaml = "model_list: [{model_name: d, litellm_params: {model: demo/scripted}}]";
+        let router = Router::new(yaml, &|_| None).unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let grace = Duration::from_millis(300);
+        let running = tokio::spawn(run(router, listener, stopped, grace));
+        let body = r#"{"model": "d", "max_tokens": 9, "stream": true,
+            "messages": [{"role": "user", "content": "stream 90000 words every 1000ms"}]}"#;
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length";
+        let request = format!("{head}: {}\r\n\r\n{body}", body.len());
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut seen = [0; 512];
+        assert!(client.read(&mut seen).await.unwrap() > 0);
+        stop.send(()).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(20), running);
+        ended.await.unwrap().unwrap().unwrap();
     }
 }

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
@@ -32,6 +33,9 @@ struct Options {
     /// Threads that serve calls [default: one a core]
     #[arg(long, value_name = "N")]
     num_workers: Option<usize>,
+    /// Seconds that calls under way have to come to their end when the program is told to stop
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    graceful_timeout: u64,
     /// Reads the configuration, says what is wrong in it or has no effect, and ends
     #[arg(long)]
     check: bool,
@@ -99,7 +103,8 @@ fn main() -> anyhow::Result<()> {
             "litellm-router listens at http://{}",
             listener.local_addr()?
         );
-        litellm_router_native::run(router, listener, stopped()).await
+        let grace = Duration::from_secs(options.graceful_timeout);
+        litellm_router_native::run(router, listener, stopped(), grace).await
     })
 }
 

@@ -204,6 +204,14 @@ async fn the_same_request_is_answered_from_memory_where_that_is_wanted() {
         assert_eq!(again.text().await.unwrap(), first);
         assert_eq!(world.asked().len(), before + 1);
     }
+    // It is counted, costs nothing, and is nobody's failure.
+    let numbers = master.send("/metrics", None).await.text().await.unwrap();
+    for (cache, count) in [("miss", 2), ("hit", 2)] {
+        let line = format!(
+            r#"{{model="free",route="/v1/messages",status_code="200",outcome="completed",cache="{cache}"}} {count}"#
+        );
+        assert!(numbers.contains(&line), "{line}\nis not in\n{numbers}");
+    }
     // Not for who does not want it, and never for a request with tools.
     let before = world.asked().len();
     let mut with_tools = question("free", false);
@@ -232,7 +240,7 @@ async fn metrics_count_what_happened_and_name_nothing_that_callers_wrote() {
     );
     let numbers = master.send("/metrics", None).await.text().await.unwrap();
     for line in [
-        r#"litellm_proxy_total_requests_metric_total{model="priced",route="/v1/messages",status_code="200",outcome="completed"} 1"#,
+        r#"litellm_proxy_total_requests_metric_total{model="priced",route="/v1/messages",status_code="200",outcome="completed",cache="miss"} 1"#,
         r#"litellm_output_tokens_metric_total{model="priced"} 5"#,
         r#"litellm_cached_tokens_metric_total{model="free*"} 10"#,
         r#"litellm_spend_metric_total{model="priced"} 0.21"#,

@@ -362,3 +362,97 @@ async fn everything_can_go_through_another_gateway() {
     let circle = request.json(&question("m", true)).send().await.unwrap();
     assert_eq!(circle.status(), 508);
 }
+
+#[tokio::test]
+async fn what_litellm_reads_of_a_body_is_heeded_here_and_goes_no_further() {
+    let groups = [
+        ("three", &[failing()][..]),
+        ("four", &[Script::chat("from c")][..]),
+    ];
+    let ask = async |controls: Value, door: &str| {
+        let world = World::start(&config(""), &groups).await;
+        let mut body = question("b", false);
+        for (key, value) in controls.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        let status = world.post(door, &body).await.status().as_u16();
+        for sent in world.sent() {
+            let sent = sent.json();
+            for key in controls.as_object().unwrap().keys() {
+                assert_eq!(sent[key], Value::Null, "{key} went upstream");
+            }
+            assert_eq!(sent["messages"][0]["content"], "hi");
+        }
+        (status, world.asked().join(" "))
+    };
+    for door in ["/v1/messages", "/v1/chat/completions"] {
+        let asked = async |controls: Value| ask(controls, door).await;
+        // Two retries are what the configuration has.
+        assert_eq!(
+            asked(json!({"tags": ["x"]})).await,
+            (500, "three three three".into())
+        );
+        assert_eq!(
+            asked(json!({"num_retries": 0})).await,
+            (500, "three".into())
+        );
+        let elsewhere = json!({"num_retries": 0, "fallbacks": ["nowhere", "c"]});
+        assert_eq!(asked(elsewhere).await, (200, "three four".into()));
+        // What nobody is to choose but the operator.
+        let theirs = json!({"num_retries": 0, "api_base": "http://127.0.0.1:9", "api_key": "k",
+            "mock_response": "mocked", "mock_testing_fallbacks": true, "cache": {"no-cache": true}});
+        assert_eq!(asked(theirs).await, (500, "three".into()));
+    }
+    let slow = Script::chat("late").after(Duration::from_secs(20));
+    let world = World::start(&config(""), &[("four", &[slow])]).await;
+    let mut hasty = question("c", false);
+    hasty["timeout"] = json!(0.1);
+    hasty["num_retries"] = json!(0);
+    let (status, body) = told(world.post("/v1/messages", &hasty).await).await;
+    assert_eq!(status, 504, "{body}");
+}
+
+#[tokio::test]
+async fn a_key_falls_back_on_its_own_models_alone() {
+    let config = config("") + "general_settings:\n  keys: [{name: t, key: sk-t, models: [b]}]\n";
+    let scripts = [
+        ("three", &[failing()][..]),
+        ("four", &[Script::chat("no")][..]),
+    ];
+    let world = World::start(&config, &scripts).await;
+    let mut body = question("b", false);
+    body["num_retries"] = json!(0);
+    body["fallbacks"] = json!(["c"]);
+    let request = world.http.post(world.url("/v1/messages")).json(&body);
+    let answer = request.header("x-api-key", "sk-t").send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), world.asked().len()), (500, 1));
+}
+
+#[tokio::test]
+async fn r18_a_chats_limit_is_cut_to_the_models_and_lowered_when_it_is_too_high() {
+    let config =
+        "model_list: [{model_name: m, litellm_params: {model: openai/x, api_base: PROVIDERS/one},
+        model_info: {max_output_tokens: 4000}}]";
+    let words = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens \
+        (5000 in the messages, 4000 in the completion).";
+    let too_high = Script::json(400, json!({"error": {"message": words}}));
+    let world = World::start(config, &[("one", &[too_high, Script::chat("hello")])]).await;
+    let mut chat = question("m", true);
+    chat["max_tokens"] = json!(50_000);
+    let text = world
+        .post("/v1/chat/completions", &chat)
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(text.contains("hello"), "{text}");
+    let limits: Vec<u64> = world
+        .sent()
+        .iter()
+        .map(|sent| sent.json()["max_tokens"].as_u64().unwrap())
+        .collect();
+    assert!(
+        limits[0] == 4_000 && limits[1] < 3_200 && limits.len() == 2,
+        "{limits:?}"
+    );
+}

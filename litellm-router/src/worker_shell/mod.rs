@@ -119,7 +119,7 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
         Served::Answer(answer) => return respond(answer),
         Served::Books(account) => {
             let books = ledger::books(&env, &account).await?;
-            return respond(serve::books_answer(&account, &books));
+            return respond(router.answer_with(&account, books, call.now));
         }
         Served::Job(job) => job,
     };

@@ -167,6 +167,7 @@ impl World {
             router,
             listener,
             std::future::pending(),
+            Duration::ZERO,
         ));
         Self {
             router: address,

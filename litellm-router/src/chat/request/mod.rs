@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::controls::{self, Controls};
 use crate::error::Refusal;
 use crate::malformed;
 use crate::messages::NOTHING_SAID;
@@ -39,7 +40,7 @@ const LONGEST_USER: usize = 256;
 pub const NEWEST: &str = "claude";
 
 /// What a router has to know of a call to find its deployment, whatever dialect that speaks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Head {
     pub model: String,
     pub streams: bool,
@@ -47,6 +48,10 @@ pub struct Head {
     pub include_usage: bool,
     /// Whether the model may call tools.
     pub has_tools: bool,
+    /// The largest limit on the answer's tokens that it names.
+    pub max_tokens: Option<u64>,
+    /// What it asks of the router itself.
+    pub controls: Controls,
 }
 
 /// A call, translated.
@@ -68,15 +73,20 @@ pub struct ChatCall {
 /// 400 with the place and the reason, where it is not JSON or not such a request.
 pub fn head(body: &[u8]) -> Result<Head, Refusal> {
     #[derive(Deserialize)]
-    struct Request {
+    struct Request<'a> {
         model: String,
         messages: Vec<IgnoredAny>,
         stream: Option<bool>,
         stream_options: Option<StreamOptions>,
         tools: Option<Vec<IgnoredAny>>,
         functions: Option<Vec<IgnoredAny>>,
+        #[serde(borrow)]
+        max_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        max_completion_tokens: Option<&'a RawValue>,
     }
-    let request: Request = parsed(body)?;
+    let read = controls::read::<Request>(body);
+    let (request, controls) = read.map_err(|error| wrong(body, &error))?;
     if request.messages.is_empty() {
         return Err(Refusal::new(400, NOTHING_SAID));
     }
@@ -85,6 +95,11 @@ pub fn head(body: &[u8]) -> Result<Head, Refusal> {
             .into_iter()
             .flatten()
             .any(|tools| !tools.is_empty()),
+        max_tokens: [request.max_tokens, request.max_completion_tokens]
+            .into_iter()
+            .filter_map(|limit| limit?.get().parse().ok())
+            .max(),
+        controls,
         model: request.model,
         streams: request.stream.unwrap_or(false),
         include_usage: includes_usage(request.stream_options),
@@ -112,8 +127,11 @@ pub fn to_messages_for(body: &[u8], target: &str) -> Result<ChatCall, Refusal> {
 }
 
 fn parsed<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| malformed::refusal(body, "a chat completions request", &error))
+    serde_json::from_slice(body).map_err(|error| wrong(body, &error))
+}
+
+fn wrong(body: &[u8], error: &serde_json::Error) -> Refusal {
+    malformed::refusal(body, "a chat completions request", error)
 }
 
 fn includes_usage(options: Option<StreamOptions>) -> bool {
