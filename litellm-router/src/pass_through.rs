@@ -204,6 +204,12 @@ pub fn asking_for_usage(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     Ok(applied(text, vec![edit]).into_bytes())
 }
 
+/// Whether a body is a JSON object, as every answer in either dialect is.
+pub fn is_object(body: &[u8]) -> bool {
+    let begins = body.trim_ascii_start().starts_with(b"{");
+    begins && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok()
+}
+
 /// The usage that a whole answer in the dialect of `api` tells of itself.
 pub fn usage_of(body: &[u8], api: Api) -> Usage {
     if api == Api::Chat {

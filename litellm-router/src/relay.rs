@@ -408,15 +408,16 @@ async fn attempt<H: Host>(
             let until = sent_at.saturating_add(patience);
             while live.first.is_empty() && !live.stream.is_done() {
                 live.listen(until).await;
+                // Once it is taken, nothing can be tried elsewhere.
+                if let Some(refusal) = live.stream.early_failure() {
+                    return Err(refusal);
+                }
                 live.first = live.stream.take();
                 if live.first.is_empty() && !live.stream.is_done() && host.now() >= until {
                     return Err(upstream::too_slow(provider, patience));
                 }
             }
-            match live.stream.early_failure() {
-                Some(refusal) => Err(refusal),
-                None => Ok(Attempt::Live(live)),
-            }
+            Ok(Attempt::Live(live))
         }
     }
 }

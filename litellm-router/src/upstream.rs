@@ -485,7 +485,8 @@ impl Collect {
                     Api::Chat => matches!(self.status, 401..=403),
                     Api::Messages => self.status == 401,
                 };
-                if is_ours && is_about_it {
+                // The page of some proxy on the way is in nobody's dialect.
+                if (is_ours && is_about_it) || !pass_through::is_object(body) {
                     return Err(refusal);
                 }
                 let verbatim = Answer {
@@ -503,6 +504,10 @@ impl Collect {
                     self.key_owner,
                     self.headers,
                 ));
+            }
+            How::Verbatim(_) if !pass_through::is_object(body) => {
+                let words = format!("{} answered with something that is not JSON", self.provider);
+                return Err(Refusal::new(502, words));
             }
             How::Verbatim(api) => {
                 let answer = Answer {

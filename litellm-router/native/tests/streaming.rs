@@ -173,7 +173,7 @@ async fn e07_an_error_before_the_first_token_has_a_status_in_either_form() {
 async fn whatever_a_provider_answers_the_caller_gets_an_answer() {
     let endless = "data: ".to_owned() + &"x".repeat(40 * 1024 * 1024);
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x01\x02".to_vec();
-    let odd: Vec<(&str, Script)> = vec![
+    let odd: Vec<(&'static str, Script)> = vec![
         (
             "html",
             Script::body(200, "text/html", "<html>a captive portal</html>"),
@@ -210,21 +210,52 @@ async fn whatever_a_provider_answers_the_caller_gets_an_answer() {
             Script::body(200, "application/json", vec![0xff, 0xfe, 0x00]),
         ),
     ];
-    for stream in [true, false] {
-        for (what, script) in &odd {
-            let world = World::start(ONE, &[("one", std::slice::from_ref(script))]).await;
-            let answer = tokio::time::timeout(Duration::from_secs(15), world.ask("m", stream));
-            let answer = answer
-                .await
-                .unwrap_or_else(|_| panic!("no answer to {what}"));
-            let (status, body) = told(answer).await;
-            assert!((500..600).contains(&status), "{what}: {status} {body}");
-            assert_eq!(body["type"], "error", "{what}: {body}");
-            let message = body["error"]["message"].as_str().unwrap();
-            assert!(message.contains("openai"), "{what}: {message}");
-            assert_eq!(world.asked().len(), 1, "{what}");
+    let mut cases = Vec::new();
+    for (what, script) in odd {
+        for (door, provider, stream) in [
+            ("/v1/messages", "openai", true),
+            ("/v1/messages", "openai", false),
+            ("/v1/messages", "anthropic", true),
+            ("/v1/messages", "anthropic", false),
+            ("/v1/chat/completions", "openai", true),
+            ("/v1/chat/completions", "openai", false),
+            ("/v1/chat/completions", "anthropic", true),
+            ("/v1/chat/completions", "anthropic", false),
+        ] {
+            let script = script.clone();
+            let case = format!("{what} of {provider} at {door}, {stream}");
+            cases.push(tokio::spawn(odd_answer(
+                case, door, provider, stream, script,
+            )));
         }
     }
+    for case in cases {
+        case.await.unwrap();
+    }
+}
+
+async fn odd_answer(case: String, door: &str, provider: &str, stream: bool, script: Script) {
+    let config = ONE
+        .replace("openai/x", &format!("{provider}/x"))
+        .replace("timeout: 2,", "timeout: 2, api_key: k,");
+    let world = World::start(&config, &[("one", &[script])]).await;
+    let body = question("m", stream);
+    let answer = tokio::time::timeout(Duration::from_secs(30), world.post(door, &body));
+    let answer = answer
+        .await
+        .unwrap_or_else(|_| panic!("no answer to {case}"));
+    let (status, body) = told(answer).await;
+    assert!((500..600).contains(&status), "{case}: {status} {body}");
+    let at_messages = door == "/v1/messages";
+    assert_eq!(body["type"] == "error", at_messages, "{case}: {body}");
+    assert_eq!(
+        body["error"].get("code").is_some(),
+        !at_messages,
+        "{case}: {body}"
+    );
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(message.contains(provider), "{case}: {message}");
+    assert_eq!(world.asked().len(), 1, "{case}");
 }
 
 #[tokio::test]

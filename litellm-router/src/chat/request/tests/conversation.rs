@@ -261,7 +261,7 @@ fn the_old_functions_work_as_tools_do() {
 }
 
 #[test]
-fn blank_texts_are_left_out_and_no_turn_is_empty() {
+fn r26_blank_texts_of_a_chat_are_left_out_and_no_turn_is_empty() {
     let body = messages(json!([
         {"role": "system", "content": ""},
         {"role": "user", "content": [{"type": "text", "text": " \n"}]},
