@@ -6,23 +6,28 @@
 //! stream and has heard nothing for [`PING_MS`] gets its headers and signs of life before that; the
 //! attempts go on meanwhile, because a sign of life commits to nothing.
 
+mod live;
+mod record;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::{Either, FutureExt, select};
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::answer::{Answer, Body, Piece, event_stream_headers};
 use crate::api::Api;
-use crate::cache::LARGEST_ANSWER;
 use crate::error::Refusal;
-use crate::job::{Flight, Job, Next, Trail};
+use crate::job::{Job, Next};
 use crate::reply::Usage;
 use crate::serve::{Booking, Router};
-use crate::translate::incoming::Incoming;
 use crate::upstream::{self, Exchange, LARGEST_RESPONSE};
+use live::{End, Live};
+use record::Log;
+
+pub use record::{Ending, Record};
 
 /// A client that hears nothing for this long gets a sign of life. Claude Code warns at 15 s.
 pub const PING_MS: u64 = 5_000;
@@ -84,66 +89,6 @@ pub trait Host: 'static {
     /// A call is over. `router` has counted it; `bookings` are to be booked wherever else books are
     /// kept.
     fn record(&self, router: &Arc<Router>, record: &Record, bookings: Vec<Booking>);
-}
-
-/// A call that is over, as logs and metrics see it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Record {
-    pub request_id: String,
-    pub trail: Trail,
-    pub status: u16,
-    pub outcome: Ending,
-    /// Milliseconds until the answer began.
-    pub first_ms: u64,
-    /// Milliseconds until it was over.
-    pub total_ms: u64,
-}
-
-impl Record {
-    /// One line of JSON for the log: no content, no key.
-    pub fn line(&self) -> String {
-        let (trail, usage) = (&self.trail, &self.trail.usage);
-        serde_json::json!({
-            "request_id": self.request_id,
-            "session": trail.session,
-            "model": trail.model,
-            "deployment": trail.deployment,
-            "deployment_id": trail.deployment_id,
-            "stream": trail.streams,
-            "attempts": trail.attempts,
-            "fallbacks": trail.fallbacks,
-            "status": self.status,
-            "outcome": self.outcome.name(),
-            "cache": trail.cache.name(),
-            "ms_to_first_byte": self.first_ms,
-            "ms": self.total_ms,
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cache_read_tokens": usage.cache_read_input_tokens,
-            "cache_write_tokens": usage.cache_creation_input_tokens,
-            "cost_usd": trail.cost,
-        })
-        .to_string()
-    }
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    Completed,
-    Failed,
-    ClientLeft,
-}
-
-impl Ending {
-    /// The word for it in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::ClientLeft => "client left",
-        }
-    }
 }
 
 /// What goes to the client.
@@ -271,20 +216,7 @@ enum Begun<H: Host> {
 
 /// Tries until somebody begins to answer or nobody is left.
 async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> Begun<H> {
-    let began = host.now();
-    let mut log = Log {
-        host: Arc::clone(&host),
-        router: Arc::clone(job.router()),
-        record: Some(Record {
-            request_id,
-            trail: job.trail(Usage::default()),
-            status: 0,
-            outcome: Ending::ClientLeft,
-            first_ms: 0,
-            total_ms: 0,
-        }),
-        began,
-    };
+    let mut log = Log::new(&host, &job, request_id);
     let mut next = job.first();
     loop {
         let (exchange, wait_ms) = match next {
@@ -387,23 +319,8 @@ async fn attempt<H: Host>(
             Ok(Attempt::Whole(answer, used))
         }
         upstream::Next::Stream { headers, stream } => {
-            let now = host.now();
-            let mut live = Box::new(Live {
-                host: Arc::clone(host),
-                headers,
-                body: Some(response.body),
-                stream,
-                api,
-                provider,
-                silence_ms: silence_ms.into(),
-                heard: now,
-                said: now,
-                timer: None,
-                first: Vec::new(),
-                left: false,
-                copy: None,
-                ending: None,
-            });
+            let stream = (headers, stream);
+            let mut live = Live::new(host, response.body, stream, api, provider, silence_ms);
             // Signs of life are not words: they are another's business as long as none has come.
             let until = sent_at.saturating_add(patience);
             while live.first.is_empty() && !live.stream.is_done() {
@@ -452,203 +369,6 @@ async fn whole<H: Host>(
             // The deadline speaks for itself above.
             Either::Right(_) if patience < u64::from(silence_ms) => {}
             Either::Right(_) => return Err(upstream::fell_silent(provider, silence_ms)),
-        }
-    }
-}
-
-/// A stream on its way from a provider to the client.
-struct Live<H: Host> {
-    host: Arc<H>,
-    headers: Vec<(String, String)>,
-    body: Option<H::Body>,
-    stream: Box<dyn Incoming>,
-    api: Api,
-    provider: &'static str,
-    silence_ms: u64,
-    /// When the provider last sent something.
-    heard: u64,
-    /// When the client last got something.
-    said: u64,
-    /// One timer for many chunks: when it fires, the times above say whether it is time.
-    timer: Option<H::Sleep>,
-    /// What was read before the client got its headers.
-    first: Vec<u8>,
-    /// The connection broke because the client has left.
-    left: bool,
-    /// All that went out, where answers are kept.
-    copy: Option<Vec<u8>>,
-    ending: Option<End<H>>,
-}
-
-/// What is done when a stream is over, or its client has left.
-struct End<H: Host> {
-    job: Box<Job>,
-    flight: Option<Flight>,
-    log: Log<H>,
-}
-
-impl<H: Host> Live<H> {
-    /// The next bytes for the client, `None` when the answer is over.
-    async fn next(&mut self) -> Option<Vec<u8>> {
-        if !self.first.is_empty() {
-            let first = std::mem::take(&mut self.first);
-            self.remember(&first);
-            return Some(first);
-        }
-        while !self.stream.is_done() {
-            self.listen(self.said + PING_MS).await;
-            let bytes = self.stream.take();
-            if !bytes.is_empty() {
-                self.remember(&bytes);
-                self.said = self.heard;
-                return Some(bytes);
-            }
-            let now = self.host.now();
-            if now >= self.said + PING_MS && self.stream.is_between_events() {
-                self.said = now;
-                return Some(self.api.ping().to_vec());
-            }
-        }
-        let failed = self.stream.failed().map(Refusal::class);
-        self.end(match failed {
-            _ if self.left => Ending::ClientLeft,
-            Some(_) => Ending::Failed,
-            None => Ending::Completed,
-        });
-        None
-    }
-
-    /// Waits for the next thing to happen, or until a time.
-    async fn listen(&mut self, until: u64) {
-        let mut timer = match self.timer.take() {
-            Some(timer) => timer,
-            None => {
-                let now = self.host.now();
-                let silence = (self.heard + self.silence_ms).saturating_sub(now);
-                self.host
-                    .sleep(silence.min(until.saturating_sub(now)).max(1))
-            }
-        };
-        let Some(body) = &mut self.body else {
-            self.stream.finish();
-            return;
-        };
-        match select(body.next(), &mut timer).await {
-            Either::Left((Some(Ok(bytes)), _)) => {
-                self.heard = self.host.now();
-                self.stream.push(&bytes);
-                self.timer = Some(timer);
-                // What is there already goes out together; nothing is waited for.
-                let mut read = bytes.len();
-                while read < MOST_AT_ONCE && !self.stream.is_done() {
-                    match body.next().now_or_never() {
-                        Some(Some(Ok(bytes))) => {
-                            read += bytes.len();
-                            self.stream.push(&bytes);
-                        }
-                        Some(Some(Err(Broken))) => {
-                            self.left |= self.host.client_left();
-                            self.stream.fail(upstream::broke(self.provider));
-                        }
-                        Some(None) => self.stream.finish(),
-                        None => break,
-                    }
-                }
-            }
-            Either::Left((Some(Err(Broken)), _)) => {
-                self.left |= self.host.client_left();
-                self.stream.fail(upstream::broke(self.provider));
-            }
-            Either::Left((None, _)) => self.stream.finish(),
-            Either::Right(_) => {
-                if self.host.now() >= self.heard + self.silence_ms {
-                    let silence_ms = u32::try_from(self.silence_ms).unwrap_or(u32::MAX);
-                    let refusal = upstream::fell_silent(self.provider, silence_ms);
-                    self.stream.fail(refusal);
-                }
-            }
-        }
-    }
-
-    fn remember(&mut self, bytes: &[u8]) {
-        if let Some(copy) = &mut self.copy {
-            copy.extend_from_slice(bytes);
-            if copy.len() > LARGEST_ANSWER {
-                self.copy = None;
-            }
-        }
-    }
-
-    fn end(&mut self, ending: Ending) {
-        if let Some(body) = self.body.take()
-            && ending == Ending::Completed
-        {
-            self.host.drain(body);
-        }
-        if let Some(mut end) = self.ending.take() {
-            if let Some(copy) = self.copy.take()
-                && ending == Ending::Completed
-            {
-                end.job.keep(copy, self.host.now());
-            }
-            let used = self.stream.usage();
-            if ending == Ending::Failed
-                && let Some(refusal) = self.stream.failed()
-            {
-                end.job.broke(refusal.class(), self.host.now());
-            }
-            if let Some(flight) = &mut end.flight {
-                flight.used(&used, self.host.now());
-            }
-            end.log.end(end.job.trail(used), 200, ending);
-        }
-    }
-}
-
-impl<H: Host> Drop for Live<H> {
-    fn drop(&mut self) {
-        self.end(Ending::ClientLeft);
-    }
-}
-
-/// Writes the record of a call once, whichever way the call ends.
-struct Log<H: Host> {
-    host: Arc<H>,
-    router: Arc<Router>,
-    record: Option<Record>,
-    began: u64,
-}
-
-impl<H: Host> Log<H> {
-    fn first(&mut self, status: u16) {
-        let first_ms = self.host.now().saturating_sub(self.began);
-        if let Some(record) = &mut self.record {
-            record.status = status;
-            record.first_ms = first_ms;
-        }
-    }
-
-    fn end(&mut self, trail: Trail, status: u16, outcome: Ending) {
-        if let Some(mut record) = self.record.take() {
-            let now = self.host.now();
-            record.total_ms = now.saturating_sub(self.began);
-            if record.status == 0 {
-                record.first_ms = record.total_ms;
-            }
-            record.trail = trail;
-            record.status = status;
-            record.outcome = outcome;
-            let bookings = self.router.over(&record, now);
-            self.host.record(&self.router, &record, bookings);
-        }
-    }
-}
-
-impl<H: Host> Drop for Log<H> {
-    fn drop(&mut self) {
-        if let Some(record) = &self.record {
-            let trail = record.trail.clone();
-            self.end(trail, 499, Ending::ClientLeft);
         }
     }
 }

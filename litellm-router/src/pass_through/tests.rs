@@ -1,0 +1,107 @@
+use super::*;
+
+fn edit(body: &str, model: Option<&str>) -> String {
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    String::from_utf8(edited(&body, model).unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn usage_that_nobody_asked_for_is_asked_for_and_kept_here() {
+    for (body, asked) in [
+        (
+            r#"{"model":"m"}"#,
+            r#"{"stream_options":{"include_usage":true},"model":"m"}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage":false},"n":1}"#,
+            r#"{"stream_options":{"include_usage":true},"n":1}"#,
+        ),
+    ] {
+        assert_eq!(asking_for_usage(body.as_bytes()).unwrap(), asked.as_bytes());
+    }
+    let text =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":1\"}}],\"usage\":null}\n\n";
+    let end = "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n";
+    let used = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n";
+    let done = "data: [DONE]\n\n";
+    for size in [1, 5, 1_000] {
+        let mut stream = PassedThrough::new("groq", Api::Chat, true);
+        let mut out = Vec::new();
+        for bytes in [text, end, used, done].concat().as_bytes().chunks(size) {
+            stream.push(bytes);
+            out.extend(stream.take());
+        }
+        assert_eq!(String::from_utf8(out).unwrap(), [text, end, done].concat());
+        assert_eq!(stream.usage().output_tokens, 2);
+    }
+}
+
+#[test]
+fn r17_a_chats_limits_are_cut_where_they_stand() {
+    let body =
+        br#"{"max_completion_tokens": 900,"messages":[{"max_tokens":7000}],"max_tokens":50 }"#;
+    let cut = with_limit(body, 60).unwrap();
+    let cut = String::from_utf8(cut).unwrap();
+    assert_eq!(
+        cut,
+        r#"{"max_completion_tokens": 60,"messages":[{"max_tokens":7000}],"max_tokens":50 }"#
+    );
+    let both = with_limit(body, 8).unwrap();
+    let both = String::from_utf8(both).unwrap();
+    assert!(
+        both.starts_with(r#"{"max_completion_tokens": 8,"#)
+            && both.ends_with(r#""max_tokens":8 }"#)
+    );
+}
+
+#[test]
+fn s09_a_provider_that_does_not_close_after_the_end_is_no_error() {
+    let mut stream = PassedThrough::new("anthropic", Api::Messages, false);
+    stream.push(b"event: message_stop\ndata: {}\n\n");
+    let _ = stream.take();
+    stream.fail(crate::upstream::fell_silent("anthropic", 1));
+    assert!(stream.is_done() && stream.failed().is_none() && stream.take().is_empty());
+}
+
+#[test]
+fn e06_only_the_model_is_replaced() {
+    let body = r#"{ "messages":[{"model":"inner"}],  "model" : "claude-x" ,"n":1.50}"#;
+    assert_eq!(edit(body, None), body);
+    assert_eq!(
+        edit(body, Some("a\"b")),
+        r#"{ "messages":[{"model":"inner"}],  "model" : "a\"b" ,"n":1.50}"#
+    );
+    assert!(edited(&Bytes::from_static(b"[]"), Some("m")).is_err());
+    let twice = Bytes::from_static(br#"{"model":"a","model":"b"}"#);
+    assert!(edited(&twice, Some("m")).is_err());
+}
+
+#[test]
+fn r24_thinking_of_our_own_is_taken_out_and_anthropics_stays() {
+    let ours = format!(
+        r#"{{"type":"thinking","thinking":"x","signature":"{}"}}"#,
+        reasoning::SIGNATURE
+    );
+    let demo = ours.replace(reasoning::SIGNATURE, demo::SIGNATURE);
+    let theirs = r#"{"type": "thinking","thinking":"y","signature":"Eq=="}"#;
+    let text = r#"{ "type":"text","text":"a" }"#;
+    let body = |first: &str, second: &str| {
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"hi"}}, {{"role":"assistant","content":[ {first} ]}},{{"content":[{second}]}}],"model":"m"}}"#
+        )
+    };
+    assert_eq!(
+        edit(
+            &body(&format!("{ours} , {theirs}, {text}"), &demo),
+            Some("n")
+        ),
+        body(
+            &format!("{theirs},{text}"),
+            r#"{"type":"text","text":"(empty)"}"#
+        )
+        .replace(r#""model":"m""#, r#""model":"n""#)
+    );
+    // The mark in what somebody said is no reason to touch anything.
+    let quoted = body(text, &text.replace('a', reasoning::SIGNATURE));
+    assert_eq!(edit(&quoted, None), quoted);
+}

@@ -1,0 +1,148 @@
+//! Who pays for a call, whether it may begin, and what is booked when it is over.
+
+use std::sync::{MutexGuard, PoisonError};
+
+use serde_json::json;
+
+use super::{Call, Router};
+use crate::answer::Answer;
+use crate::auth::Caller;
+use crate::error::Refusal;
+use crate::models;
+use crate::relay::Record;
+use crate::spend::{Account, Accounts, Books, Limits, Spending};
+
+/// What a call that is over has used, for an account's books.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Booking {
+    pub account: Account,
+    pub spent: Spending,
+    /// See [`Limits::budget_duration`].
+    pub budget_duration: Option<u64>,
+}
+
+impl Router {
+    /// Who pays for a call: the holder of a handed-out key, or the session for which a caller with the
+    /// master key calls.
+    pub(super) fn accounts_of(&self, caller: &Caller, call: &Call) -> Vec<Account> {
+        let mut accounts = Vec::new();
+        if let Caller::Holder(place) = caller
+            && let Some(holder) = self.keys.holder(*place)
+        {
+            accounts.push(Account::Key(holder.name.clone()));
+        }
+        if *caller == Caller::Trusted
+            && let Some(id) = (call.header)("x-agent-router-session")
+        {
+            accounts.push(Account::Session(id.chars().take(200).collect()));
+        }
+        accounts
+    }
+
+    pub(super) fn limits_of(&self, account: &Account) -> &Limits {
+        match account {
+            Account::Session(_) => &self.config.session_limits,
+            Account::Key(name) => self.keys.limits(name),
+        }
+    }
+
+    pub(super) fn admit(&self, accounts: &[Account], now: u64) -> Result<(), Refusal> {
+        if accounts.is_empty() {
+            return Ok(());
+        }
+        let mut books = self.accounts();
+        for account in accounts {
+            let limits = self.limits_of(account);
+            books.books(account).admit(account, limits, now)?;
+        }
+        // One that refuses uses up nothing of the others.
+        for account in accounts {
+            books.books(account).count();
+        }
+        Ok(())
+    }
+
+    /// A call is over: counts it, and returns what is to be booked wherever else books are kept.
+    pub fn over(&self, record: &Record, now: u64) -> Vec<Booking> {
+        self.metrics.over(record);
+        let trail = &record.trail;
+        if trail.accounts.is_empty() || !trail.counts {
+            return Vec::new();
+        }
+        let spent = Spending::of(&trail.usage, trail.cost);
+        let mut books = self.accounts();
+        let accounts = trail.accounts.iter();
+        accounts
+            .map(|account| {
+                let budget_duration = self.limits_of(account).budget_duration;
+                books.books(account).book(&spent, budget_duration, now);
+                Booking {
+                    account: account.clone(),
+                    spent,
+                    budget_duration,
+                }
+            })
+            .collect()
+    }
+
+    /// Accounts of this call with limits, of which this process knows nothing yet: what is kept
+    /// elsewhere of them has to be read before ([`Self::learn`]).
+    pub fn unknown_accounts(&self, call: &Call) -> Vec<Account> {
+        let caller = Caller::of(call.header, &self.keys);
+        let mut accounts = self.accounts_of(&caller, call);
+        let books = self.accounts();
+        accounts.retain(|account| {
+            *self.limits_of(account) != Limits::NONE && books.known(account).is_none()
+        });
+        accounts
+    }
+
+    /// What an account has used, as far as this process knows.
+    pub fn books(&self, account: &Account) -> Books {
+        self.accounts().known(account).unwrap_or_default()
+    }
+
+    /// What an account has used by the word of who keeps the books of all processes.
+    pub fn learn(&self, account: &Account, books: &Books) {
+        self.accounts().books(account).learn(books);
+    }
+
+    /// The answer to [`Served::Books`], at the time `now`.
+    pub fn answer_with(&self, account: &Account, mut books: Books, now: u64) -> Answer {
+        books.turn_to(self.limits_of(account).budget_duration, now);
+        books_answer(account, &books)
+    }
+
+    pub(super) fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an account has used, for `GET /spend/…`.
+fn books_answer(account: &Account, books: &Books) -> Answer {
+    Answer::json(
+        200,
+        &json!({
+            "account": account.name(),
+            "total": books.total,
+            "period": books.period,
+            "period_began": books.period_began,
+        }),
+    )
+}
+
+/// `/spend/sessions/{id}` or `/spend/keys/{name}`.
+pub(super) fn account_of(path: &str) -> Result<Account, Refusal> {
+    let rest = path.strip_prefix("/spend/").unwrap_or_default();
+    match rest.split_once('/') {
+        Some(("sessions", id)) if !id.is_empty() => {
+            Ok(Account::Session(models::percent_decoded(id)))
+        }
+        Some(("keys", name)) if !name.is_empty() => Ok(Account::Key(models::percent_decoded(name))),
+        _ => Err(Refusal::new(
+            404,
+            "there is nothing at this path; what has been used is at /spend/sessions/{id} and \
+             /spend/keys/{name}",
+        )),
+    }
+}

@@ -1,0 +1,239 @@
+//! A call for an answer: from the cache, or by a job that asks somebody.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+
+use super::about::KeyState;
+use super::{Call, Router, Served};
+use crate::answer::{Answer, Body};
+use crate::attempts::{Attempts, Wishes};
+use crate::auth::{self, Caller, Credential};
+use crate::cache::CacheKey;
+use crate::controls::Controls;
+use crate::deployment::Target;
+use crate::error::Refusal;
+use crate::job::{Cached, Job, Next, Request, Trail, What};
+use crate::reply::{Identity, Usage, id_from};
+use crate::route::Group;
+use crate::upstream::Inbound;
+
+/// Marks a call that has gone through a router which sends everything on, so that none goes in
+/// circles.
+const WENT_THROUGH: &str = "x-litellm-router-hop";
+
+impl Router {
+    pub(super) fn message(
+        self: &Arc<Self>,
+        call: &Call,
+        query: &str,
+        request: &Request,
+    ) -> Result<Served, Refusal> {
+        let mut cache_key = None;
+        if let Some(cache) = &self.cache {
+            let caller = self.caller(call)?;
+            let says = |word: &str| {
+                let control = (call.header)("cache-control");
+                control.is_some_and(|control| control.to_ascii_lowercase().contains(word))
+            };
+            let cache = || cache.lock().unwrap_or_else(PoisonError::into_inner);
+            if caller.is_trusted() && (!request.has_tools() || cache().with_tools()) {
+                caller.may_use(&self.keys, request.model())?;
+                let beta = (call.header)("anthropic-beta").unwrap_or_default();
+                let key = CacheKey::of(request.api(), &beta, &call.body);
+                let wished = request.controls();
+                if !says("no-cache")
+                    && !wished.no_cache
+                    && let Some((body, streams)) = cache().get(&key, call.now)
+                {
+                    let group = self.group(request.model())?;
+                    let mut job = self.new_job(call, query, request, What::Message, caller, group);
+                    job.trail.cache = Cached::Hit;
+                    job.trail.cost = Some(0.0);
+                    let answer = kept_answer(body, streams, &key);
+                    job.next = Some(Next::Answer(answer, Usage::default()));
+                    return Ok(Served::Job(job));
+                }
+                cache_key = Some(key).filter(|_| !says("no-store") && !wished.no_store);
+            }
+        }
+        let mut job = self.job(call, query, request, What::Message)?;
+        if cache_key.is_some() {
+            job.trail.cache = Cached::Miss;
+        }
+        job.cache_key = cache_key;
+        Ok(Served::Job(job))
+    }
+
+    pub(super) fn job(
+        self: &Arc<Self>,
+        call: &Call,
+        query: &str,
+        request: &Request,
+        what: What,
+    ) -> Result<Box<Job>, Refusal> {
+        if self.config.through_gateway && (call.header)(WENT_THROUGH).is_some() {
+            return Err(Refusal::new(
+                508,
+                "ANTHROPIC_BASE_URL leads this router back to itself; unset it where the router runs",
+            )
+            .final_());
+        }
+        let caller = self.caller(call)?;
+        let group = self.group(request.model())?;
+        caller.may_use(&self.keys, request.model())?;
+        let accounts = self.accounts_of(&caller, call);
+        if what == What::Message {
+            self.admit(&accounts, call.now)?;
+        }
+        let mut job = self.new_job(call, query, request, what, caller, group);
+        job.trail.accounts = accounts;
+        let random = call.entropy as u64;
+        let first = job
+            .attempts
+            .first(self.moment(call.now, random).as_moment());
+        // The request is parsed here, so what is asked first is made of it here as well.
+        job.next = Some(job.prepare(first, request, call.now, random));
+        Ok(job)
+    }
+
+    /// A job of which nothing is done yet, and for which nobody pays.
+    pub(super) fn new_job(
+        self: &Arc<Self>,
+        call: &Call,
+        query: &str,
+        request: &Request,
+        what: What,
+        caller: Caller,
+        group: Group,
+    ) -> Box<Job> {
+        let session = (call.header)("x-claude-code-session-id");
+        let affinity = session.as_ref().map(|session| {
+            let mut hasher = DefaultHasher::new();
+            session.hash(&mut hasher);
+            hasher.finish()
+        });
+        let own_key = matches!(caller, Caller::OwnKey(_));
+        let trail = Trail {
+            model: request.model().chars().take(200).collect(),
+            group: group.name.clone(),
+            session: session.map(|session| session.chars().take(200).collect()),
+            streams: request.streams(),
+            began: call.now,
+            counts: what == What::Message,
+            api: request.api(),
+            ..Trail::default()
+        };
+        let attempts = Attempts::new(
+            request.model(),
+            group,
+            affinity,
+            own_key,
+            &self.config.routing,
+            call.now,
+        )
+        .wishing(self.wishes(&caller, request.controls()));
+        Box::new(Job {
+            router: Arc::clone(self),
+            what,
+            caller,
+            inbound: Inbound {
+                body: call.body.clone(),
+                query: query.to_owned(),
+                anthropic_version: (call.header)("anthropic-version"),
+                anthropic_beta: (call.header)("anthropic-beta"),
+                accept: (call.header)("accept"),
+                // A gateway may well be LiteLLM, which reads them.
+                own_keys: request.controls().any && !self.config.through_gateway,
+                identity: self.identity_headers(call),
+            },
+            identity: Identity {
+                id: id_from(request.id_prefix(), call.entropy),
+                model: request.model().to_owned(),
+            },
+            attempts,
+            trail,
+            max_tokens: None,
+            cache_key: None,
+            next: None,
+        })
+    }
+
+    /// What a caller may wish: only models that are configured, and that it may call.
+    pub(super) fn wishes(&self, caller: &Caller, controls: &Controls) -> Wishes {
+        let mut fallbacks = controls.fallbacks.clone();
+        fallbacks.retain(|name| {
+            caller.may_use(&self.keys, name).is_ok() && self.routes.find(name).is_some()
+        });
+        Wishes {
+            retries: controls.num_retries,
+            fallbacks,
+        }
+    }
+
+    /// Who calls, in the words of Claude Code and of this project, for a gateway that comes after this
+    /// one. Providers do not get them.
+    pub(super) fn identity_headers(&self, call: &Call) -> Vec<(String, String)> {
+        const IDENTITY: [&str; 4] = [
+            "x-claude-code-session-id",
+            "x-claude-code-agent-id",
+            "x-claude-code-parent-agent-id",
+            "x-agent-router-session",
+        ];
+        if !self.config.through_gateway {
+            return Vec::new();
+        }
+        let told = IDENTITY
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), (call.header)(name)?)));
+        told.chain([(WENT_THROUGH.to_owned(), "1".to_owned())])
+            .collect()
+    }
+
+    pub(crate) fn keep(&self, key: CacheKey, answer: Vec<u8>, streams: bool, now: u64) {
+        if let Some(cache) = &self.cache {
+            let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            cache.put(key, answer.into(), streams, now);
+        }
+    }
+
+    pub(crate) fn credential(
+        &self,
+        caller: &Caller,
+        target: &Target,
+    ) -> Result<Option<Credential>, Refusal> {
+        let found = auth::credential(caller, target, &self.keys);
+        found.map_err(|mut refusal| {
+            if *caller != Caller::Unknown {
+                let served = self.providers(&[KeyState::Here, KeyState::NotNeeded]);
+                let served = if served.is_empty() {
+                    "this router has no key for any provider".to_owned()
+                } else {
+                    format!("this router can serve {}", served.join(", "))
+                };
+                refusal.message = format!(
+                    "{}; {served}. Send your own as `Authorization: Bearer` or `x-api-key`, or \
+                     choose a model of those.",
+                    refusal.message
+                );
+            }
+            refusal
+        })
+    }
+}
+
+/// An answer that was given before.
+fn kept_answer(body: Bytes, streams: bool, key: &CacheKey) -> Answer {
+    let body = Body::Whole(body.to_vec());
+    let answer = if streams {
+        Answer::events(body)
+    } else {
+        Answer {
+            status: 200,
+            headers: vec![("content-type".into(), "application/json".into())],
+            body,
+        }
+    };
+    answer.with_header("x-litellm-cache-key", key.name())
+}

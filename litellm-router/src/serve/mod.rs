@@ -1,0 +1,352 @@
+//! The route table, and what becomes of a call.
+//!
+//! [`Router::serve`] is pure. It returns an answer, or a [`Job`]: a call that has to be sent to
+//! somebody, and which knows what to try next when that fails. [`crate::relay`] carries jobs out.
+
+mod about;
+mod accounts;
+mod begin;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::api::Api;
+use crate::attempts::Moment;
+use crate::auth::{Caller, Keys};
+use crate::balance::{Balance, Share};
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::count;
+use crate::deployment::Environment;
+use crate::error::Refusal;
+use crate::job::{Job, Request, What};
+use crate::messages::MessagesRequest;
+use crate::metrics::Metrics;
+use crate::models;
+use crate::providers::Dialect;
+use crate::reply::id_from;
+use crate::route::{Group, Routes};
+use crate::spend::{Account, Accounts};
+use crate::warnings;
+
+pub use accounts::Booking;
+
+/// The largest body that is read, the limit of Anthropic's Messages API.
+pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
+
+/// A request, as a shell has read it.
+pub struct Call<'a> {
+    pub method: &'a str,
+    /// Path and query, as they stand in the URL.
+    pub path: &'a str,
+    /// Reads a header by its lower-case name.
+    pub header: &'a dyn Fn(&str) -> Option<String>,
+    pub body: Bytes,
+    /// 128 random bits, for the ids of this call.
+    pub entropy: u128,
+    /// Milliseconds since the epoch.
+    pub now: u64,
+}
+
+/// What is to be done with a call.
+pub enum Served {
+    Answer(Answer),
+    /// Somebody has to be asked.
+    Job(Box<Job>),
+    /// The books of this account are wanted, wherever the shell keeps them: see
+    /// [`Router::books`] and [`Router::answer_with`].
+    Books(Account),
+}
+
+/// A configuration, ready to serve, and how its deployments are doing.
+#[derive(Debug)]
+pub struct Router {
+    config: Config,
+    routes: Routes,
+    pub(crate) keys: Keys,
+    pub(crate) metrics: Metrics,
+    balance: Mutex<Balance>,
+    accounts: Mutex<Accounts>,
+    cache: Option<Mutex<Cache>>,
+}
+
+/// The id of a call, sent as `x-request-id`.
+pub fn request_id(entropy: u128) -> String {
+    id_from("req_", entropy)
+}
+
+impl Router {
+    /// Reads a configuration and, once, what it takes from the environment.
+    ///
+    /// # Errors
+    /// What is wrong with it, with line and column.
+    pub fn new(yaml: &str, environment: Environment) -> Result<Arc<Self>, String> {
+        let mut config = Config::parse(yaml)?;
+        if let Some(base) = config.variable("ANTHROPIC_BASE_URL", environment) {
+            let key = ["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"];
+            let key = key
+                .iter()
+                .find_map(|name| config.variable(name, environment));
+            config.go_through(&base, key);
+        }
+        let routes = Routes::new(&config, environment);
+        let missing = warnings::missing(&config, &routes, environment);
+        config.warnings.extend(missing);
+        Ok(Arc::new(Self {
+            keys: Keys::new(&config, environment),
+            metrics: Metrics::default(),
+            accounts: Mutex::default(),
+            cache: config.cache.clone().map(Cache::new).map(Mutex::new),
+            balance: Mutex::new(Balance::new(config.models.len())),
+            config,
+            routes,
+        }))
+    }
+
+    /// One line for everything in the configuration that has no effect or is not there.
+    pub fn warnings(&self) -> &[String] {
+        &self.config.warnings
+    }
+
+    /// Whether callers have to present a key to use those of the router.
+    pub fn has_master_key(&self) -> bool {
+        self.keys.master().is_some_and(|key| !key.is_empty())
+    }
+
+    /// The origin of the web page that calls, if it may.
+    fn origin(&self, call: &Call) -> Option<String> {
+        let origin = (call.header)("origin")?;
+        let allowed = &self.config.allowed_origins;
+        let may = allowed.iter().any(|one| *one == origin || one == "*");
+        may.then_some(origin)
+    }
+
+    /// The headers by which a browser lets the calling page read the answer, where it may.
+    pub fn headers_for_page(&self, call: &Call) -> Vec<(String, String)> {
+        let Some(origin) = self.origin(call) else {
+            return Vec::new();
+        };
+        [
+            ("access-control-allow-origin", origin.as_str()),
+            (
+                "access-control-expose-headers",
+                "x-request-id, request-id, retry-after",
+            ),
+            ("vary", "Origin"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    /// Serves one call.
+    pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
+        let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));
+        // LiteLLM takes OpenAI's paths without their beginning as well.
+        let path = match path {
+            "/chat/completions" => "/v1/chat/completions",
+            "/models" => "/v1/models",
+            path => path,
+        };
+        if call.method == "OPTIONS" && self.origin(call).is_some() {
+            // A browser asks before it sends.
+            let asked = (call.header)("access-control-request-headers").unwrap_or_default();
+            let answer = Answer {
+                status: 204,
+                headers: Vec::new(),
+                body: crate::answer::Body::Whole(Vec::new()),
+            };
+            return Served::Answer(
+                answer
+                    .with_header("access-control-allow-methods", "GET, HEAD, POST")
+                    .with_header("access-control-allow-headers", asked)
+                    .with_header("access-control-max-age", "86400"),
+            );
+        }
+        let api = Api::of_path(path);
+        self.answer(call, path, query, api)
+            .unwrap_or_else(|refusal| {
+                let refusal = refusal.of_call(request_id(call.entropy));
+                Served::Answer(refusal.answer_for(api))
+            })
+    }
+
+    fn answer(
+        self: &Arc<Self>,
+        call: &Call,
+        path: &str,
+        query: &str,
+        api: Api,
+    ) -> Result<Served, Refusal> {
+        let reads = matches!(call.method, "GET" | "HEAD");
+        let posts = call.method == "POST";
+        let (allowed, allow) = match path {
+            "/" | "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness"
+            | "/worker-health" | "/v1/models" | "/metrics" => (reads, "GET, HEAD"),
+            "/v1/messages" | "/v1/messages/count_tokens" | "/v1/chat/completions" => {
+                (posts, "POST")
+            }
+            _ if path.starts_with("/v1/models/") || path.starts_with("/spend/") => {
+                (reads, "GET, HEAD")
+            }
+            _ => return Err(Refusal::new(404, "there is nothing at this path")),
+        };
+        if !allowed {
+            let mut refusal = Refusal::new(405, format!("this path takes {allow} only"));
+            refusal.headers.push(("allow".into(), allow.into()));
+            return Err(refusal);
+        }
+        if posts && (call.header)("origin").is_some() && self.origin(call).is_none() {
+            let words = "calls from web pages are not accepted, unless general_settings.allowed_origins \
+                         names their origin; call the router from a server";
+            return Err(Refusal::new(403, words));
+        }
+        if call.body.len() > LARGEST_BODY {
+            return Err(too_large());
+        }
+        let available = |name: &str| self.is_available(name);
+        let models = &self.config.models;
+        Ok(Served::Answer(match path {
+            "/v1/messages" | "/v1/chat/completions" => {
+                let request = Request::parse(api, &call.body)?;
+                return self.message(call, query, &request);
+            }
+            "/v1/messages/count_tokens" => return self.count_tokens(call, query),
+            "/v1/models" => {
+                self.caller(call)?;
+                models::list(&self.routes, models, query, &available)
+            }
+            "/worker-health" | "/" => self.worker_health(self.trusted(call).is_ok()),
+            "/metrics" => {
+                self.trusted(call)?;
+                self.numbers(call.now)
+            }
+            "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
+                Answer::json(200, &json!({"status": "healthy"}))
+            }
+            _ if path.starts_with("/spend/") => {
+                self.trusted(call)?;
+                return accounts::account_of(path).map(Served::Books);
+            }
+            _ => {
+                self.caller(call)?;
+                let name = path.strip_prefix("/v1/models/").unwrap_or_default();
+                let name = models::percent_decoded(name);
+                models::one(&self.routes, models, &name, &available)?
+            }
+        }))
+    }
+
+    /// Anthropic counts for its own models, if there is a key; else the count is an estimate, which
+    /// says so.
+    fn count_tokens(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
+        let caller = self.caller(call)?;
+        let request = MessagesRequest::parse_call(&call.body)?;
+        let group = self.group(&request.model)?;
+        let target = group.targets.first();
+        let counts = target.is_some_and(|target| {
+            target.provider.dialect == Dialect::Anthropic
+                && !target.is_played_here()
+                && self.credential(&caller, target).is_ok()
+        });
+        if counts {
+            let request = Request::Messages(Box::new(request));
+            let job = self.job(call, query, &request, What::Count)?;
+            return Ok(Served::Job(job));
+        }
+        let count = json!({"input_tokens": count::of_request(&request), "estimate": true});
+        Ok(Served::Answer(Answer::json(200, &count)))
+    }
+
+    /// Who calls.
+    ///
+    /// # Errors
+    /// 401 where the router asks for a key and the caller shows none.
+    fn caller(&self, call: &Call) -> Result<Caller, Refusal> {
+        let caller = Caller::of(call.header, &self.keys);
+        caller.may_call(&self.keys)?;
+        Ok(caller)
+    }
+
+    fn group(&self, model: &str) -> Result<Group, Refusal> {
+        let group = self.routes.find(model);
+        group.ok_or_else(|| models::unknown(&self.routes, model))
+    }
+
+    /// How the deployments are doing, for other processes.
+    pub fn shares(&self, now: u64) -> Vec<Share> {
+        let mut balance = self.balance();
+        let deployments = self.routes.deployments().iter();
+        deployments
+            .filter_map(|deployment| balance.share(deployment.entry, &deployment.id, now))
+            .collect()
+    }
+
+    /// How the deployments are doing at all other processes together.
+    pub fn learn_shares(&self, shares: &[Share], now: u64) {
+        let mut balance = self.balance();
+        for deployment in self.routes.deployments() {
+            if let Some(share) = shares.iter().find(|share| share.id == deployment.id) {
+                balance.learn(deployment.entry, share, now);
+            }
+        }
+    }
+
+    /// Numbers of all callers are for who has the master key.
+    fn trusted(&self, call: &Call) -> Result<(), Refusal> {
+        match Caller::of(call.header, &self.keys) {
+            Caller::Trusted => Ok(()),
+            _ => Err(Refusal::new(
+                401,
+                "this is for callers with the router's master key",
+            )),
+        }
+    }
+
+    /// The world at this moment, locked.
+    pub(crate) fn moment(&self, now: u64, random: u64) -> LockedMoment<'_> {
+        LockedMoment {
+            router: self,
+            balance: self.balance(),
+            now,
+            random,
+        }
+    }
+
+    pub(crate) fn balance(&self) -> MutexGuard<'_, Balance> {
+        // Numbers that a panic has left half written are still numbers.
+        self.balance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct LockedMoment<'a> {
+    router: &'a Router,
+    balance: MutexGuard<'a, Balance>,
+    now: u64,
+    random: u64,
+}
+
+impl LockedMoment<'_> {
+    pub(crate) fn as_moment(&mut self) -> Moment<'_> {
+        Moment {
+            routes: &self.router.routes,
+            routing: &self.router.config.routing,
+            balance: &mut self.balance,
+            now: self.now,
+            random: self.random,
+        }
+    }
+}
+
+/// 413, for a shell that stops reading as well.
+pub fn too_large() -> Refusal {
+    Refusal::new(
+        413,
+        format!(
+            "the body is larger than {} MiB",
+            LARGEST_BODY / (1024 * 1024)
+        ),
+    )
+}
