@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use litellm_router::messages::MessagesRequest;
 use litellm_router::translate::request::{Upstream, translate};
@@ -44,7 +45,8 @@ fn check(body: &[u8]) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let _ = pass_through::edited(data, Some("model"));
+    let body = Bytes::copy_from_slice(data);
+    let _ = pass_through::edited(&body, Some("model"));
     let Ok(request) = MessagesRequest::parse(data) else {
         return;
     };
