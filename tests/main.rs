@@ -18,6 +18,7 @@ mod outages;
 mod provider_failures;
 mod queue;
 mod reconnect;
+mod router;
 mod spend;
 mod storage;
 
@@ -43,6 +44,7 @@ fn main() {
         provider_failures::tests(&local),
         queue::tests(&local),
         reconnect::tests(&local),
+        router::tests(&local),
         spend::tests(&local),
         storage::tests(&local),
         docker::tests(&docker),

@@ -456,3 +456,46 @@ async fn r18_a_chats_limit_is_cut_to_the_models_and_lowered_when_it_is_too_high(
         "{limits:?}"
     );
 }
+
+#[tokio::test]
+async fn e01_an_overloaded_provider_of_either_dialect_is_529_at_either_door() {
+    let config = "
+router_settings: {num_retries: 0}
+model_list:
+- {model_name: chat, litellm_params: {model: openai/x, api_base: PROVIDERS/one}}
+- {model_name: messages, litellm_params: {model: anthropic/x, api_base: PROVIDERS/two, api_key: k}}";
+    let overloaded =
+        json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}});
+    let scripts = [
+        (
+            "one",
+            &[Script::json(
+                503,
+                json!({"error": {"message": "The model is overloaded"}}),
+            )][..],
+        ),
+        ("two", &[Script::json(529, overloaded)][..]),
+    ];
+    let world = World::start(config, &scripts).await;
+    for model in ["chat", "messages"] {
+        for stream in [true, false] {
+            let (status, body) =
+                told(world.post("/v1/messages", &question(model, stream)).await).await;
+            assert_eq!(
+                (status, &body["error"]["type"]),
+                (529, &json!("overloaded_error")),
+                "{model}"
+            );
+        }
+    }
+    // OpenAI's words for it; a provider that speaks chat is told as it is.
+    for (model, wanted) in [("messages", 529), ("chat", 503)] {
+        let door = "/v1/chat/completions";
+        let (status, body) = told(world.post(door, &question(model, true)).await).await;
+        let message = body["error"]["message"].as_str().unwrap().to_lowercase();
+        assert!(
+            status == wanted && message.contains("overloaded"),
+            "{model}: {status} {body}"
+        );
+    }
+}

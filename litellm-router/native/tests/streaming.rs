@@ -329,3 +329,35 @@ async fn e06_anthropics_stream_goes_through_byte_for_byte() {
     let read = world.ask("m", true).await.text().await.unwrap();
     assert!(read.contains("\n\nevent: error\ndata: {"), "{read}");
 }
+
+/// The sockets of this process whose other end is at `peer`.
+#[cfg(target_os = "linux")]
+fn connections_to(peer: std::net::SocketAddr) -> Vec<std::net::TcpStream> {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+    let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter_map(|entry| {
+        let link = std::fs::read_link(entry.path()).ok()?;
+        if !link.to_string_lossy().starts_with("socket:") {
+            return None;
+        }
+        let number = entry.file_name().to_str()?.parse().ok()?;
+        let socket = pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).ok()?;
+        let socket = std::net::TcpStream::from(socket);
+        (socket.peer_addr().ok()? == peer).then_some(socket)
+    })
+    .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn s17_the_way_to_the_provider_holds_nothing_back_either() {
+    let endless = Script::events(&[&chunk(json!({"content": "a"}), Value::Null)]).hanging();
+    let world = World::start(ONE, &[("one", &[endless])]).await;
+    let answer = world.ask("m", true).await;
+    let connections = connections_to(world.providers);
+    assert_eq!(connections.len(), 1);
+    assert!(connections[0].nodelay().unwrap());
+    drop(answer);
+}

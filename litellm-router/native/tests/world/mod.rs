@@ -134,7 +134,7 @@ struct Stage {
 /// A router and its providers.
 pub struct World {
     pub router: SocketAddr,
-    providers: SocketAddr,
+    pub providers: SocketAddr,
     stage: Arc<Stage>,
     pub http: reqwest::Client,
 }
