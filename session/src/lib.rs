@@ -36,8 +36,6 @@ pub struct Session {
     pub id: SessionId,
     pub state: State,
     pub position: Position,
-    /// What the router said last, until the end of a turn tells it.
-    pub booked: Option<Spent>,
 }
 
 /// What changes rarely, and is stored as a whole whenever it does.
@@ -94,7 +92,6 @@ impl Session {
             id,
             state: State::default(),
             position: Position::default(),
-            booked: None,
         }
     }
 

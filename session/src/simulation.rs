@@ -7,7 +7,7 @@ use protocol::event::{Place, Status, TurnState};
 use protocol::sandbox::{Record, TurnEnd};
 use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, SessionId, TurnId};
 
-use crate::{Effect, Input, Session};
+use crate::{Effect, Input, Session, Spent};
 
 /// A session with the storage around it, and an agent that answers.
 struct World {
@@ -52,6 +52,10 @@ enum Act {
     Lie,
     /// The agent hears that a turn is to stop.
     Hear,
+    /// The router tells what it has booked.
+    Book {
+        requests: u8,
+    },
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -66,6 +70,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Evict),
         1 => Just(Act::Lie),
         1 => Just(Act::Hear),
+        2 => any::<u8>().prop_map(|requests| Act::Book { requests }),
     ]
 }
 
@@ -162,6 +167,10 @@ impl World {
         made.1 |= end.is_some();
         // After an eviction the session hears again what it had not stored, so `n` is its own next.
         let n = self.session.position.n + 1;
+        let spent = end.as_ref().map(|_| Spent {
+            requests: self.clock,
+            ..Spent::default()
+        });
         self.take(Input::Record {
             turn,
             record: Record {
@@ -170,6 +179,7 @@ impl World {
                 end,
                 ..Record::default()
             },
+            spent,
         });
     }
 
@@ -178,6 +188,12 @@ impl World {
             Act::Say { id } => self.say(format!("m{id}")),
             Act::Stop { turn } => self.take(Input::Interrupt {
                 turn: turn.map(|turn| TurnId(turn.into())),
+            }),
+            Act::Book { requests } => self.take(Input::Booked {
+                spent: Spent {
+                    requests: requests.into(),
+                    ..Spent::default()
+                },
             }),
             Act::Choose { model } => self.take(Input::SetModel {
                 model: format!("model-{model}"),
@@ -209,7 +225,11 @@ impl World {
                     end,
                     ..Record::default()
                 };
-                self.take(Input::Record { turn, record });
+                self.take(Input::Record {
+                    turn,
+                    record,
+                    spent: None,
+                });
                 assert_eq!((self.session.clone(), self.log.len()), before);
             }
             Act::Lose { turn } => self.take(Input::Lost {
@@ -260,6 +280,7 @@ impl World {
                         events: lies,
                         ..Record::default()
                     },
+                    spent: None,
                 });
                 for event in &self.log[before..] {
                     assert!(
@@ -491,6 +512,7 @@ fn what_comes_after_a_gap_is_not_taken() {
     world.take(Input::Record {
         turn: TurnId(1),
         record,
+        spent: None,
     });
     assert_eq!(world.session, before);
     assert_eq!(

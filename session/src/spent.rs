@@ -74,9 +74,6 @@ mod tests {
             content: "hi".to_owned(),
             model: None,
         });
-        if let Some(spent) = books {
-            take(Input::Booked { spent });
-        }
         let turn = session.state.current.as_ref().unwrap().id;
         let end = TurnEnd {
             outcome: Outcome::Completed,
@@ -94,7 +91,16 @@ mod tests {
             end: Some(end),
             ..Record::default()
         };
-        let ended = session.step(Input::Record { turn, record }, 1).unwrap();
+        let ended = session
+            .step(
+                Input::Record {
+                    turn,
+                    record,
+                    spent: books,
+                },
+                1,
+            )
+            .unwrap();
         usage_in(&ended.events).unwrap()
     }
 

@@ -31,6 +31,8 @@ pub enum Input {
     Record {
         turn: TurnId,
         record: Record,
+        /// With the end of the turn, what the router has booked for the session until now.
+        spent: Option<Spent>,
     },
     /// A turn can't go on: it could not be started, or its sandbox is gone.
     Lost {
@@ -41,8 +43,7 @@ pub enum Input {
     Stopped {
         turn: TurnId,
     },
-    /// What the router has booked for the session until now: before its first turn, and with the end
-    /// of each.
+    /// What the router had booked under the session's name before its first turn.
     Booked {
         spent: Spent,
     },
@@ -83,10 +84,16 @@ impl Session {
             Input::Message { id, content, model } => step.message(id, content, model)?,
             Input::Interrupt { turn } => step.interrupt(turn),
             Input::SetModel { model } => step.set_model(model),
-            Input::Record { turn, record } => step.record(turn, record),
+            Input::Record {
+                turn,
+                record,
+                spent,
+            } => step.record(turn, record, spent),
             Input::Lost { turn, problem } => step.lost(turn, problem),
             Input::Stopped { turn } => step.stopped(turn),
-            Input::Booked { spent } => step.booked(spent),
+            Input::Booked { spent } => {
+                step.session.state.spent.get_or_insert(spent);
+            }
         }
         Ok(step.step)
     }
@@ -179,28 +186,13 @@ impl Stepping<'_> {
         self.session.state.to_stop.take_if(|told| *told == turn);
     }
 
-    fn booked(&mut self, spent: Spent) {
-        let state = &mut self.session.state;
-        if state.spent.is_none()
-            && state
-                .current
-                .as_ref()
-                .is_none_or(|turn| turn.phase == Phase::Starting)
-        {
-            // Nothing of it can be this session's own.
-            state.spent = Some(spent);
-        } else {
-            self.session.booked = Some(spent);
-        }
-    }
-
     /// What a turn cost, the router alone knows: the agent reckons with Claude's prices, whatever
     /// model answers.
-    fn account(&mut self, end: &mut TurnEnd) {
+    fn account(&mut self, end: &mut TurnEnd, spent: Option<Spent>) {
         if let Some(usage) = &mut end.usage {
             usage.cost_usd = None;
         }
-        if let Some(now) = self.session.booked.take()
+        if let Some(now) = spent
             && let Some(before) = self.session.state.spent.replace(now)
         {
             now.tell(&before, &mut end.usage);
@@ -222,7 +214,7 @@ impl Stepping<'_> {
         self.log(None, body);
     }
 
-    fn record(&mut self, turn: TurnId, record: Record) {
+    fn record(&mut self, turn: TurnId, record: Record, spent: Option<Spent>) {
         let Some(current) = &mut self.session.state.current else {
             return;
         };
@@ -253,7 +245,7 @@ impl Stepping<'_> {
             if let Some(model) = &mut end.model {
                 cut(model, MAX_NAME);
             }
-            self.account(&mut end);
+            self.account(&mut end, spent);
             let n = self.session.position.n;
             self.step.effects.push(Effect::Acknowledge { turn, n });
             self.stopped(turn);

@@ -141,7 +141,6 @@ impl Log {
                 seq: last.map_or(0, |last| last.last_seq),
                 n: last.map_or(0, |last| last.n),
             },
-            booked: None,
         }))
     }
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ::session::{Effect, Input, Session};
+use ::session::{Effect, Input, Session, Spent};
 use futures_util::future::{Either, select};
 use futures_util::{StreamExt, pin_mut};
 use protocol::sandbox::{
@@ -135,7 +135,8 @@ impl Object {
                     .map_err(|error| internal("log", &error))?
                     .ok_or_else(|| internal("turn", &"its request is not stored"))?;
                 if self.with_session(|session| session.state.spent.is_none())? {
-                    let _ = self.take(self.booked().await.into_iter().collect());
+                    let booked = self.spent().await.map(|spent| Input::Booked { spent });
+                    let _ = self.take(booked.into_iter().collect());
                 }
                 if asked.model.is_none() {
                     asked.model = Some(self.model().await?);
@@ -166,15 +167,14 @@ impl Object {
     }
 
     /// What the router has booked for the session, if it says so soon.
-    async fn booked(&self) -> Option<Input> {
+    async fn spent(&self) -> Option<Spent> {
         let id = self.with_session(|session| session.id.clone()).ok()?;
         let asked = within(
             BOOKS,
             "the model router",
             crate::models::spent(&self.env, &id),
         );
-        let spent = asked.await.ok()?;
-        Some(Input::Booked { spent })
+        asked.await.ok()
     }
 
     /// Reads records and gives them to the session, all that came together at once.
@@ -208,10 +208,11 @@ impl Object {
             };
             pending.drain(..taken);
             let last = inputs.iter().map(number).max().unwrap_or(0);
-            let ended = inputs.iter().any(ends);
-            if ended {
+            let end = inputs.iter_mut().find_map(spent_with_end);
+            let ended = end.is_some();
+            if let Some(spent) = end {
                 // What its calls have used is told with the end, and not after it.
-                inputs.splice(0..0, self.booked().await);
+                *spent = self.spent().await;
                 if self.reader.get() != reader {
                     return Reading::Done;
                 }
@@ -323,7 +324,11 @@ fn records_of(bytes: &[u8], turn: TurnId) -> Result<(Vec<Input>, usize), Problem
         taken += line.len() + 1;
         let record = serde_json::from_slice(line)
             .map_err(|_| broken("the sandbox said something that is not understood"))?;
-        inputs.push(Input::Record { turn, record });
+        inputs.push(Input::Record {
+            turn,
+            record,
+            spent: None,
+        });
     }
     Ok((inputs, taken))
 }
@@ -335,8 +340,12 @@ fn number(input: &Input) -> u64 {
     }
 }
 
-fn ends(input: &Input) -> bool {
-    matches!(input, Input::Record { record, .. } if record.end.is_some())
+/// Where a record that ends its turn says what was spent.
+fn spent_with_end(input: &mut Input) -> Option<&mut Option<Spent>> {
+    match input {
+        Input::Record { record, spent, .. } if record.end.is_some() => Some(spent),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
