@@ -1,8 +1,10 @@
 //! The request that goes to a provider, and what becomes of its response.
 
+mod collect;
+
 use bytes::Bytes;
 
-use crate::answer::{Answer, event_stream_headers};
+use crate::answer::event_stream_headers;
 use crate::api::Api;
 use crate::auth::Credential;
 use crate::chat::reply::ChatForm;
@@ -13,13 +15,15 @@ use crate::error::{self, ErrorClass, KeyOwner, Refusal};
 use crate::messages::MessagesRequest;
 use crate::pass_through::{self, PassedThrough};
 use crate::providers::Dialect;
-use crate::reply::{Identity, Reply, Usage};
+use crate::reply::{Identity, Reply};
 use crate::translate::completion::Terms;
 use crate::translate::from_messages::{self, MessageStream};
 use crate::translate::incoming::Incoming;
 use crate::translate::request::{self, Upstream};
-use crate::translate::response;
 use crate::translate::stream::ChatStream;
+use collect::How;
+
+pub use collect::Collect;
 
 /// What clients of Anthropic's API send, for one that does not.
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -64,29 +68,6 @@ pub enum Next {
     },
     /// Read the whole body and let [`Collect::answer`] have it.
     Collect(Box<Collect>),
-}
-
-/// A response that has to be whole before it can be answered.
-pub struct Collect {
-    status: u16,
-    headers: Vec<(String, String)>,
-    provider: &'static str,
-    key_owner: KeyOwner,
-    how: How,
-}
-
-enum How {
-    /// An error of a provider that speaks the caller's dialect: its very words are the answer.
-    VerbatimError(Api),
-    Verbatim(Api),
-    /// Not followed: it would take the key elsewhere.
-    Redirect,
-    Refused(Terms),
-    RefusedMessage,
-    Whole(Terms),
-    WholeMessage(from_messages::Terms),
-    /// A provider that streams although it was not asked to.
-    Events(Box<dyn Incoming>),
 }
 
 /// What is kept of a caller's request, for as long as it may be sent to anybody.
@@ -453,93 +434,6 @@ pub fn fell_silent(provider: &str, stream_timeout_ms: u32) -> Refusal {
 pub fn broke(provider: &str) -> Refusal {
     let message = format!("{provider} cut the stream before the answer was finished");
     Refusal::new(502, message).with_class(ErrorClass::Connection)
-}
-
-impl Collect {
-    /// Whether the provider refuses.
-    pub fn is_error(&self) -> bool {
-        matches!(
-            self.how,
-            How::Redirect | How::VerbatimError(_) | How::Refused(_) | How::RefusedMessage
-        )
-    }
-
-    /// The answer and what it has used, from the whole body.
-    ///
-    /// # Errors
-    /// What the provider refuses, or what is wrong with its answer.
-    pub fn answer(self, body: &[u8]) -> Result<(Answer, Usage), Refusal> {
-        let (mut answer, usage) = match self.how {
-            How::VerbatimError(api) => {
-                let refusal = error::from_provider(
-                    self.provider,
-                    self.status,
-                    body,
-                    self.key_owner,
-                    self.headers.clone(),
-                );
-                // OpenAI's words on a key quote it, and this one is not the caller's.
-                // And a 401 would make a client drop a login that is fine.
-                let is_ours = self.key_owner == KeyOwner::Router;
-                let is_about_it = match api {
-                    Api::Chat => matches!(self.status, 401..=403),
-                    Api::Messages => self.status == 401,
-                };
-                // The page of some proxy on the way is in nobody's dialect.
-                if (is_ours && is_about_it) || !pass_through::is_object(body) {
-                    return Err(refusal);
-                }
-                let verbatim = Answer {
-                    status: self.status,
-                    headers: self.headers,
-                    body: crate::answer::Body::Whole(body.to_vec()),
-                };
-                return Err(refusal.verbatim(verbatim));
-            }
-            How::Redirect => {
-                return Err(error::from_provider(
-                    self.provider,
-                    self.status,
-                    body,
-                    self.key_owner,
-                    self.headers,
-                ));
-            }
-            How::Verbatim(_) if !pass_through::is_object(body) => {
-                let words = format!("{} answered with something that is not JSON", self.provider);
-                return Err(Refusal::new(502, words));
-            }
-            How::Verbatim(api) => {
-                let answer = Answer {
-                    status: self.status,
-                    headers: Vec::new(),
-                    body: crate::answer::Body::Whole(body.to_vec()),
-                };
-                (answer, pass_through::usage_of(body, api))
-            }
-            How::Whole(terms) => response::translate(body, terms)?,
-            How::WholeMessage(terms) => from_messages::translate(body, terms)?,
-            How::RefusedMessage => {
-                return Err(from_messages::refusal(
-                    self.provider,
-                    self.status,
-                    body,
-                    self.key_owner,
-                    self.headers,
-                ));
-            }
-            How::Refused(terms) => {
-                return response::refused(self.status, body, self.headers, terms);
-            }
-            How::Events(mut stream) => {
-                stream.push(body);
-                stream.finish();
-                stream.answer()?
-            }
-        };
-        answer.headers.extend(self.headers);
-        Ok((answer, usage))
-    }
 }
 
 fn owner(credential: Option<&Credential>) -> KeyOwner {
