@@ -4,6 +4,7 @@ mod agent;
 mod claude_code;
 mod demo;
 mod events;
+mod permissions;
 mod sandbox;
 
 use protocol::{Problem, ProblemKind, SessionId};
@@ -32,6 +33,11 @@ enum Route {
     /// The session's log over HTTP.
     Events {
         session: String,
+    },
+    /// The answer to what the agent asks.
+    Permission {
+        session: String,
+        request: String,
     },
     ClaudeCode,
     ClaudeCodeDebug,
@@ -86,6 +92,16 @@ impl Route {
                 },
                 &[Method::Get],
             ),
+            ("api", Some("sessions"), Some(session), Some(rest)) => {
+                let request = rest.strip_prefix("permissions/")?;
+                (
+                    Self::Permission {
+                        session: session.to_owned(),
+                        request: request.to_owned(),
+                    },
+                    POST,
+                )
+            }
             ("claude-code", None, ..) => (Self::ClaudeCode, POST),
             ("claude-code", Some("debug"), None, _) => (Self::ClaudeCodeDebug, GET),
             ("assets", Some(_), None, _) => (Self::Asset, GET),
@@ -177,6 +193,10 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Route::Events { session } => {
             events::events(&request, &url, env, &SessionId::parse(&session)?).await
         }
+        Route::Permission {
+            session,
+            request: id,
+        } => permissions::answer(request, env, &SessionId::parse(&session)?, &id).await,
         Route::ClaudeCode => claude_code::run(request, env, request_id).await,
         Route::ClaudeCodeDebug => claude_code::debug(&url, env).await,
         Route::Health | Route::Asset | Route::FromSandbox { .. } => {
@@ -268,6 +288,13 @@ mod tests {
                 "/api/sessions/s1/events",
                 Route::Events { session: session() },
             ),
+            (
+                "/api/sessions/s1/permissions/ask-1",
+                Route::Permission {
+                    session: session(),
+                    request: "ask-1".to_owned(),
+                },
+            ),
             ("/claude-code", Route::ClaudeCode),
             ("/claude-code/debug", Route::ClaudeCodeDebug),
             ("/assets/index-abc.js", Route::Asset),
@@ -307,6 +334,7 @@ mod tests {
             );
         }
         assert_eq!(Route::of("/nothing"), None);
+        assert_eq!(Route::of("/api/sessions/s1/permissions"), None);
         assert_eq!(Route::of("/demo/s1/more"), None);
     }
 }

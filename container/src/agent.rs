@@ -21,6 +21,8 @@ use crate::turn_log::TurnLog;
 pub struct Job {
     pub log: Arc<TurnLog>,
     pub turn: Turn,
+    /// A person can be asked.
+    pub asks: bool,
 }
 
 /// What the parts of the server share.
@@ -150,6 +152,7 @@ impl Agent {
         let job = Job {
             log: Arc::clone(&log),
             turn: request.turn,
+            asks: request.asks,
         };
         // Where the driver is gone the server stops, and the stream is cut.
         let _stopping = self.jobs.send(job);

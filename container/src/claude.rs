@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
+use crate::asks::response;
 use crate::conversations::fresh_uuid;
 use crate::launch::{Running, Setup, Start};
 use crate::lines::{Line, Lines};
@@ -32,6 +33,9 @@ const DRAIN: Duration = Duration::from_millis(300);
 
 /// The control request whose answer says that the process is ready.
 const INITIALIZE: &str = "initialize";
+
+/// The control request by which Claude Code asks whether a tool may be used.
+const CAN_USE_TOOL: &str = "can_use_tool";
 
 #[derive(Debug)]
 pub enum Heard {
@@ -59,6 +63,10 @@ pub struct Claude {
     pub conversation: String,
     /// It has answered `initialize`.
     pub ready: bool,
+    /// The session's rules, as they were told last.
+    pub rules: Vec<String>,
+    /// What it asks of a person is for whoever hears it; else it is refused.
+    pub asks_people: bool,
     /// `None` once its input is closed.
     stdin: Option<mpsc::UnboundedSender<Vec<u8>>>,
     heard: mpsc::Receiver<Heard>,
@@ -119,9 +127,12 @@ impl Claude {
             running: Running {
                 model: Some(start.model.clone()),
                 mode: Some(start.launch.permission_mode),
+                allow: None,
             },
             start,
             ready: false,
+            rules: Vec::new(),
+            asks_people: false,
             stdin: Some(to_stdin),
             heard,
             gone: None,
@@ -149,7 +160,10 @@ impl Claude {
             Heard::Gone(exit) => self.gone = Some(exit.clone()),
             Heard::TooLong(_) => {}
             Heard::Message(message) => match &message.kind {
-                Kind::ControlRequest(request) => self.send(&answer(request)),
+                Kind::ControlRequest(request) if !self.is_for_people(request) => {
+                    self.send(&answer(request));
+                }
+                Kind::ModeChanged(changed) => self.running.mode = Some(changed.mode),
                 Kind::ControlResponse(response) if response.response.request_id == INITIALIZE => {
                     self.ready = true;
                 }
@@ -158,6 +172,11 @@ impl Claude {
             },
         }
         heard
+    }
+
+    /// Whether whoever hears a request has to answer it.
+    pub fn is_for_people(&self, request: &ControlRequest) -> bool {
+        self.asks_people && request.request.subtype == CAN_USE_TOOL
     }
 
     /// Writes a line. Only what serde has made goes there: a line that is not JSON ends the process.
@@ -178,6 +197,20 @@ impl Claude {
     /// Sends a control request under this id.
     pub fn send_control(&self, id: &str, request: Value) {
         self.send(&json!({ "type": "control_request", "request_id": id, "request": request }));
+    }
+
+    /// Sets what is allowed without asking, besides what it was started with. It is in force before
+    /// what is sent after it.
+    pub fn allow(&mut self, rules: Vec<String>) {
+        if self.running.allow.as_ref() == Some(&rules) {
+            return;
+        }
+        let settings = json!({ "permissions": { "allow": rules } });
+        self.send_control(
+            &fresh_uuid(),
+            json!({ "subtype": "apply_flag_settings", "settings": settings }),
+        );
+        self.running.allow = Some(rules);
     }
 
     /// Sends what a person says, under this UUID where its way is to be told.
@@ -231,14 +264,10 @@ impl Claude {
     }
 }
 
-/// The answer to what Claude Code asks of its host: nobody can be asked here.
-///
-/// This is the place for permission requests: a session that can ask its person takes `can_use_tool`
-/// from here (with `--permission-prompt-tool=stdio` among the arguments), and answers
-/// `{"behavior":"allow","updatedInput":…}` when the person has.
+/// The answer to what Claude Code asks of its host, where no person can be asked.
 fn answer(request: &ControlRequest) -> Value {
-    let response = match request.request.subtype.as_str() {
-        "can_use_tool" => json!({
+    let told = match request.request.subtype.as_str() {
+        CAN_USE_TOOL => json!({
             "behavior": "deny",
             "message": "Nobody can be asked for permission in this session.",
         }),
@@ -254,14 +283,7 @@ fn answer(request: &ControlRequest) -> Value {
             });
         }
     };
-    json!({
-        "type": "control_response",
-        "response": {
-            "subtype": "success",
-            "request_id": request.request_id,
-            "response": response,
-        },
-    })
+    response(&request.request_id, told)
 }
 
 async fn write(mut stdin: ChildStdin, mut lines: mpsc::UnboundedReceiver<Vec<u8>>) {

@@ -188,7 +188,7 @@ pub async fn begin(
         model: turn.model.unwrap_or_else(|| setup.model.clone()),
         launch,
         conversation,
-        partial: false,
+        kept: false,
     };
     let claude = Claude::spawn(setup, start, &shared.children).map_err(|error| {
         Problem::new(

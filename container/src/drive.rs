@@ -1,22 +1,25 @@
 //! The task that runs the turns, one at a time, on the kept process.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::ProblemKind;
 use protocol::event::EventBody;
 use protocol::options::Turn;
-use protocol::sandbox::{AgentState, Record, TurnEnd};
+use protocol::sandbox::{AgentState, AnswerRequest, Record, Settings, TurnEnd};
+use protocol::{PermissionMode, ProblemKind, Verdict};
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::agent::{Job, Shared};
+use crate::asks::Asks;
 use crate::claude::{Exit, Heard, MAX_LINE};
 use crate::conversations::fresh_uuid;
-use crate::kept::Kept;
+use crate::kept::{Kept, to_mode, to_model};
+use crate::launch::allow;
 use crate::translate::{Cause, Translator, end_of, merge};
-use crate::turn_log::{MAX_BYTES, TurnLog};
-use crate::wire::{Kind, Message};
+use crate::turn_log::{MAX_BYTES, Order, TurnLog};
+use crate::wire::{ControlAnswer, ControlRequest, Kind, Message};
 
 /// How long an interrupted turn may take to end by itself. All of an interrupt is over in a second.
 const PATIENCE_INTERRUPT: Duration = Duration::from_millis(700);
@@ -31,8 +34,17 @@ pub struct Driver {
     shared: Arc<Shared>,
     kept: Kept,
     translator: Translator,
+    asks: Asks,
+    /// Switches that the process was asked for in the middle of the turn, by the request's id.
+    switches: HashMap<String, Switch>,
     /// A message was sent, and its result has not come.
     busy: bool,
+}
+
+/// See [`Driver::switches`].
+enum Switch {
+    Model(String),
+    Mode(PermissionMode),
 }
 
 /// The end of a turn, and the error to show with it.
@@ -45,6 +57,8 @@ impl Driver {
             kept: Kept::new(Arc::clone(&shared)),
             shared,
             translator: Translator::new(workspace),
+            asks: Asks::default(),
+            switches: HashMap::new(),
             busy: false,
         }
     }
@@ -82,8 +96,13 @@ impl Driver {
                 ProblemKind::SandboxFailed,
                 "The sandbox was stopped",
             )),
-            result = self.turn(&job.log, &job.turn) => result,
+            result = self.turn(&job) => result,
         };
+        self.asks.clear();
+        self.switches.clear();
+        if let Some(claude) = &mut self.kept.claude {
+            claude.asks_people = false;
+        }
         if *shared.stopping.borrow() {
             self.end_log(&job.log, result, model);
             return;
@@ -106,10 +125,10 @@ impl Driver {
         }
     }
 
-    async fn turn(&mut self, log: &TurnLog, turn: &Turn) -> Result<Ended, Cause> {
+    async fn turn(&mut self, job: &Job) -> Result<Ended, Cause> {
         self.translator.begin();
         for _ in 0..ATTEMPTS {
-            if let Some(end) = self.attempt(log, turn).await? {
+            if let Some(end) = self.attempt(job).await? {
                 return Ok(end);
             }
         }
@@ -120,7 +139,8 @@ impl Driver {
     }
 
     /// None where the process was dead before it could take the message.
-    async fn attempt(&mut self, log: &TurnLog, turn: &Turn) -> Result<Option<Ended>, Cause> {
+    async fn attempt(&mut self, job: &Job) -> Result<Option<Ended>, Cause> {
+        let Job { log, turn, asks } = job;
         tokio::select! {
             biased;
             () = log.interruption() => {
@@ -128,22 +148,24 @@ impl Driver {
             }
             ready = self.kept.prepare(turn) => ready?,
         }
-        let Some(claude) = &self.kept.claude else {
+        let Some(claude) = &mut self.kept.claude else {
             return Err(lost(&Exit("it is not there".to_owned())));
         };
+        claude.asks_people = *asks;
         let uuid = fresh_uuid();
         claude.send_prompt(Some(&uuid), &turn.prompt);
         self.busy = true;
-        self.converse(log, &uuid, self.kept.model(turn)).await
+        self.converse(log, turn, &uuid).await
     }
 
     /// Listens until the turn's result.
     async fn converse(
         &mut self,
         log: &TurnLog,
+        turn: &Turn,
         uuid: &str,
-        model: String,
     ) -> Result<Option<Ended>, Cause> {
+        let mut model = self.kept.model(turn);
         let mut deadline: Option<tokio::time::Instant> = None;
         let mut lost_lines = false;
         // The turn is being worked on.
@@ -160,6 +182,18 @@ impl Driver {
                     claude.send_control(&fresh_uuid(), json!({ "subtype": "interrupt" }));
                     self.translator.interrupt();
                     deadline = Some(tokio::time::Instant::now() + PATIENCE_INTERRUPT);
+                    continue;
+                }
+                order = log.next_order() => {
+                    match order {
+                        Order::Answer(answer) => self.answer(turn, answer),
+                        Order::Settings(settings) => {
+                            if let Some(other) = &settings.model {
+                                model.clone_from(other);
+                            }
+                            self.settings(turn, settings);
+                        }
+                    }
                     continue;
                 }
                 heard = claude.hear() => heard,
@@ -194,7 +228,7 @@ impl Driver {
                     }
                 };
                 taken |= is_work(&message.kind);
-                self.record(log, &mut pieces, &message)?;
+                self.record(log, turn, &mut pieces, &message)?;
                 let end = match &message.kind {
                     Kind::Result(result) => {
                         let ours = result
@@ -240,22 +274,32 @@ impl Driver {
     fn record(
         &mut self,
         log: &TurnLog,
+        turn: &Turn,
         pieces: &mut Pieces,
         message: &Message,
     ) -> Result<(), Cause> {
         let tools_ran = self.translator.tools_run();
-        let events = self.translator.translate(&message.kind);
+        let mut events = self.translator.translate(&message.kind);
+        let mut withdrawn = Vec::new();
         let mut conversation = None;
         match &message.kind {
             Kind::StreamEvent(_) => {
                 pieces.add(events);
                 return Ok(());
             }
+            Kind::ControlRequest(request) => events.extend(self.ask(request)),
+            Kind::ControlCancel(cancel) => {
+                withdrawn.extend(self.asks.withdraw(&cancel.request_id));
+            }
+            Kind::ModeChanged(changed) => {
+                if let Some(claude) = &mut self.kept.claude {
+                    let rules = claude.rules.clone();
+                    claude.allow(allow(turn.launch.default_tools, changed.mode, &rules));
+                }
+            }
+            Kind::ControlResponse(response) => self.switched(&response.response),
             // Between Claude Code and its host.
-            Kind::ControlRequest(_)
-            | Kind::ControlResponse(_)
-            | Kind::Lifecycle(_)
-            | Kind::ThinkingTokens => return Ok(()),
+            Kind::Lifecycle(_) | Kind::ThinkingTokens => return Ok(()),
             Kind::Init(init) => {
                 self.shared.conversations().set_current(&init.session_id);
                 let mut process = self.shared.process();
@@ -269,9 +313,10 @@ impl Driver {
             _ => {}
         }
         pieces.flush(log)?;
-        if !events.is_empty() || conversation.is_some() {
+        if !events.is_empty() || !withdrawn.is_empty() || conversation.is_some() {
             log.add(Record {
                 events,
+                withdrawn,
                 claude_session_id: conversation,
                 ..Record::default()
             })
@@ -282,6 +327,87 @@ impl Driver {
             self.kept.spare_background();
         }
         Ok(())
+    }
+
+    /// The event of what Claude Code asks of a person; what nobody is to be asked is answered.
+    fn ask(&mut self, request: &ControlRequest) -> Option<EventBody> {
+        let claude = self.kept.claude.as_mut()?;
+        if !claude.is_for_people(request) {
+            return None; // Answered where it was heard.
+        }
+        let workspace = self.shared.setup.workspace.to_string_lossy();
+        let folder = claude.start.cwd.to_string_lossy();
+        match self.asks.ask(request, &folder, &workspace) {
+            Ok(event) => Some(event),
+            Err(refusal) => {
+                claude.send(&refusal);
+                None
+            }
+        }
+    }
+
+    /// Hands on what a person has answered. What is not open any more is left alone.
+    fn answer(&mut self, turn: &Turn, answer: AnswerRequest) {
+        let Some(claude) = &mut self.kept.claude else {
+            return;
+        };
+        let mode = match &answer.verdict {
+            Verdict::Allow {
+                permission_mode, ..
+            } => *permission_mode,
+            Verdict::Deny { .. } => None,
+        };
+        let Some(line) = self.asks.answer(&answer.request_id, answer.verdict) else {
+            return;
+        };
+        let now = mode.or(claude.running.mode).unwrap_or_default();
+        claude.rules = answer.rules;
+        claude.allow(allow(turn.launch.default_tools, now, &claude.rules));
+        claude.send(&line);
+    }
+
+    /// Has the process go on with other settings, without waiting: it says when it does.
+    fn settings(&mut self, turn: &Turn, settings: Settings) {
+        let Some(claude) = &mut self.kept.claude else {
+            return;
+        };
+        let Settings {
+            model,
+            permission_mode: mode,
+            rules,
+            ..
+        } = settings;
+        if let Some(model) = model.filter(|model| claude.running.model.as_ref() != Some(model)) {
+            let id = fresh_uuid();
+            let request = to_model(&model, turn.launch.fast_model.as_deref());
+            claude.send_control(&id, request);
+            claude.running.model = None;
+            self.switches.insert(id, Switch::Model(model));
+        }
+        if claude.running.mode != Some(mode) {
+            let id = fresh_uuid();
+            claude.send_control(&id, to_mode(mode));
+            claude.running.mode = None;
+            self.switches.insert(id, Switch::Mode(mode));
+        }
+        claude.rules = rules;
+        claude.allow(allow(turn.launch.default_tools, mode, &claude.rules));
+    }
+
+    /// The process has answered a switch. One that it refused is asked for again by the next turn.
+    fn switched(&mut self, answer: &ControlAnswer) {
+        let (Some(switch), Some(claude)) = (
+            self.switches.remove(&answer.request_id),
+            &mut self.kept.claude,
+        ) else {
+            return;
+        };
+        if answer.subtype == "success" {
+            match switch {
+                Switch::Model(model) => claude.running.model = Some(model),
+                Switch::Mode(mode) => claude.running.mode = Some(mode),
+            }
+        }
     }
 
     /// What comes between turns: nothing that belongs to one.

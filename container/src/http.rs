@@ -17,7 +17,8 @@ use bytes::BytesMut;
 use futures_util::{Stream, stream};
 use protocol::options::MAX_BODY;
 use protocol::sandbox::{
-    Acknowledge, HEARTBEAT_SECONDS, Health, InterruptRequest, PROTOCOL, TurnRequest,
+    Acknowledge, AnswerRequest, HEARTBEAT_SECONDS, Health, InterruptRequest, PROTOCOL, Settings,
+    TurnRequest,
 };
 use protocol::{ClaudeCodeOptions, Problem, ProblemKind, TurnId};
 use serde::Deserialize;
@@ -27,7 +28,7 @@ use crate::agent::Agent;
 use crate::direct::{self, RequestId};
 use crate::guard::{authorize, refuse_browsers, refuse_foreign_names};
 use crate::launch::Secret;
-use crate::turn_log::{Read, TurnLog};
+use crate::turn_log::{Order, Read, TurnLog};
 
 /// How many times the limit of a body is read before its sender is cut off.
 const MAX_EXCESS: usize = 16;
@@ -128,6 +129,8 @@ pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Rou
             "/interrupt",
             only(on(MethodFilter::POST, interrupt), "POST"),
         )
+        .route("/answer", only(on(MethodFilter::POST, answer), "POST"))
+        .route("/settings", only(on(MethodFilter::POST, settings), "POST"))
         .route(
             "/acknowledge",
             only(on(MethodFilter::POST, acknowledge), "POST"),
@@ -363,6 +366,32 @@ async fn interrupt(State(server): State<Arc<Server>>, request: Body) -> Answer {
     server.used();
     let request: InterruptRequest = json(request).await?;
     server.agent.interrupt(request.turn_id).await;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn answer(State(server): State<Arc<Server>>, request: Body) -> Answer {
+    server.used();
+    let request: AnswerRequest = json(request).await?;
+    order(&server, request.turn_id, Order::Answer(request))
+}
+
+async fn settings(State(server): State<Arc<Server>>, request: Body) -> Answer {
+    server.used();
+    let request: Settings = json(request).await?;
+    order(&server, request.turn_id, Order::Settings(request))
+}
+
+fn order(server: &Server, turn: TurnId, order: Order) -> Answer {
+    let log = server.agent.find(turn).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::NotFound,
+            format!("{turn} is not known here, or not any more"),
+        )
+    })?;
+    if !log.order(order) {
+        let words = "the turn has not looked at what it was told before; try again";
+        return Err(Problem::new(ProblemKind::TooManyRequests, words).into());
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::agent::Shared;
 use crate::claude::{Claude, Heard};
 use crate::conversations::fresh_uuid;
-use crate::launch::{Change, Conversation, Start, aliases, change};
+use crate::launch::{Change, Conversation, Start, aliases, allow, change};
 use crate::processes::{Identity, Process, own_session};
 use crate::translate::Cause;
 use crate::wire::Kind;
@@ -135,6 +135,14 @@ impl Kept {
             }
             self.launch(turn.launch.clone(), model, conversation)?;
         }
+        if let Some(claude) = &mut self.claude {
+            claude.rules.clone_from(&turn.rules);
+            claude.allow(allow(
+                turn.launch.default_tools,
+                turn.launch.permission_mode,
+                &turn.rules,
+            ));
+        }
         self.until_ready().await
     }
 
@@ -146,18 +154,7 @@ impl Kept {
         };
         // Whoever waits for the answer may stop waiting: then nobody knows what it runs with.
         claude.running.model = None;
-        // An empty variable is as good as none, and one that was set can't be taken away.
-        let env: serde_json::Map<String, Value> = aliases(model, fast_model)
-            .into_iter()
-            .map(|(name, model)| (name.to_owned(), model.unwrap_or_default().into()))
-            .collect();
-        // `set_model` would spend a call of the model on the question whether there is one.
-        let switched = self
-            .control(json!({
-                "subtype": "apply_flag_settings",
-                "settings": { "model": model, "env": env },
-            }))
-            .await;
+        let switched = self.control(to_model(model, fast_model)).await;
         if let Some(claude) = &mut self.claude
             && switched
         {
@@ -172,9 +169,7 @@ impl Kept {
             return false;
         };
         claude.running.mode = None;
-        let switched = self
-            .control(json!({ "subtype": "set_permission_mode", "mode": mode }))
-            .await;
+        let switched = self.control(to_mode(mode)).await;
         if let Some(claude) = &mut self.claude
             && switched
         {
@@ -234,15 +229,21 @@ impl Kept {
             launch,
             model,
             conversation,
-            partial: true,
+            kept: true,
         };
-        let claude = Claude::spawn(setup, start, &self.shared.children).map_err(|error| {
+        let allowed = allow(
+            start.launch.default_tools,
+            start.launch.permission_mode,
+            &[],
+        );
+        let mut claude = Claude::spawn(setup, start, &self.shared.children).map_err(|error| {
             Cause::new(
                 ProblemKind::SandboxFailed,
                 format!("Claude Code could not be started: {error}"),
             )
         })?;
         claude.send_initialize();
+        claude.allow(allowed);
         let mut process = self.shared.process();
         process.pid = Some(claude.pid);
         process.starts += 1;
@@ -364,4 +365,23 @@ impl Kept {
             Some(_) => AgentState::Starting,
         };
     }
+}
+
+/// The control request that switches to another model, and what the aliases stand for with it.
+/// `set_model` would spend a call of the model on the question whether there is one.
+pub fn to_model(model: &str, fast_model: Option<&str>) -> Value {
+    // An empty variable is as good as none, and one that was set can't be taken away.
+    let env: serde_json::Map<String, Value> = aliases(model, fast_model)
+        .into_iter()
+        .map(|(name, model)| (name.to_owned(), model.unwrap_or_default().into()))
+        .collect();
+    json!({
+        "subtype": "apply_flag_settings",
+        "settings": { "model": model, "env": env },
+    })
+}
+
+/// The control request that switches to another permission mode.
+pub fn to_mode(mode: PermissionMode) -> Value {
+    json!({ "subtype": "set_permission_mode", "mode": mode })
 }

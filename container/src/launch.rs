@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use protocol::PermissionMode;
-use protocol::options::Launch;
+use protocol::options::{CHANGING_TOOLS, Launch};
 
 use crate::processes::MARK;
 
@@ -103,8 +103,9 @@ pub struct Start {
     pub cwd: PathBuf,
     /// The launch's `add_dir` as real folders.
     pub add_dir: Vec<PathBuf>,
-    /// Whether pieces of the model's text are wanted as they come.
-    pub partial: bool,
+    /// It is a session's: pieces of the model's text are wanted as they come, a person can be asked,
+    /// and what is allowed is told as it changes.
+    pub kept: bool,
 }
 
 impl Start {
@@ -131,8 +132,16 @@ impl Start {
         flag("model", self.model.as_ref());
         flag("permission-mode", launch.permission_mode.as_str().as_ref());
         flag("max-turns", launch.max_turns.to_string().as_ref());
+        // What it may not do by itself it asks through its output; also its questions.
+        let stdio = || self.kept.then(|| "stdio".to_owned());
+        let prompt_tool = launch.permission_prompt_tool.clone().or_else(stdio);
+        let mut allowed_tools = launch.allowed_tools.clone();
+        if self.kept && launch.default_tools {
+            // Those depend on the mode: see `allow`.
+            allowed_tools.retain(|tool| !CHANGING_TOOLS.contains(&tool.as_str()));
+        }
         for (name, list) in [
-            ("allowedTools", &launch.allowed_tools),
+            ("allowedTools", &allowed_tools),
             ("disallowedTools", &launch.disallowed_tools),
         ] {
             if !list.is_empty() {
@@ -142,7 +151,7 @@ impl Start {
         for (name, text) in [
             ("system-prompt", &launch.system_prompt),
             ("append-system-prompt", &launch.append_system_prompt),
-            ("permission-prompt-tool", &launch.permission_prompt_tool),
+            ("permission-prompt-tool", &prompt_tool),
         ] {
             if let Some(text) = text {
                 flag(name, text.as_ref());
@@ -160,8 +169,10 @@ impl Start {
         }
         // Without this, servers that the workspace names would be started as well.
         arguments.push("--strict-mcp-config".into());
-        if self.partial {
+        if self.kept {
             arguments.push("--include-partial-messages".into());
+            // Not the mode, but that it may be chosen later.
+            arguments.push("--allow-dangerously-skip-permissions".into());
         }
         arguments.extend(launch.additional_args.iter().map(OsString::from));
         arguments
@@ -241,6 +252,19 @@ pub enum Change {
 pub struct Running {
     pub model: Option<String>,
     pub mode: Option<PermissionMode>,
+    /// See [`allow`].
+    pub allow: Option<Vec<String>>,
+}
+
+/// What a session's process may do without asking in this mode, besides the tools that it was started
+/// with: the session's own rules, and what changes something where the mode lets it.
+pub fn allow(default_tools: bool, mode: PermissionMode, rules: &[String]) -> Vec<String> {
+    let changing: &[&str] = match default_tools && !mode.asks() {
+        true => &CHANGING_TOOLS,
+        false => &[],
+    };
+    let changing = changing.iter().map(|tool| (*tool).to_owned());
+    changing.chain(rules.iter().cloned()).collect()
 }
 
 /// Compares what a process was started with and runs with, and what a turn wants. The conversation
@@ -252,10 +276,7 @@ pub fn change(started: &Launch, running: &Running, wanted: &Launch, wanted_model
         continue_session: wanted.continue_session,
         ..started.clone()
     };
-    let bypasses = |launch: &Launch| launch.permission_mode == PermissionMode::BypassPermissions;
-    // A process can't be switched to bypassing unless it was started for it, and one that was is
-    // not kept for a turn that wants to be asked.
-    if same != *wanted || bypasses(started) != bypasses(wanted) {
+    if same != *wanted {
         return Change::Restart;
     }
     Change::Switch {
@@ -290,7 +311,7 @@ mod tests {
             conversation: Conversation::New("11111111-1111-4111-8111-111111111111".to_owned()),
             cwd: "/workspace".into(),
             add_dir: vec!["/workspace/more".into()],
-            partial: true,
+            kept: true,
         }
     }
 
@@ -314,15 +335,17 @@ mod tests {
             "--model=groq/some-model",
             "--permission-mode=acceptEdits",
             "--max-turns=10",
-            "--allowedTools=Bash,Read,Write,Edit,Glob,Grep,Task,TodoWrite",
+            "--allowedTools=Read,Glob,Grep,Task,TodoWrite",
             "--disallowedTools=WebFetch",
             "--system-prompt=--dangerously-skip-permissions",
             "--append-system-prompt=more\nlines",
+            "--permission-prompt-tool=stdio",
             "--mcp-config={\"mcpServers\":{}}",
             "--add-dir=/workspace/more",
             "--session-id=11111111-1111-4111-8111-111111111111",
             "--strict-mcp-config",
             "--include-partial-messages",
+            "--allow-dangerously-skip-permissions",
             "--effort=high",
         ]
         "#);
@@ -365,6 +388,7 @@ mod tests {
         let mut running = Running {
             model: Some("a".to_owned()),
             mode: Some(started.permission_mode),
+            allow: None,
         };
         let with = |edit: fn(&mut Launch)| {
             let mut wanted = Launch::default();
@@ -380,7 +404,7 @@ mod tests {
         assert_eq!(with(|launch| launch.continue_session = false), switch(None));
         assert_eq!(
             with(|launch| launch.permission_mode = PermissionMode::BypassPermissions),
-            Change::Restart
+            switch(Some(PermissionMode::BypassPermissions))
         );
         assert_eq!(with(|launch| launch.max_turns = 3), Change::Restart);
         assert_eq!(
@@ -396,11 +420,25 @@ mod tests {
         let unknown = Running {
             model: None,
             mode: None,
+            allow: None,
         };
         assert_eq!(
             change(&started, &unknown, &started, "b"),
             switch(Some(started.permission_mode))
         );
+    }
+
+    #[test]
+    fn what_changes_something_is_allowed_by_the_mode() {
+        let rules = ["Bash(ls *)".to_owned()];
+        let all = ["Bash", "Write", "Edit", "Bash(ls *)"];
+        use PermissionMode::{AcceptEdits, BypassPermissions, Default, Plan};
+        assert_eq!(allow(true, AcceptEdits, &rules), all);
+        assert_eq!(allow(true, BypassPermissions, &rules), all);
+        for mode in [Default, Plan] {
+            assert_eq!(allow(true, mode, &rules), rules);
+        }
+        assert_eq!(allow(false, AcceptEdits, &rules), rules);
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`translate`] | lines as events; pure |
+//! | `asks` | what Claude Code asks of a person, and what it is answered; pure |
 //! | [`turn_log`] | a turn's records until they are acknowledged |
 //! | [`processes`] | who descends from whom, and ending what is left behind |
 //! | [`host`] | many such servers on one machine, for a laptop without containers |
@@ -18,6 +19,7 @@
 //! The agent-server knows nothing of Workers, of who may ask what, and of any key.
 
 pub mod agent;
+mod asks;
 pub mod claude;
 pub mod conversations;
 pub mod direct;

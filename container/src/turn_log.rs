@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use protocol::TurnId;
 use protocol::event::{EventBody, Outcome};
-use protocol::sandbox::{Record, TurnEnd};
-use tokio::sync::watch;
+use protocol::sandbox::{AnswerRequest, Record, Settings, TurnEnd};
+use tokio::sync::{Notify, watch};
 
 /// Bytes of records that wait to be acknowledged.
 pub const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -26,7 +26,20 @@ pub struct TurnLog {
     /// Counts up with each record and with the end.
     changed: watch::Sender<u64>,
     interrupted: watch::Sender<bool>,
+    /// What the session says to the turn.
+    orders: Mutex<VecDeque<Order>>,
+    ordered: Notify,
 }
+
+/// What the session says to a turn that runs.
+#[derive(Debug)]
+pub enum Order {
+    Answer(AnswerRequest),
+    Settings(Settings),
+}
+
+/// Orders that wait to be looked at.
+const MAX_ORDERS: usize = 100;
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -62,6 +75,8 @@ impl TurnLog {
             kept: Mutex::default(),
             changed: watch::Sender::new(0),
             interrupted: watch::Sender::new(false),
+            orders: Mutex::default(),
+            ordered: Notify::new(),
         }
     }
 
@@ -161,6 +176,33 @@ impl TurnLog {
         while !self.has_ended() {
             if changes.changed().await.is_err() {
                 return;
+            }
+        }
+    }
+
+    /// Gives the turn an order. False where too many wait; one that has ended needs none.
+    pub fn order(&self, order: Order) -> bool {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if orders.len() >= MAX_ORDERS {
+            return false;
+        }
+        if !self.has_ended() {
+            orders.push_back(order);
+            self.ordered.notify_one();
+        }
+        true
+    }
+
+    /// The next order. One that is not waited for to the end is not lost.
+    pub async fn next_order(&self) -> Order {
+        loop {
+            let next = {
+                let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+                orders.pop_front()
+            };
+            match next {
+                Some(order) => return order,
+                None => self.ordered.notified().await,
             }
         }
     }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use protocol::PermissionMode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -29,7 +30,11 @@ pub enum Kind {
     User(User),
     StreamEvent(StreamEvent),
     Result(Box<TurnResult>),
-    ControlRequest(ControlRequest),
+    ControlRequest(Box<ControlRequest>),
+    /// `control_cancel_request`: it does not ask that any more.
+    ControlCancel(ControlCancel),
+    /// `system/status` with the permission mode, where it has changed.
+    ModeChanged(ModeChanged),
     ControlResponse(ControlResponse),
     /// `command_lifecycle`: where a message of ours is.
     Lifecycle(Lifecycle),
@@ -230,9 +235,63 @@ pub struct ControlRequest {
     pub request: ControlAsked,
 }
 
+/// Of `can_use_tool` all but the subtype.
 #[derive(Debug, Deserialize)]
 pub struct ControlAsked {
     pub subtype: String,
+    #[serde(default)]
+    pub tool_name: String,
+    #[serde(default)]
+    pub input: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub tool_use_id: Option<String>,
+    #[serde(default)]
+    pub decision_reason: Option<String>,
+    #[serde(default, deserialize_with = "if_known")]
+    pub permission_suggestions: Option<Vec<Suggestion>>,
+}
+
+/// A change of permissions by which a request would not be made again.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Suggestion {
+    /// `addRules`, `addDirectories`, `setMode` and others.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub behavior: String,
+    pub rules: Vec<SuggestedRule>,
+    pub directories: Vec<String>,
+    pub mode: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SuggestedRule {
+    #[serde(rename = "toolName")]
+    pub tool_name: String,
+    #[serde(rename = "ruleContent")]
+    pub content: Option<String>,
+}
+
+/// What is not of the known form is as good as nothing.
+fn if_known<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::de::DeserializeOwned,
+{
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).ok())
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ControlCancel {
+    pub request_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ModeChanged {
+    #[serde(rename = "permissionMode")]
+    pub mode: PermissionMode,
 }
 
 #[derive(Debug, Deserialize)]
@@ -274,7 +333,11 @@ impl Kind {
             ("result", _) => Some(Self::Result(Box::new(
                 read(line).unwrap_or_else(|| unreadable_result(line)),
             ))),
-            ("control_request", _) => read(line).map(Self::ControlRequest),
+            ("system", Some("status")) => read(line).map(Self::ModeChanged),
+            ("control_cancel_request", _) => read(line).map(Self::ControlCancel),
+            ("control_request", _) => {
+                read(line).map(|request| Self::ControlRequest(Box::new(request)))
+            }
             ("command_lifecycle", _) => read(line).map(Self::Lifecycle),
             ("control_response", _) => read(line).map(Self::ControlResponse),
             _ => None,

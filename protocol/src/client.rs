@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::options::{ClaudeCodeOptions, MAX_BODY, Turn, model};
-use crate::{Problem, ProblemKind, TurnId};
+use crate::{Answer, PermissionMode, Problem, ProblemKind, TurnId};
 
 /// A frame from a client, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,19 @@ pub enum ClientMessage {
     },
     SetModel {
         model: String,
+    },
+    /// Answers what the agent asks.
+    Answer {
+        request_id: String,
+        answer: Box<Answer>,
+    },
+    /// What the agent may do without asking, from now on.
+    SetPermissionMode {
+        mode: PermissionMode,
+    },
+    /// A rule of the session's that is to hold no more.
+    RemoveRule {
+        rule: String,
     },
     /// Asks for the events after `from`: on, where the server said that there is more, or once more.
     Resume {
@@ -94,6 +107,36 @@ impl ClientMessage {
                     None => Err(Problem::bad_request("model is empty").at("model")),
                 }
             }
+            "permission_response" | "question_response" => {
+                #[derive(Deserialize)]
+                struct Named {
+                    request_id: String,
+                }
+                let id = fields.remove("request_id").unwrap_or_default();
+                let named = serde_json::Map::from_iter([("request_id".to_owned(), id)]);
+                let Named { request_id } = fields_of(named)?;
+                if kind == "question_response" && !fields.contains_key("answers") {
+                    return Err(Problem::bad_request("there are no answers").at("answers"));
+                }
+                let answer = Box::new(Answer::from_fields(fields)?);
+                Ok(Self::Answer { request_id, answer })
+            }
+            "set_permission_mode" => {
+                #[derive(Deserialize)]
+                struct SetMode {
+                    mode: PermissionMode,
+                }
+                let SetMode { mode } = fields_of(fields)?;
+                Ok(Self::SetPermissionMode { mode })
+            }
+            "remove_rule" => {
+                #[derive(Deserialize)]
+                struct RemoveRule {
+                    rule: String,
+                }
+                let RemoveRule { rule } = fields_of(fields)?;
+                Ok(Self::RemoveRule { rule })
+            }
             "resume" => {
                 #[derive(Deserialize)]
                 struct Resume {
@@ -104,7 +147,7 @@ impl ClientMessage {
             }
             "ping" => Ok(Self::Ping),
             other => Err(Problem::bad_request(format!(
-                "unknown type {:?}; known are user_message, interrupt, set_model, resume and ping",
+                "unknown type {:?}; known are user_message, interrupt, permission_response, question_response, set_model, set_permission_mode, remove_rule, resume and ping",
                 other.chars().take(40).collect::<String>()
             ))
             .at("type")),
@@ -179,6 +222,18 @@ mod tests {
                 r#"{"type":"resume","from":3}"#,
                 ClientMessage::Resume { from: 3 },
             ),
+            (
+                r#"{"type":"set_permission_mode","mode":"plan"}"#,
+                ClientMessage::SetPermissionMode {
+                    mode: PermissionMode::Plan,
+                },
+            ),
+            (
+                r#"{"type":"remove_rule","rule":"Bash(ls *)"}"#,
+                ClientMessage::RemoveRule {
+                    rule: "Bash(ls *)".into(),
+                },
+            ),
             (r#"{"type":"ping"}"#, ClientMessage::Ping),
         ] {
             assert_eq!(ClientMessage::parse(frame).unwrap(), message);
@@ -216,6 +271,26 @@ mod tests {
             (r#"{"type":"set_model"}"#, Some("."), "missing field"),
             (r#"{"type":"set_model","model":""}"#, Some("model"), "empty"),
             (r#"{"type":"resume","from":-1}"#, Some("from"), "from"),
+            (
+                r#"{"type":"permission_response","behavior":"allow"}"#,
+                Some("request_id"),
+                "request_id",
+            ),
+            (
+                r#"{"type":"permission_response","request_id":"ask-1"}"#,
+                Some("behavior"),
+                "allow_session",
+            ),
+            (
+                r#"{"type":"question_response","request_id":"ask-1","behavior":"allow"}"#,
+                Some("answers"),
+                "no answers",
+            ),
+            (
+                r#"{"type":"set_permission_mode","mode":"all"}"#,
+                Some("mode"),
+                "plan",
+            ),
             (
                 r#"{"type":"interrupt","turn_id":"x"}"#,
                 Some("turn_id"),

@@ -1,9 +1,11 @@
 //! The events of a session's log, as every stream (WebSocket, SSE, NDJSON, history) carries them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{SessionId, TurnId};
+use crate::{Decision, PermissionMode, SessionId, TurnId};
 
 /// One entry of a session's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,21 +83,72 @@ pub enum EventBody {
     },
     /// The agent's list of what there is to do, whole.
     TodoUpdate { content: String, todos: Vec<Todo> },
-    /// The agent asks whether it may.
+    /// The agent asks whether it may. `ExitPlanMode` asks whether its input's `plan` is to be carried
+    /// out.
     PermissionRequest {
+        /// The call in a line.
         content: String,
         request_id: String,
         tool: String,
         input: Value,
+        /// What would not be asked again in this session where it is allowed for all of it: rules of
+        /// Claude Code's, such as `Bash(npm test *)`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rules: Vec<String>,
+        #[serde(flatten)]
+        asked: Asked,
     },
-    /// The agent asks the person something.
+    /// The agent asks the person something. `input.questions` holds the questions and their options.
     Question {
         content: String,
         request_id: String,
         input: Value,
+        #[serde(flatten)]
+        asked: Asked,
+    },
+    /// What became of a request or question: the one event that ends it.
+    PermissionResponse {
+        content: String,
+        request_id: String,
+        behavior: Decision,
+        #[serde(flatten)]
+        answered: Answered,
     },
     /// Something failed. `code` is a [`ProblemKind`](crate::ProblemKind)'s code.
     Error { content: String, code: String },
+}
+
+/// What goes with every request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// The call that is asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_use_id: Option<String>,
+    /// Why it is asked, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it is denied unless somebody has answered, in milliseconds since the epoch.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub expires_at: u64,
+}
+
+/// What an answer came with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The person's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<BTreeMap<String, String>>,
+    /// What the tool is called with instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_input: Option<Value>,
+    /// What is not asked any more in this session.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The session's mode from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<PermissionMode>,
 }
 
 /// Where a piece of the model's output belongs.
@@ -145,6 +198,12 @@ pub struct Status {
     /// What the turn took, with [`TurnState::Ended`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The session's permission mode from now on, where it is another, and at a turn's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<PermissionMode>,
+    /// All that is allowed in this session without asking, where it has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Vec<String>>,
 }
 
 impl Status {
@@ -156,6 +215,8 @@ impl Status {
             position: None,
             model: None,
             usage: None,
+            permission_mode: None,
+            rules: None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod client;
 pub mod event;
 pub mod id;
 pub mod options;
+pub mod permission;
 pub mod problem;
 pub mod sandbox;
 
@@ -16,4 +17,5 @@ pub use client::ClientMessage;
 pub use event::{Event, EventBody, Outcome, TurnState};
 pub use id::{Owner, SessionId, TurnId};
 pub use options::{ClaudeCodeOptions, PermissionMode, Turn};
+pub use permission::{Answer, Behavior, Decision, Verdict};
 pub use problem::{Problem, ProblemKind};

@@ -36,6 +36,10 @@ pub const DEFAULT_TOOLS: [&str; 8] = [
     "TodoWrite",
 ];
 
+/// Those of the [`DEFAULT_TOOLS`] that change something: in the modes `default` and `plan` they are
+/// asked for all the same.
+pub const CHANGING_TOOLS: [&str; 3] = ["Bash", "Write", "Edit"];
+
 /// Arguments of Claude Code that `additionalArgs` may name, each as `--name=value`.
 const ALLOWED_ARGS: [&str; 5] = [
     "--effort",
@@ -160,6 +164,11 @@ pub enum PermissionMode {
 }
 
 impl PermissionMode {
+    /// Whether what changes something is asked for, unless it is allowed by name.
+    pub fn asks(self) -> bool {
+        matches!(self, Self::Default | Self::Plan)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Default => "default",
@@ -176,6 +185,12 @@ pub struct Turn {
     pub prompt: String,
     /// None: what the session answers with.
     pub model: Option<String>,
+    /// The permission mode that its sender named; none: the session's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PermissionMode>,
+    /// What the session allows without asking: rules of Claude Code's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     #[serde(flatten)]
     pub launch: Launch,
 }
@@ -190,6 +205,9 @@ pub struct Launch {
     pub system_prompt: Option<String>,
     pub append_system_prompt: Option<String>,
     pub allowed_tools: Vec<String>,
+    /// Its sender named none: they are the [`DEFAULT_TOOLS`], as far as the mode lets them.
+    #[serde(default)]
+    pub default_tools: bool,
     pub disallowed_tools: Vec<String>,
     pub permission_prompt_tool: Option<String>,
     pub mcp_config: Option<Value>,
@@ -213,6 +231,7 @@ impl Default for Launch {
             system_prompt: None,
             append_system_prompt: None,
             allowed_tools: DEFAULT_TOOLS.map(str::to_owned).to_vec(),
+            default_tools: true,
             disallowed_tools: Vec::new(),
             permission_prompt_tool: None,
             mcp_config: None,
@@ -277,15 +296,15 @@ impl ClaudeCodeOptions {
             }
         }
         let defaults = Launch::default();
-        let permission_mode = match (self.permission_mode, self.dangerously_skip_permissions) {
-            (_, true) => PermissionMode::BypassPermissions,
-            (Some(mode), false) => mode,
-            (None, false) => defaults.permission_mode,
+        let mode = match self.dangerously_skip_permissions {
+            true => Some(PermissionMode::BypassPermissions),
+            false => self.permission_mode,
         };
         let launch = Launch {
             fast_model: model("fastModel", self.fast_model)?,
             max_turns: max_turns(self.max_turns)?,
-            permission_mode,
+            permission_mode: mode.unwrap_or_default(),
+            default_tools: self.allowed_tools.is_none(),
             // "" asks for Claude Code's own prompt, as leaving it out does.
             system_prompt: text("systemPrompt", self.system_prompt)?
                 .filter(|text| !text.is_empty()),
@@ -312,6 +331,8 @@ impl ClaudeCodeOptions {
         Ok(Turn {
             prompt: prompt(self.prompt.or(self.message), self.messages)?,
             model: model("model", self.model)?,
+            mode,
+            rules: Vec::new(),
             launch,
         })
     }

@@ -6,6 +6,8 @@
 //! | `POST /turns` with a [`TurnRequest`] | the turn's [`Record`]s as NDJSON, from the first |
 //! | `GET /turns/{turn_id}?after=N` | the same from `n > N`; 404 where the turn is not known any more |
 //! | `POST /interrupt` with an [`InterruptRequest`] | 204 once the turn has ended or will not start |
+//! | `POST /answer` with an [`AnswerRequest`] | 204 once it is taken, also where the request is not open any more; 404 where the turn is not known |
+//! | `POST /settings` with [`Settings`] | 204 once they are taken: the running turn goes on with them; 404 where it is not known |
 //! | `POST /acknowledge` with an [`Acknowledge`] | 204; the records up to `n` are forgotten, also in the middle of the turn |
 //! | `POST /` with ClaudeCodeOptions | a turn beside the session's log: Claude Code's own messages |
 //!
@@ -19,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EventBody, Outcome, Usage};
 use crate::options::Turn;
-use crate::{SessionId, TurnId};
+use crate::{PermissionMode, SessionId, TurnId, Verdict};
 
 /// The version of this protocol.
 pub const PROTOCOL: u32 = 1;
@@ -43,12 +45,38 @@ pub struct TurnRequest {
     pub protocol: u32,
     pub session_id: SessionId,
     pub turn_id: TurnId,
+    /// The session can ask a person; without it, what needs one is refused at once.
+    #[serde(default)]
+    pub asks: bool,
     pub turn: Turn,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InterruptRequest {
     pub turn_id: TurnId,
+}
+
+/// The answer to a request or question. Sent again, it changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AnswerRequest {
+    pub turn_id: TurnId,
+    /// The agent's own name for the request.
+    pub request_id: String,
+    pub verdict: Verdict,
+    /// All that is allowed in the session without asking.
+    pub rules: Vec<String>,
+}
+
+/// What the turn goes on with: all that was changed since its start, so that it can be sent again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub turn_id: TurnId,
+    /// None: the turn's own.
+    #[serde(default)]
+    pub model: Option<String>,
+    pub permission_mode: PermissionMode,
+    /// All that is allowed in the session without asking.
+    pub rules: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +95,9 @@ pub struct Record {
     /// Claude Code's name for the conversation, where it is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claude_session_id: Option<String>,
+    /// Requests of this turn's events that are not asked any more, by their names there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<String>,
     /// The last record of a turn says how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<TurnEnd>,

@@ -12,6 +12,7 @@
 //!
 //! A turn ends exactly once, with one `status` event of state `ended`, and nothing of it comes after.
 
+mod asks;
 pub mod page;
 mod spent;
 mod step;
@@ -19,12 +20,13 @@ mod step;
 #[cfg(test)]
 mod simulation;
 
+pub use asks::{AskKind, DEFAULT_PATIENCE, MAX_OPEN, MAX_RULES, Open, Untold};
 pub use spent::Spent;
 pub use step::{Effect, Input, Step};
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use protocol::{SessionId, TurnId, TurnState};
+use protocol::{PermissionMode, SessionId, TurnId, TurnState};
 use serde::{Deserialize, Serialize};
 
 /// Turns that may wait while one runs.
@@ -36,6 +38,8 @@ pub struct Session {
     pub id: SessionId,
     pub state: State,
     pub position: Position,
+    /// Milliseconds that a request of the agent's waits for an answer.
+    pub patience: u64,
 }
 
 /// What changes rarely, and is stored as a whole whenever it does.
@@ -57,6 +61,37 @@ pub struct State {
     /// What the router had booked when it was asked last: the next turn tells what came after.
     #[serde(default)]
     pub spent: Option<Spent>,
+    /// The permission mode chosen last; none: the deployment's default.
+    #[serde(default)]
+    pub mode: Option<PermissionMode>,
+    /// The modes that the messages of waiting turns have named: each is chosen when its turn starts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub waiting_modes: BTreeMap<TurnId, PermissionMode>,
+    /// What is allowed in this session without asking: rules of Claude Code's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// How many requests the agent has made in this session.
+    #[serde(default)]
+    pub last_ask: u64,
+    /// The requests of the current turn that nobody has answered yet, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub open: Vec<Open>,
+    /// Answers that the agent may not have heard.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untold: Vec<Untold>,
+    /// The settings that the running turn may not have heard of, by a number that counts their changes.
+    #[serde(default)]
+    pub settings: Settings,
+}
+
+/// See [`State::settings`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    pub changes: u64,
+    pub untold: bool,
+    /// The model that was chosen while the turn was under way.
+    #[serde(default)]
+    pub model: Option<String>,
 }
 
 /// The turn that is starting or running.
@@ -92,6 +127,7 @@ impl Session {
             id,
             state: State::default(),
             position: Position::default(),
+            patience: DEFAULT_PATIENCE,
         }
     }
 
@@ -108,6 +144,31 @@ impl Session {
             }) => TurnState::Running,
             None => TurnState::Idle,
         }
+    }
+
+    /// The permission mode of the turn that runs, and of the next that names none.
+    pub fn mode(&self) -> PermissionMode {
+        self.state.mode.unwrap_or_default()
+    }
+
+    /// When the first of the open requests is over, in milliseconds since the epoch.
+    pub fn next_expiry(&self) -> Option<u64> {
+        self.state.open.iter().map(|open| open.expires_at).min()
+    }
+
+    /// What the agent may not have heard, apart from what [`Session::reattach`] is for: told once more,
+    /// it changes nothing.
+    pub fn retell(&self) -> Vec<Effect> {
+        let answers = self.state.untold.iter().map(|untold| Effect::Answer {
+            request_id: untold.request_id.clone(),
+        });
+        let settings = self.state.current.as_ref().and_then(|current| {
+            self.state.settings.untold.then_some(Effect::Settings {
+                turn: current.id,
+                change: self.state.settings.changes,
+            })
+        });
+        answers.chain(settings).collect()
     }
 
     /// What is left to do after this object has lost its hold on it (it was evicted, or a connection

@@ -1,11 +1,16 @@
 //! Random histories of a session: people, an agent, a network and evictions in any order.
 
+mod examples;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use protocol::event::{Place, Status, TurnState};
+use protocol::event::{Answered, Asked, Place, Status, TurnState};
 use protocol::sandbox::{Record, TurnEnd};
-use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, SessionId, TurnId};
+use protocol::{
+    Answer, Behavior, Decision, Event, EventBody, Outcome, PermissionMode, Problem, ProblemKind,
+    SessionId, TurnId,
+};
 
 use crate::{Effect, Input, Session, Spent};
 
@@ -56,6 +61,29 @@ enum Act {
     Book {
         requests: u8,
     },
+    /// The agent asks something, under a name that it may have used before.
+    Ask {
+        id: u8,
+        kind: u8,
+    },
+    /// Somebody answers what was asked, or what never was.
+    Answer {
+        request: u8,
+        kind: u8,
+    },
+    /// The agent takes a request back.
+    Withdraw {
+        id: u8,
+    },
+    /// So many minutes pass.
+    Wait {
+        minutes: u8,
+    },
+    ChooseMode {
+        mode: u8,
+    },
+    /// The agent hears all that it was to be told.
+    HearAnswers,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -71,7 +99,48 @@ fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Lie),
         1 => Just(Act::Hear),
         2 => any::<u8>().prop_map(|requests| Act::Book { requests }),
+        4 => (0..60_u8, 0..4_u8).prop_map(|(id, kind)| Act::Ask { id, kind }),
+        4 => (0..30_u8, 0..6_u8).prop_map(|(request, kind)| Act::Answer { request, kind }),
+        1 => (0..60_u8).prop_map(|id| Act::Withdraw { id }),
+        1 => (0..15_u8).prop_map(|minutes| Act::Wait { minutes }),
+        1 => (0..4_u8).prop_map(|mode| Act::ChooseMode { mode }),
+        1 => Just(Act::HearAnswers),
     ]
+}
+
+/// The request that an event makes.
+fn request_of(body: &EventBody) -> Option<&str> {
+    match body {
+        EventBody::PermissionRequest { request_id, .. }
+        | EventBody::Question { request_id, .. } => Some(request_id),
+        _ => None,
+    }
+}
+
+/// A request as the agent makes it: of a kind, with or without rules.
+fn request(id: &str, kind: u8) -> EventBody {
+    let (content, request_id, asked) = ("may I?".to_owned(), id.to_owned(), Asked::default());
+    let input = serde_json::json!({});
+    match kind {
+        0 => EventBody::Question {
+            content,
+            request_id,
+            input,
+            asked,
+        },
+        kind => EventBody::PermissionRequest {
+            content,
+            request_id,
+            tool: if kind == 1 { "ExitPlanMode" } else { "Bash" }.to_owned(),
+            input,
+            rules: if kind == 2 {
+                Vec::new()
+            } else {
+                vec!["Bash(ls *)".to_owned(), "(no rule".to_owned()]
+            },
+            asked,
+        },
+    }
 }
 
 fn text(content: &str) -> EventBody {
@@ -129,6 +198,16 @@ impl World {
                             assert_eq!(self.session.position.n, after);
                         }
                         Effect::Acknowledge { .. } => {}
+                        Effect::Answer { request_id } => {
+                            let untold = &self.session.state.untold;
+                            assert!(
+                                untold.iter().any(|untold| untold.request_id == request_id)
+                                    || self.is_over(&request_id)
+                            );
+                        }
+                        Effect::Settings { turn, .. } => {
+                            assert_eq!(self.session.state.current.as_ref().unwrap().id, turn);
+                        }
                     }
                 }
             }
@@ -146,6 +225,7 @@ impl World {
             id: id.clone(),
             content: "hi".to_owned(),
             model: None,
+            mode: None,
         });
         if self.session.position.seq > before {
             self.messages.insert(id);
@@ -183,8 +263,104 @@ impl World {
         });
     }
 
+    /// Whether the turn of a request has ended.
+    fn is_over(&self, request: &str) -> bool {
+        let asked = |event: &&Event| request_of(&event.body) == Some(request);
+        let turn = self.log.iter().find(asked).unwrap().turn_id;
+        self.session
+            .state
+            .current
+            .as_ref()
+            .map(|current| current.id)
+            != turn
+    }
+
+    /// The agent makes a record of this, and the session hears it.
+    fn hear(&mut self, record: Record) {
+        let current = self.session.state.current.as_ref();
+        if let Some(turn) = current.map(|current| current.id) {
+            let n = self.session.position.n + 1;
+            self.take(Input::Record {
+                turn,
+                record: Record { n, ..record },
+                spent: None,
+            });
+        }
+    }
+
+    fn ask(&mut self, id: &str, kind: u8) {
+        self.hear(Record {
+            events: vec![request(id, kind)],
+            ..Record::default()
+        });
+    }
+
+    fn answer(&mut self, request_id: &str, kind: u8) {
+        let answer = |behavior, answers: bool, mode| Answer {
+            behavior,
+            message: None,
+            answers: answers.then(|| [("Which?".to_owned(), "Red".to_owned())].into()),
+            updated_input: None,
+            mode,
+        };
+        let answer = match kind {
+            0 => answer(Behavior::Allow, false, None),
+            1 => answer(Behavior::AllowSession, false, None),
+            2 => answer(Behavior::Deny, false, None),
+            3 => answer(Behavior::Allow, true, None),
+            4 => answer(Behavior::Allow, false, Some(PermissionMode::AcceptEdits)),
+            _ => answer(
+                Behavior::Allow,
+                false,
+                Some(PermissionMode::BypassPermissions),
+            ),
+        };
+        self.take(Input::Answer {
+            request_id: request_id.to_owned(),
+            answer,
+        });
+    }
+
     fn act(&mut self, act: Act) {
         match act {
+            Act::Ask { id, kind } => self.ask(&format!("agent-{id}"), kind),
+            Act::Answer {
+                request: number,
+                kind,
+            } => self.answer(&format!("ask-{number}"), kind),
+            Act::Withdraw { id } => self.hear(Record {
+                withdrawn: vec![format!("agent-{id}")],
+                ..Record::default()
+            }),
+            Act::Wait { minutes } => {
+                self.clock += u64::from(minutes) * 60_000;
+                self.take(Input::Expire);
+                let late = self.session.next_expiry();
+                assert!(
+                    late.is_none_or(|at| at > self.clock),
+                    "nothing is asked for ever"
+                );
+            }
+            Act::ChooseMode { mode } => self.take(Input::SetMode {
+                mode: [
+                    PermissionMode::Default,
+                    PermissionMode::AcceptEdits,
+                    PermissionMode::Plan,
+                    PermissionMode::BypassPermissions,
+                ][usize::from(mode)],
+            }),
+            Act::HearAnswers => {
+                for effect in self.session.retell() {
+                    match effect {
+                        Effect::Answer { request_id } => self.take(Input::Answered { request_id }),
+                        Effect::Settings { change, .. } => {
+                            self.take(Input::SettingsHeard { change });
+                        }
+                        other => panic!("{other:?}"),
+                    }
+                }
+                assert_eq!(self.session.retell(), []);
+            }
             Act::Say { id } => self.say(format!("m{id}")),
             Act::Stop { turn } => self.take(Input::Interrupt {
                 turn: turn.map(|turn| TurnId(turn.into())),
@@ -271,6 +447,17 @@ impl World {
                     },
                     EventBody::Status(Status::new(TurnState::Ended, "not so")),
                     EventBody::Status(Status::new(TurnState::Idle, "not so")),
+                    EventBody::PermissionResponse {
+                        content: "not so".to_owned(),
+                        request_id: format!("ask-{}", self.session.state.last_ask),
+                        behavior: Decision::Allow,
+                        answered: Answered::default(),
+                    },
+                    EventBody::Status(Status {
+                        permission_mode: Some(PermissionMode::BypassPermissions),
+                        rules: Some(vec!["Bash".to_owned()]),
+                        ..Status::new(TurnState::Running, "not so")
+                    }),
                 ];
                 let n = self.session.position.n + 1;
                 self.take(Input::Record {
@@ -283,9 +470,10 @@ impl World {
                     spent: None,
                 });
                 for event in &self.log[before..] {
-                    assert!(
-                        matches!(&event.body, EventBody::Status(status) if status.state == TurnState::Running)
-                    );
+                    assert!(matches!(&event.body, EventBody::Status(status)
+                        if status.state == TurnState::Running
+                            && status.permission_mode.is_none()
+                            && status.rules.is_none()));
                 }
             }
         }
@@ -314,7 +502,20 @@ impl World {
         }
         let mut ended = BTreeSet::new();
         let mut said = BTreeSet::new();
+        let mut asked = BTreeSet::new();
+        let mut open = BTreeSet::new();
         for event in &self.log {
+            match &event.body {
+                EventBody::PermissionResponse { request_id, .. } => {
+                    assert!(open.remove(request_id), "{request_id} ends once");
+                }
+                body => {
+                    if let Some(request) = request_of(body) {
+                        assert!(asked.insert(request.to_owned()), "{request} is asked once");
+                        open.insert(request.to_owned());
+                    }
+                }
+            }
             let Some(turn) = event.turn_id else { continue };
             assert!(
                 !ended.contains(&turn),
@@ -332,6 +533,32 @@ impl World {
                 _ => {}
             }
         }
+        let state = &self.session.state;
+        let waiting: BTreeSet<String> = state
+            .open
+            .iter()
+            .map(|open| open.request_id.clone())
+            .collect();
+        assert_eq!(
+            open, waiting,
+            "what is open in the log is open in the state"
+        );
+        assert!(state.open.len() + state.untold.len() <= crate::MAX_OPEN);
+        assert!(state.rules.len() <= crate::MAX_RULES);
+        match &state.current {
+            None => assert!(state.open.is_empty() && state.untold.is_empty()),
+            Some(current) => {
+                assert!(state.open.iter().all(|open| open.turn == current.id));
+                assert!(state.untold.iter().all(|untold| untold.turn == current.id));
+                assert!(state.open.is_empty() || !current.interrupted);
+            }
+        }
+        assert!(
+            state
+                .waiting_modes
+                .keys()
+                .all(|turn| state.queue.contains(turn))
+        );
         let alive: BTreeSet<TurnId> = self
             .session
             .state
@@ -378,196 +605,4 @@ proptest! {
         in_order.dedup();
         prop_assert_eq!(in_order, world.started, "turns start once, in order");
     }
-}
-
-fn kinds(log: &[Event]) -> Vec<String> {
-    log.iter()
-        .map(|event| {
-            let json = serde_json::to_value(event).unwrap();
-            let field = |name: &str| {
-                json.get(name)
-                    .and_then(|v| v.as_str())
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            [
-                field("turn_id"),
-                field("type"),
-                field("state"),
-                field("outcome"),
-            ]
-            .join(" ")
-            .trim()
-            .to_owned()
-        })
-        .collect()
-}
-
-#[test]
-fn a_turn_from_its_message_to_its_end() {
-    let mut world = World::new();
-    world.say("m".to_owned());
-    world.record(None);
-    world.record(end(Outcome::Completed));
-    assert_eq!(
-        kinds(&world.log),
-        [
-            "turn-1 user_message",
-            "turn-1 status queued",
-            "turn-1 status starting",
-            "turn-1 status running",
-            "turn-1 progress",
-            "turn-1 progress",
-            "turn-1 status ended completed",
-        ]
-    );
-}
-
-#[test]
-fn a_queue_runs_in_order_and_one_can_be_taken_out() {
-    let mut world = World::new();
-    for id in ["a", "b", "c"] {
-        world.say(id.to_owned());
-    }
-    world.take(Input::Interrupt {
-        turn: Some(TurnId(2)),
-    });
-    world.record(end(Outcome::Completed));
-    world.record(end(Outcome::Completed));
-    assert_eq!(world.started, [TurnId(1), TurnId(3)]);
-    assert_eq!(world.session.turn_state(), TurnState::Idle);
-}
-
-#[test]
-fn a_full_queue_refuses() {
-    let mut world = World::new();
-    for id in 0..=crate::MAX_QUEUE {
-        world.say(format!("m{id}"));
-    }
-    let refused = world.session.step(
-        Input::Message {
-            id: "more".to_owned(),
-            content: "hi".to_owned(),
-            model: None,
-        },
-        1,
-    );
-    assert_eq!(refused.unwrap_err().status(), 429);
-}
-
-#[test]
-fn interrupting_waits_for_the_agent_but_not_twice() {
-    let mut world = World::new();
-    world.say("a".to_owned());
-    world.record(None);
-    world.take(Input::Interrupt { turn: None });
-    assert_eq!(world.session.turn_state(), TurnState::Running);
-    world.take(Input::Interrupt { turn: None });
-    assert_eq!(world.session.turn_state(), TurnState::Idle);
-    assert_eq!(
-        kinds(&world.log).last().unwrap(),
-        "turn-1 status ended interrupted"
-    );
-}
-
-#[test]
-fn a_turn_that_never_started_is_interrupted_at_once() {
-    let mut world = World::new();
-    world.say("a".to_owned());
-    world.take(Input::Interrupt { turn: None });
-    assert_eq!(
-        kinds(&world.log).last().unwrap(),
-        "turn-1 status ended interrupted"
-    );
-}
-
-#[test]
-fn the_model_chosen_last_is_the_sessions() {
-    let mut world = World::new();
-    world.take(Input::SetModel {
-        model: "a".to_owned(),
-    });
-    world.take(Input::SetModel {
-        model: "a".to_owned(),
-    });
-    assert_eq!(world.log.len(), 1);
-    world.take(Input::Message {
-        id: "m".to_owned(),
-        content: "hi".to_owned(),
-        model: Some("b".to_owned()),
-    });
-    assert_eq!(world.session.state.model.as_deref(), Some("b"));
-}
-
-#[test]
-fn what_comes_after_a_gap_is_not_taken() {
-    let mut world = World::new();
-    world.say("a".to_owned());
-    world.record(None);
-    let before = world.session.clone();
-    let record = Record {
-        n: 3,
-        ..Record::default()
-    };
-    world.take(Input::Record {
-        turn: TurnId(1),
-        record,
-        spent: None,
-    });
-    assert_eq!(world.session, before);
-    assert_eq!(
-        before.reattach(),
-        Some(Effect::Attach {
-            turn: TurnId(1),
-            after: 1
-        })
-    );
-}
-
-#[test]
-fn an_interrupt_of_a_starting_turn_is_remembered_until_it_is_heard() {
-    let mut world = World::new();
-    world.say("a".to_owned());
-    world.take(Input::Interrupt { turn: None });
-    assert_eq!(world.session.turn_state(), TurnState::Idle);
-    assert_eq!(
-        world.session.reattach(),
-        Some(Effect::Interrupt { turn: TurnId(1) })
-    );
-    world.take(Input::Stopped { turn: TurnId(1) });
-    assert_eq!(world.session.reattach(), None);
-}
-
-#[test]
-fn a_turn_that_is_lost_is_stopped_as_well() {
-    let mut world = World::new();
-    world.say("a".to_owned());
-    world.record(None);
-    world.take(Input::Lost {
-        turn: TurnId(1),
-        problem: Problem::new(ProblemKind::SandboxFailed, "gone"),
-    });
-    assert_eq!(
-        world.session.reattach(),
-        Some(Effect::Interrupt { turn: TurnId(1) })
-    );
-}
-
-#[test]
-fn an_end_of_any_size_fits_into_the_log() {
-    let mut world = World::new();
-    world.say("a".to_owned());
-    let end = TurnEnd {
-        outcome: Outcome::Completed,
-        content: "x".repeat(2_000_000),
-        model: Some("x".repeat(2_000_000)),
-        usage: None,
-    };
-    world.record(Some(end));
-    let last = serde_json::to_string(world.log.last().unwrap()).unwrap();
-    assert!(
-        last.len() < 20_000 && last.contains("\"ended\""),
-        "{} bytes",
-        last.len()
-    );
 }

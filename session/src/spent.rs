@@ -73,6 +73,7 @@ mod tests {
             id: "m".to_owned(),
             content: "hi".to_owned(),
             model: None,
+            mode: None,
         });
         let turn = session.state.current.as_ref().unwrap().id;
         let end = TurnEnd {

@@ -2,7 +2,7 @@
 
 use protocol::event::{Status, TurnState, cut};
 use protocol::sandbox::{Record, TurnEnd};
-use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnId};
+use protocol::{Answer, Event, EventBody, Outcome, PermissionMode, Problem, ProblemKind, TurnId};
 
 use crate::{Current, MAX_QUEUE, Phase, Session, Spent};
 
@@ -19,6 +19,7 @@ pub enum Input {
         id: String,
         content: String,
         model: Option<String>,
+        mode: Option<PermissionMode>,
     },
     /// Stop a turn: the one named, or the one that is under way. Asked twice, it ends at once.
     Interrupt {
@@ -26,6 +27,27 @@ pub enum Input {
     },
     SetModel {
         model: String,
+    },
+    SetMode {
+        mode: PermissionMode,
+    },
+    RemoveRule {
+        rule: String,
+    },
+    /// Somebody answers a request of the agent's.
+    Answer {
+        request_id: String,
+        answer: Answer,
+    },
+    /// Time has passed: the requests that nobody has answered in time are denied.
+    Expire,
+    /// The agent has heard an answer, or asks that no more.
+    Answered {
+        request_id: String,
+    },
+    /// The agent has heard the settings as they were after so many changes.
+    SettingsHeard {
+        change: u64,
     },
     /// The agent says something about a turn.
     Record {
@@ -58,6 +80,10 @@ pub enum Effect {
     Attach { turn: TurnId, after: u64 },
     /// Tell the agent to stop the turn, or never to start it.
     Interrupt { turn: TurnId },
+    /// Tell the agent an answer, which is among the [`State`](crate::State)'s untold.
+    Answer { request_id: String },
+    /// Tell the agent what its turn goes on with.
+    Settings { turn: TurnId, change: u64 },
     /// Tell the agent that it may forget a turn's records up to `n`.
     Acknowledge { turn: TurnId, n: u64 },
 }
@@ -81,9 +107,20 @@ impl Session {
             step: Step::default(),
         };
         match input {
-            Input::Message { id, content, model } => step.message(id, content, model)?,
+            Input::Message {
+                id,
+                content,
+                model,
+                mode,
+            } => step.message(id, content, model, mode)?,
             Input::Interrupt { turn } => step.interrupt(turn),
             Input::SetModel { model } => step.set_model(model),
+            Input::SetMode { mode } => step.set_mode(mode),
+            Input::RemoveRule { rule } => step.remove_rule(&rule)?,
+            Input::Answer { request_id, answer } => step.answer(&request_id, answer)?,
+            Input::Expire => step.expire(),
+            Input::Answered { request_id } => step.answered(&request_id),
+            Input::SettingsHeard { change } => step.settings_heard(change),
             Input::Record {
                 turn,
                 record,
@@ -99,10 +136,10 @@ impl Session {
     }
 }
 
-struct Stepping<'a> {
-    session: &'a mut Session,
-    now: u64,
-    step: Step,
+pub(crate) struct Stepping<'a> {
+    pub session: &'a mut Session,
+    pub now: u64,
+    pub step: Step,
 }
 
 impl Stepping<'_> {
@@ -111,6 +148,7 @@ impl Stepping<'_> {
         id: String,
         content: String,
         model: Option<String>,
+        mode: Option<PermissionMode>,
     ) -> Result<(), Problem> {
         if self.session.state.queue.len() >= MAX_QUEUE {
             return Err(Problem::new(
@@ -124,6 +162,9 @@ impl Stepping<'_> {
         let turn = TurnId(self.session.state.last_turn);
         if model.is_some() {
             self.session.state.model = model;
+        }
+        if let Some(mode) = mode {
+            self.session.state.waiting_modes.insert(turn, mode);
         }
         let position =
             self.session.state.queue.len() as u64 + u64::from(self.session.state.current.is_some());
@@ -157,6 +198,7 @@ impl Stepping<'_> {
                 let waiting = &mut self.session.state.queue;
                 if let Some(place) = waiting.iter().position(|waiting| *waiting == turn) {
                     waiting.remove(place);
+                    self.session.state.waiting_modes.remove(&turn);
                     self.log_end(turn, interrupted("Removed from the queue"));
                 }
             }
@@ -174,6 +216,7 @@ impl Stepping<'_> {
             }
             let body = EventBody::Status(Status::new(TurnState::Running, "Interrupting"));
             self.log(Some(current.id), body);
+            self.withdraw_all("Not asked any more: the turn is being stopped");
         }
     }
 
@@ -210,8 +253,10 @@ impl Stepping<'_> {
                 format!("The model is now {model}"),
             )
         });
-        self.session.state.model = Some(model);
+        self.session.state.model = Some(model.clone());
+        self.session.state.settings.model = Some(model);
         self.log(None, body);
+        self.tell_settings();
     }
 
     fn record(&mut self, turn: TurnId, record: Record, spent: Option<Spent>) {
@@ -234,10 +279,27 @@ impl Stepping<'_> {
             let body = EventBody::Status(Status::new(TurnState::Running, "Running"));
             self.log(Some(turn), body);
         }
+        if first && record.end.is_none() && self.session.state.settings.untold {
+            // Before this, the agent may not have known the turn.
+            let change = self.session.state.settings.changes;
+            self.step.effects.push(Effect::Settings { turn, change });
+        }
         for body in record.events {
-            if is_the_agents(&body) {
-                self.log(Some(turn), body);
+            match body {
+                EventBody::PermissionRequest { .. } | EventBody::Question { .. } => {
+                    self.ask(turn, body);
+                }
+                EventBody::Status(mut status) if status.state == TurnState::Running => {
+                    status.permission_mode = None;
+                    status.rules = None;
+                    self.log(Some(turn), EventBody::Status(status));
+                }
+                body if is_the_agents(&body) => self.log(Some(turn), body),
+                _ => {}
             }
+        }
+        for request in record.withdrawn {
+            self.withdraw(&request);
         }
         if let Some(mut end) = record.end {
             // The end has to fit into the log, whatever a sandbox makes of it.
@@ -284,6 +346,8 @@ impl Stepping<'_> {
     }
 
     fn end_current(&mut self, end: TurnEnd) {
+        self.withdraw_all("Not asked any more: the turn is over");
+        self.session.state.untold.clear();
         if let Some(current) = self.session.state.current.take() {
             self.log_end(current.id, end);
         }
@@ -304,8 +368,14 @@ impl Stepping<'_> {
         });
         self.session.position.n = 0;
         self.session.state.to_stop = None;
+        self.session.state.settings.untold = false;
+        self.session.state.settings.model = None;
+        if let Some(mode) = self.session.state.waiting_modes.remove(&turn) {
+            self.session.state.mode = Some(mode);
+        }
         let body = EventBody::Status(Status {
             model: self.session.state.model.clone(),
+            permission_mode: self.session.state.mode,
             ..Status::new(TurnState::Starting, "Starting")
         });
         self.log(Some(turn), body);
@@ -322,7 +392,7 @@ impl Stepping<'_> {
         self.log(Some(turn), body);
     }
 
-    fn log(&mut self, turn_id: Option<TurnId>, body: EventBody) {
+    pub fn log(&mut self, turn_id: Option<TurnId>, body: EventBody) {
         self.session.position.seq += 1;
         self.step.events.push(Event {
             seq: self.session.position.seq,
@@ -343,11 +413,11 @@ fn interrupted(content: &str) -> TurnEnd {
     }
 }
 
-/// Whether a sandbox may say this. What a person said and where a turn stands is the session's alone
-/// to say: a sandbox that claims it is broken, or hostile.
+/// Whether a sandbox may say this. What a person said or answered, and where a turn stands, is the
+/// session's alone to say: a sandbox that claims it is broken, or hostile.
 fn is_the_agents(body: &EventBody) -> bool {
     match body {
-        EventBody::UserMessage { .. } => false,
+        EventBody::UserMessage { .. } | EventBody::PermissionResponse { .. } => false,
         EventBody::Status(status) => status.state == TurnState::Running,
         _ => true,
     }

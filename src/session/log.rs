@@ -135,12 +135,12 @@ impl Log {
         let id = SessionId::parse(&stored.id)
             .map_err(|problem| worker::Error::RustError(problem.detail))?;
         Ok(Some(Session {
-            id,
             state: serde_json::from_str(&stored.state)?,
             position: Position {
                 seq: last.map_or(0, |last| last.last_seq),
                 n: last.map_or(0, |last| last.n),
             },
+            ..Session::new(id)
         }))
     }
 

@@ -5,6 +5,7 @@
 //! ```text
 //! sockets.rs   frames in, events out      streams.rs   the log as NDJSON and SSE
 //! log.rs       the SQLite tables          turn.rs      the turn's stream from the sandbox
+//! asks.rs      what the agent asks people
 //! ```
 //!
 //! One way in, [`Object::take`]: step the machine, store events and state, then show the events and
@@ -14,6 +15,7 @@
 //!
 //! It can be deleted when its owner deletes the session; until then it keeps its log.
 
+mod asks;
 mod log;
 mod sockets;
 mod streams;
@@ -36,6 +38,7 @@ use worker::{
 
 use crate::answer::{self, Answer, internal};
 use crate::container::Running;
+pub use asks::{Reply, reply};
 use log::Log;
 
 /// How often a session that has a turn under way is woken, should it have been evicted.
@@ -237,10 +240,13 @@ impl Object {
             Ok(pair) => platform.set_websocket_auto_response(&pair),
             Err(error) => drop(internal("pong", &worker::Error::from(error))),
         }
-        let session = log.load().unwrap_or_else(|error| {
+        let mut session = log.load().unwrap_or_else(|error| {
             internal("log", &error);
             None
         });
+        if let Some(session) = &mut session {
+            session.patience = asks::patience(&env);
+        }
         Self {
             platform,
             env,
@@ -278,6 +284,7 @@ impl Object {
                 self.answer_with_turn(say.form, said, say.after).await
             }
             "/events" => self.answer_with_events(&asked_for(&mut request).await?),
+            "/reply" => self.reply(asked_for(&mut request).await?),
             "/state" => self.state().await,
             _ => Err(Problem::new(
                 ProblemKind::NotFound,
@@ -290,7 +297,8 @@ impl Object {
     fn meet(&self, id: &SessionId) -> std::result::Result<(), Problem> {
         let mut session = self.session.borrow_mut();
         if session.is_none() {
-            let fresh = Session::new(id.clone());
+            let mut fresh = Session::new(id.clone());
+            fresh.patience = asks::patience(&self.env);
             self.log
                 .create(&fresh)
                 .map_err(|error| internal("log", &error))?;
@@ -329,12 +337,13 @@ impl Object {
         {
             crate::models::check(&self.env, model).await?;
         }
-        let (content, model) = (turn.prompt.clone(), turn.model.clone());
+        let (content, model, mode) = (turn.prompt.clone(), turn.model.clone(), turn.mode);
         let step = self.take_with(
             vec![Input::Message {
                 id: id.clone(),
                 content,
                 model,
+                mode,
             }],
             |log, step| {
                 let Some(first) = step.events.first() else {
@@ -374,6 +383,7 @@ impl Object {
     ) -> std::result::Result<Step, Problem> {
         let now = worker::Date::now().as_millis();
         let lines;
+        let expiry = self.with_session(Session::next_expiry)?;
         let step = {
             let mut session = self.session.borrow_mut();
             let session = session
@@ -412,6 +422,7 @@ impl Object {
         for effect in &step.effects {
             self.carry_out(effect.clone());
         }
+        self.watch_sooner(expiry);
         Ok(step)
     }
 
@@ -440,6 +451,16 @@ impl Object {
             Effect::Interrupt { turn } => self.platform.wait_until(AssertUnwindSafe(async move {
                 object.tell_interrupt(turn).await;
             })),
+            Effect::Answer { request_id } => {
+                self.platform.wait_until(AssertUnwindSafe(async move {
+                    object.tell_answer(&request_id).await;
+                }));
+            }
+            Effect::Settings { turn, change } => {
+                self.platform.wait_until(AssertUnwindSafe(async move {
+                    object.tell_settings(turn, change).await;
+                }));
+            }
             Effect::Acknowledge { turn, n } => {
                 self.platform.wait_until(AssertUnwindSafe(async move {
                     object.tell_acknowledge(turn, n).await;
@@ -449,14 +470,16 @@ impl Object {
     }
 
     async fn set_watch(&self) {
-        if let Err(error) = self.platform.storage().set_alarm(WATCH).await {
+        if let Err(error) = self.platform.storage().set_alarm(self.next_watch()).await {
             internal("alarm", &error);
         }
     }
 
     /// The alarm: takes up a turn that nobody reads any more, and watches one that somebody does.
     async fn watch(self: &Rc<Self>) {
+        self.expire();
         if self.reading.get() {
+            self.retell();
             self.set_watch().await;
         } else {
             self.take_up();
@@ -468,6 +491,7 @@ impl Object {
         let lost = self.with_session(Session::reattach).ok().flatten();
         if let Some(effect) = lost.filter(|_| !self.reading.get()) {
             self.carry_out(effect);
+            self.retell();
         }
     }
 
@@ -509,6 +533,9 @@ impl Object {
                     "preferredModel": session.state.model,
                 },
                 "queue": queue,
+                "permissionMode": session.mode(),
+                "permissionRules": session.state.rules,
+                "permissionRequests": Self::open_requests(session),
             })
         })
     }

@@ -262,6 +262,7 @@ impl Object {
                 }
                 let id = match &message {
                     ClientMessage::UserMessage { id, .. } => id.clone(),
+                    ClientMessage::Answer { request_id, .. } => Some(request_id.clone()),
                     _ => None,
                 };
                 if let Err(problem) = self.take_message(socket, message).await {
@@ -303,6 +304,19 @@ impl Object {
                 let _in_order = self.taking.lock().await;
                 crate::models::check(&self.env, &model).await?;
                 self.take(vec![Input::SetModel { model }]).map(drop)
+            }
+            ClientMessage::Answer { request_id, answer } => self
+                .take(vec![Input::Answer {
+                    request_id,
+                    answer: *answer,
+                }])
+                .map(drop),
+            ClientMessage::SetPermissionMode { mode } => {
+                let _in_order = self.taking.lock().await;
+                self.take(vec![Input::SetMode { mode }]).map(drop)
+            }
+            ClientMessage::RemoveRule { rule } => {
+                self.take(vec![Input::RemoveRule { rule }]).map(drop)
             }
             ClientMessage::Resume { from } => self.replay(socket, from),
             ClientMessage::Ping => {

@@ -141,10 +141,16 @@ impl Object {
                 if asked.model.is_none() {
                     asked.model = Some(self.model().await?);
                 }
+                let session_id = self.with_session(|session| {
+                    asked.launch.permission_mode = session.mode();
+                    asked.rules.clone_from(&session.state.rules);
+                    session.id.clone()
+                })?;
                 let request = TurnRequest {
                     protocol: PROTOCOL,
-                    session_id: self.with_session(|session| session.id.clone())?,
+                    session_id,
                     turn_id: *turn,
+                    asks: true,
                     turn: asked,
                 };
                 let body =
@@ -152,7 +158,10 @@ impl Object {
                 let _opening = Opening::begin(&self.opening);
                 sandbox.agent(Method::Post, "/turns", Some(body)).await?
             }
-            Effect::Interrupt { .. } | Effect::Acknowledge { .. } => {
+            Effect::Interrupt { .. }
+            | Effect::Acknowledge { .. }
+            | Effect::Answer { .. }
+            | Effect::Settings { .. } => {
                 return Err(internal("turn", &"not a stream"));
             }
         };
@@ -273,7 +282,7 @@ impl Object {
             .await;
     }
 
-    async fn tell_agent(
+    pub(super) async fn tell_agent(
         &self,
         path: &str,
         body: &impl serde::Serialize,

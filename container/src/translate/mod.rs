@@ -1,7 +1,7 @@
 //! Claude Code's lines as events of a session. Pure: one line in, what it means out.
 
 mod end;
-mod tools;
+pub mod tools;
 
 use std::collections::HashMap;
 
@@ -113,6 +113,8 @@ impl Translator {
             Kind::User(user) => self.user(user),
             Kind::Result(_)
             | Kind::ControlRequest(_)
+            | Kind::ControlCancel(_)
+            | Kind::ModeChanged(_)
             | Kind::ControlResponse(_)
             | Kind::Lifecycle(_)
             | Kind::ThinkingTokens
@@ -351,6 +353,7 @@ fn bound(event: &mut EventBody) {
         | EventBody::TodoUpdate { content, .. }
         | EventBody::PermissionRequest { content, .. }
         | EventBody::Question { content, .. }
+        | EventBody::PermissionResponse { content, .. }
         | EventBody::Error { content, .. } => content,
         EventBody::Status(status) => &mut status.content,
     };

@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+mod asks;
 mod direct;
 mod failures;
 mod host;

@@ -420,7 +420,10 @@ async fn what_is_not_allowed_is_refused_and_nothing_hangs() {
         ],
     );
     let turn = world.turn(1, "script:fetch").await.completed();
-    assert!(turn.outputs()[0].contains("haven't granted"), "{turn:#?}");
+    assert!(
+        turn.outputs()[0].contains("Nobody can be asked"),
+        "{turn:#?}"
+    );
 }
 
 #[tokio::test]
@@ -432,6 +435,8 @@ async fn requests_that_are_none() {
         ("POST", "/turns/turn-1", 405, "GET, HEAD"),
         ("GET", "/interrupt", 405, "POST"),
         ("GET", "/acknowledge", 405, "POST"),
+        ("GET", "/answer", 405, "POST"),
+        ("GET", "/settings", 405, "POST"),
         ("POST", "/debug", 405, "GET, HEAD"),
         ("GET", "/nothing", 404, ""),
         ("POST", "/turns", 400, ""),

@@ -25,6 +25,8 @@ pub enum Reply {
     Slowly(&'static str, Duration),
     Think(&'static str, &'static str),
     Call(&'static str, Value),
+    /// Several calls in one answer.
+    Calls(Vec<(&'static str, Value)>),
     /// So many blocks of text, each in so many pieces of so many bytes.
     Much {
         blocks: u64,
@@ -168,11 +170,13 @@ async fn answer(State(upstream): State<Arc<Upstream>>, body: Bytes) -> Response 
         }
         Reply::Call(tool, input) => {
             stop = "tool_use";
-            let start = json!({
-                "type": "tool_use", "id": format!("toolu_{id}"), "name": tool, "input": {},
-            });
-            let delta = json!({"type": "input_json_delta", "partial_json": input.to_string()});
-            events.extend(block(0, start, vec![delta], Duration::ZERO));
+            events.extend(call(&id, 0, tool, &input));
+        }
+        Reply::Calls(calls) => {
+            stop = "tool_use";
+            for (index, (tool, input)) in (0..).zip(calls) {
+                events.extend(call(&id, index, tool, &input));
+            }
         }
     }
     if !cut {
@@ -196,6 +200,14 @@ async fn answer(State(upstream): State<Arc<Upstream>>, body: Bytes) -> Response 
         Body::from_stream(stream),
     )
         .into_response()
+}
+
+fn call(message: &str, index: u64, tool: &str, input: &Value) -> Vec<(Duration, Value)> {
+    let start = json!({
+        "type": "tool_use", "id": format!("toolu_{message}_{index}"), "name": tool, "input": {},
+    });
+    let delta = json!({"type": "input_json_delta", "partial_json": input.to_string()});
+    block(index, start, vec![delta], Duration::ZERO)
 }
 
 fn say(index: u64, text: &str, pause: Duration) -> Vec<(Duration, Value)> {

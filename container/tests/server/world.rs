@@ -182,6 +182,7 @@ pub fn turn_request(turn: u64, options: Value) -> Value {
     let options = ClaudeCodeOptions::from_value(options).unwrap();
     serde_json::to_value(TurnRequest {
         protocol: 1,
+        asks: false,
         session_id: SessionId::parse("the-session").unwrap(),
         turn_id: TurnId(turn),
         turn: options.into_turn().unwrap(),

@@ -27,6 +27,7 @@ fn the_defaults() {
         "Task",
         "TodoWrite"
       ],
+      "default_tools": true,
       "disallowed_tools": [],
       "permission_prompt_tool": null,
       "mcp_config": null,
