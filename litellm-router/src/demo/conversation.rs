@@ -21,6 +21,8 @@ pub struct Conversation {
     pub done: Vec<Done>,
     /// The agent's working directory, without a slash at its end.
     pub cwd: String,
+    /// Where Claude Code wants the plan, in its mode for plans.
+    pub plan_file: Option<String>,
     /// Tool calls in the whole conversation.
     pub calls_so_far: usize,
     tools: Vec<String>,
@@ -83,6 +85,7 @@ impl Conversation {
             prompt,
             done,
             cwd: working_directory(request),
+            plan_file: plan_file(request),
             calls_so_far: names.len(),
             tools: request
                 .tools
@@ -179,6 +182,13 @@ fn working_directory(request: &MessagesRequest) -> String {
     });
     let path = found.unwrap_or("/workspace").trim_end_matches('/');
     path.to_owned()
+}
+
+fn plan_file(request: &MessagesRequest) -> Option<String> {
+    let words = told(request).flat_map(str::split_whitespace);
+    let mut paths = words.map(|word| word.trim_matches(['`', '"', '.', ',', '(', ')']));
+    let named = paths.find(|word| word.contains("/.claude/plans/") && word.ends_with(".md"));
+    named.map(str::to_owned)
 }
 
 fn listed_names(request: &MessagesRequest) -> Vec<String> {

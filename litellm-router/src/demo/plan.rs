@@ -52,6 +52,9 @@ enum Action {
     Delegate {
         task: String,
     },
+    Question,
+    /// Asks whether the plan that was written is to be carried out.
+    Approval,
 }
 
 /// What is said when all steps are done.
@@ -126,6 +129,8 @@ impl Step {
                     ("TaskCreate", json!({"subject": one, "description": one})),
                 ]
             }
+            Action::Question => vec![("AskUserQuestion", questions())],
+            Action::Approval => vec![("ExitPlanMode", json!({}))],
             Action::Delegate { task } => {
                 let input = json!({
                     "description": "A task of the demo",
@@ -159,6 +164,8 @@ pub fn make(conversation: &Conversation) -> Plan {
         return Plan::Say("The sub-agent has reported back; see its result above.".into());
     }
     delegated(prompt, &asked)
+        .or_else(|| question(&asked))
+        .or_else(|| planned(prompt, &asked, conversation))
         .or_else(|| words(&asked))
         .or_else(|| thought(prompt, &asked))
         .or_else(|| file_work(conversation, prompt, &asked, &quoted))
@@ -181,6 +188,71 @@ fn delegated(prompt: &str, asked: &str) -> Option<Plan> {
             Action::Delegate { task: task.into() },
         )],
         closing: Closing::Quote("The sub-agent answered:"),
+    })
+}
+
+fn question(asked: &str) -> Option<Plan> {
+    if !asked.contains("ask me") {
+        return None;
+    }
+    Some(Plan::Steps {
+        steps: vec![Step::new("I have two questions.", Action::Question)],
+        closing: Closing::Output("This is what the demo heard:"),
+    })
+}
+
+fn questions() -> Value {
+    let option =
+        |label: &str, description: &str| json!({"label": label, "description": description});
+    json!({"questions": [
+        {
+            "question": "Which colour should it have?", "header": "Colour", "multiSelect": false,
+            "options": [option("Red", "A warm colour"), option("Blue", "A cold colour")],
+        },
+        {
+            "question": "What goes with it?", "header": "Extras", "multiSelect": true,
+            "options": [
+                option("Bread", "Fresh from the oven"),
+                option("Cheese", "From the farm next door"),
+                option("Olives", "Green ones"),
+            ],
+        },
+    ]})
+}
+
+fn planned(prompt: &str, asked: &str, conversation: &Conversation) -> Option<Plan> {
+    if !asked.starts_with("plan:") {
+        return None;
+    }
+    let subject = prompt.get("plan:".len()..).unwrap_or_default().trim();
+    let subject = if subject.is_empty() {
+        "a small thing"
+    } else {
+        subject
+    };
+    let Some(file) = &conversation.plan_file else {
+        return Some(Plan::Say(
+            "The demo plans where the permission mode is **Plan**: choose it, and ask again."
+                .into(),
+        ));
+    };
+    let content = format!(
+        "# The demo's plan for {subject}\n\n1. Write `plan.txt`, which says what was planned.\n\
+         2. Say so.\n\nNothing else is touched.\n"
+    );
+    let write =
+        |say: &str, file: String, content: String| Step::new(say, Action::Write { file, content });
+    Some(Plan::Steps {
+        steps: vec![
+            write("I'll write down a plan.", file.clone(), content),
+            Step::new("This is the plan. May I carry it out?", Action::Approval),
+            write(
+                "It is approved, so I'll carry it out.",
+                conversation.path("plan.txt"),
+                format!("Planned and done: {subject}\n"),
+            ),
+        ],
+        closing: Closing::Text("The plan is carried out: `plan.txt` is written.".into()),
     })
 }
 
@@ -392,6 +464,7 @@ fn introduction() -> String {
      - `make a todo list for a birthday`\n\
      - ``ask a sub-agent to run `date` ``\n\
      - `think about the sea`\n\
+     - `ask me a question`, and in the permission mode Plan: `plan: a garden shed`\n\
      - `stream 200 words every 50 ms`\n\n\
      To talk to a language model, choose another model and give its provider's key, for example \
      `GROQ_API_KEY`, `OPENROUTER_API_KEY` or `ANTHROPIC_API_KEY`: as a secret of the router, or as \

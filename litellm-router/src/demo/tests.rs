@@ -335,3 +335,44 @@ fn results_before_the_prompt_are_not_its_own() {
     let parts = next(&request("run `sleep 60`", &ALL, after));
     assert_eq!(tool(&parts).1["command"], "ls");
 }
+
+#[test]
+fn a_question_of_the_demos() {
+    let tools = ["AskUserQuestion"];
+    let parts = next(&request("please ask me a question", &tools, vec![]));
+    let (name, input) = tool(&parts);
+    assert_eq!(name, "AskUserQuestion");
+    assert_eq!(input["questions"][0]["options"][1]["label"], "Blue");
+    let answered = vec![
+        call("t", "AskUserQuestion"),
+        result("t", "\"Which colour?\"=\"Red\"", false),
+    ];
+    let parts = next(&request("please ask me a question", &tools, answered));
+    assert!(text(&parts).contains("\"Red\""), "{parts:?}");
+}
+
+#[test]
+fn a_plan_of_the_demos() {
+    let tools = ["Write", "ExitPlanMode"];
+    let ask = |after: Vec<Value>| {
+        let mut request = request("plan: a shed", &tools, after);
+        let told =
+            "Plan mode is active. Create your plan at /home/me/.claude/plans/a-b.md using it.";
+        request["messages"][0]["content"][0]["text"] =
+            format!("<system-reminder>\n{told}\n</system-reminder>").into();
+        next(&request)
+    };
+    let parts = ask(vec![]);
+    let (name, input) = tool(&parts);
+    assert_eq!(
+        (name, &input["file_path"]),
+        ("Write", &json!("/home/me/.claude/plans/a-b.md"))
+    );
+    let mut done = vec![call("a", "Write"), result("a", "written", false)];
+    assert_eq!(tool(&ask(done.clone())).0, "ExitPlanMode");
+    done.extend([call("b", "ExitPlanMode"), result("b", "approved", false)]);
+    let parts = ask(done);
+    assert_eq!(tool(&parts).1["file_path"], "/home/me/plan.txt");
+    let parts = next(&request("plan: a shed", &tools, vec![]));
+    assert!(text(&parts).contains("permission mode"), "{parts:?}");
+}
