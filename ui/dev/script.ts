@@ -1,4 +1,4 @@
-/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "markdown". */
+/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "markdown", "ask". */
 
 export interface Step {
   /** Milliseconds after the step before. */
@@ -21,6 +21,7 @@ export function answer(prompt: string): Step[] {
     { after: 900, event: { type: "status", state: "running", content: "Running" } },
   ];
   if (prompt.includes("fail")) return [...begin, ...failing()];
+  if (prompt.includes("ask")) return [...begin, ...asking()];
   if (prompt.includes("slow")) return [...begin, ...slow()];
   if (prompt.includes("markdown")) return [...begin, ...say("m", MARKDOWN)];
   return [...begin, ...helloWorld()];
@@ -149,3 +150,33 @@ Hostile: <img src=x onerror=alert(1)> <script>alert(1)</script> [x](javascript:a
 
 averyveryverylongwordwithoutanyplacetobreakitwhichcomesfromahashoradirectoryname_0123456789abcdef0123456789abcdef
 `;
+
+/** All kinds of requests at once; the turn waits for their answers. */
+function asking(): Step[] {
+  const at = Date.now();
+  const asks = (id: string, event: object): Step => ({
+    after: 50,
+    event: { request_id: `ask-${at}-${id}`, expires_at: at + 240_000, content: id, type: "permission_request", ...event },
+  });
+  const option = (label: string, description: string) => ({ label, description });
+  const question = {
+    question: "Which colour should the door have?",
+    header: "Colour",
+    multiSelect: false,
+    options: [option("Red", "A warm colour"), option("Blue", "A cold colour")],
+  };
+  const several = {
+    question: "What goes with it?",
+    header: "Extras",
+    multiSelect: true,
+    options: [option("Bread", "Fresh from the oven"), option("Olives", "Green ones")],
+  };
+  const edit = { file_path: "/workspace/hello.py", old_string: "print('hello')\n", new_string: "print('hello, world')\n" };
+  return [
+    asks("bash", { tool: "Bash", content: "Bash: npm test", input: { command: "npm test -- --watch=false && npm run build" }, rules: ["Bash(npm test *)", "Bash(npm run build)"], reason: "This command requires approval" }),
+    asks("edit", { tool: "Edit", content: "Edit hello.py", input: edit, rules: ["Edit(//workspace/**)"] }),
+    asks("plan", { tool: "ExitPlanMode", content: "ExitPlanMode", input: { plan: MARKDOWN } }),
+    asks("question", { type: "question", content: question.question, input: { questions: [question, several] } }),
+    { after: 600_000, event: { type: "status", state: "running", content: "Running" } },
+  ];
+}

@@ -77,6 +77,16 @@ class ScriptedSession {
           model: frame.model,
         });
         break;
+      case "permission_response": {
+        const { request_id, behavior, message, answers } = frame;
+        const decision = answers === undefined ? behavior : "answer";
+        const content = `Decided: ${decision}`;
+        this.write(this.current?.turn ?? null, { type: "permission_response", request_id, behavior: decision, content, message, answers });
+        break;
+      }
+      case "set_permission_mode":
+        this.write(null, { type: "status", state: "idle", content: "Another mode", permission_mode: frame.mode });
+        break;
       case "interrupt":
         this.interrupt(frame.turn_id ?? this.current?.turn);
         break;

@@ -4,6 +4,7 @@ import "./style/base.css";
 import "./style/layout.css";
 import "./style/conversation.css";
 import "./style/tools.css";
+import "./style/requests.css";
 import "./style/composer.css";
 import { Session } from "./session/session.ts";
 import { applyTheme } from "./theme.ts";

@@ -1,5 +1,5 @@
 /** All the words of the page, in one place. */
-import type { Outcome } from "./session/wire.ts";
+import type { Decision, Outcome } from "./session/wire.ts";
 
 export const text = {
   product: "Agent Router",
@@ -67,12 +67,15 @@ export const text = {
   moreTools: "More tools or rules",
   moreToolsHint: "Separated by commas, such as Bash(git log:*), mcp__github__*",
   permissionMode: "Permission mode",
+  permissionModeHint: "It counts at once, also for the turn that runs.",
   permissionModes: {
-    default: ["Allowed only", "refuses what is not allowed above"],
-    acceptEdits: ["Accept edits", "writes files without asking"],
-    plan: ["Plan", "reads and plans, changes nothing"],
+    default: ["Ask", "asks before it changes a file or runs a command"],
+    acceptEdits: ["Work", "changes files and runs commands, asks for what reaches outside"],
+    plan: ["Plan", "reads and plans, and asks before it carries the plan out"],
     bypassPermissions: ["Bypass", "runs every tool without asking"],
   },
+  rules: "Allowed in this session without asking",
+  removeRule: (rule: string) => `Ask for ${rule} again`,
   maxTurns: "Most calls of the model",
   maxTurnsHint: "A turn ends after that many.",
   fastModel: "Fast model",
@@ -92,6 +95,7 @@ export const text = {
   thinking: "Thinking…",
   thought: "Thought",
   toolStates: { running: "running", done: "done", failed: "failed", stopped: "stopped" },
+  toolWaits: "waits for you",
   toolInput: "Input",
   toolOutput: "Output",
   noOutput: "No output",
@@ -109,6 +113,36 @@ export const text = {
   errorTitle: "Error",
   permissionTitle: (tool: string) => `Claude asks whether it may use ${tool}`,
   questionTitle: "Claude asks",
+  planTitle: "Claude has a plan",
+  noPlan: "The plan is empty.",
+  waitsForYou: "Waits for you",
+  request: "Request",
+  allow: "Allow",
+  allowSession: "Allow for this session",
+  allowSessionHint: (rules: string) => `Is not asked again in this session: ${rules}`,
+  deny: "Deny",
+  denyReason: "Reason, if there is one",
+  denyReasonHint: "What should it do instead?",
+  approveEdits: "Approve and edit automatically",
+  approveAsk: "Approve, ask for each edit",
+  keepPlanning: "Keep planning",
+  planReasonHint: "What should be different?",
+  otherAnswer: "Other",
+  otherAnswerHint: "Your own answer",
+  sendAnswers: "Send answers",
+  noAnswer: "Don't answer",
+  changedInput: "With a changed input",
+  expiresIn: (time: string) => `Is refused by itself in ${time}`,
+  cannotAnswerNow: "There is no connection now, so this can't be answered. It waits.",
+  decisions: {
+    allow: "Allowed",
+    allow_session: "Allowed for this session",
+    deny: "Denied",
+    answer: "Answered",
+    expired: "Nobody answered in time",
+    withdrawn: "Not asked any more",
+  } satisfies Record<Decision, string>,
+  approved: "Approved",
   todos: "To do",
   todoProgress: (done: number, all: number) => `${done} of ${all} done`,
   todoStates: { pending: "to do", in_progress: "in progress", completed: "done" },
@@ -125,6 +159,7 @@ export const text = {
   announceStarting: "Starting the sandbox",
   announceTool: (tool: string, failed: boolean) =>
     failed ? `${tool} failed` : `Claude ran ${tool}`,
+  announceRequest: (what: string) => `Claude waits for you: ${what}`,
   announceEnd: (outcome: Outcome) => `Turn ${outcome}`,
 } as const;
 

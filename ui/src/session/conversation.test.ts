@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { activeTurn, type Conversation, fold, nothingSaid, waitingTurns, withOlder, withQueue } from "./conversation.ts";
+import { activeTurn, type Conversation, fold, nothingSaid, openRequests, waitingTurns, withOlder, withQueue } from "./conversation.ts";
 import { type LogEvent, parseFrame } from "./wire.ts";
 
 /** A log from what the server would send, with `seq` and times filled in. */
@@ -148,8 +148,8 @@ describe("frames", () => {
   });
 
   it("begin with where the session stands", () => {
-    const line = '{"type":"status","snapshot":true,"seq":0,"timestamp":5,"state":"idle","session":{"claudeSession":{"preferredModel":"a/b"}}}';
-    expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b", queue: [] } });
+    const line = '{"type":"status","snapshot":true,"seq":0,"timestamp":5,"state":"idle","session":{"permissionMode":"plan","permissionRules":["Bash(ls *)",7],"claudeSession":{"preferredModel":"a/b"}}}';
+    expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b", permissionMode: "plan", permissionRules: ["Bash(ls *)"], queue: [] } });
   });
 });
 
@@ -186,5 +186,36 @@ describe("a conversation that begins in the middle of the log", () => {
     expect(withOlder(cut, LOG.slice(0, at), LOG.slice(at, at + 1)).turns).toEqual(fold(nothingSaid, LOG.slice(0, at + 1)).turns);
     const begun = fold(withQueue(nothingSaid, queue), LOG.slice(0, 10));
     expect(begun).toEqual(fold(nothingSaid, LOG.slice(0, 10)));
+  });
+});
+
+describe("what the agent asks", () => {
+  const asked = log(
+    ["turn-1", { type: "user_message", content: "go", id: "m1" }],
+    ["turn-1", { type: "status", state: "starting", permission_mode: "default" }],
+    ["turn-1", { type: "permission_request", request_id: "ask-1", tool: "Bash", content: "Bash: ls", input: { command: "ls" }, rules: ["Bash(ls *)"], expires_at: 9 }],
+    ["turn-1", { type: "question", request_id: "ask-2", content: "Which?", input: { questions: [] } }],
+    ["turn-1", { type: "permission_response", request_id: "ask-1", behavior: "allow_session", content: "Allowed", rules: ["Bash(ls *)"] }],
+    ["turn-1", { type: "permission_response", request_id: "ask-2", behavior: "answer", content: "Answered", answers: { "Which?": "Red" } }],
+    ["turn-1", { type: "permission_request", request_id: "ask-3", tool: "ExitPlanMode", content: "Plan", input: { plan: "# Do" } }],
+    ["turn-1", { type: "permission_response", request_id: "ask-3", behavior: "allow", content: "Approved", permission_mode: "acceptEdits" }],
+    [null, { type: "status", state: "running", content: "again", rules: [] }],
+  );
+  const open = (count: number) => openRequests(fold(nothingSaid, asked.slice(0, count))).map((item) => item.requestId);
+
+  it("is open until it is answered, each once", () => {
+    expect([3, 4, 5, 6, 7, 8].map(open)).toEqual([["ask-1"], ["ask-1", "ask-2"], ["ask-2"], [], ["ask-3"], []]);
+  });
+
+  it("changes the session's mode and rules", () => {
+    const at = (count: number) => fold(nothingSaid, asked.slice(0, count));
+    expect([at(2).mode, at(8).mode]).toEqual(["default", "acceptEdits"]);
+    expect([at(4).rules, at(5).rules, at(9).rules]).toEqual([null, ["Bash(ls *)"], []]);
+  });
+
+  it("keeps what was answered", () => {
+    const items = fold(nothingSaid, asked).turns[0]?.items ?? [];
+    const ends = items.map((item) => item.kind === "request" && [item.end?.behavior, item.end?.answers]);
+    expect(ends).toEqual([["allow_session", {}], ["answer", { "Which?": "Red" }], ["allow", {}]]);
   });
 });

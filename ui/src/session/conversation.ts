@@ -4,7 +4,16 @@
  * The value is never changed, only replaced, and what an event does not touch keeps its identity:
  * that is how the view knows what it need not draw again.
  */
-import type { LogEvent, Outcome, Snapshot, Todo, TurnState, Usage } from "./wire.ts";
+import type {
+  Decision,
+  LogEvent,
+  Outcome,
+  PermissionMode,
+  Snapshot,
+  Todo,
+  TurnState,
+  Usage,
+} from "./wire.ts";
 
 export interface Conversation {
   /** The first event that is in here; 0 where there is none. */
@@ -16,6 +25,10 @@ export interface Conversation {
   readonly todos: readonly Todo[];
   /** The model that the session was told to answer with, as far as the log says. */
   readonly model: string | null;
+  /** The session's permission mode, as far as the log says. */
+  readonly mode: PermissionMode | null;
+  /** What the session allows without asking, as far as the log says. */
+  readonly rules: readonly string[] | null;
 }
 
 export interface Turn {
@@ -76,14 +89,41 @@ export interface ErrorItem extends Placed {
 /** The agent asks for something that a person has to decide. */
 export interface RequestItem extends Placed {
   readonly kind: "request";
+  readonly requestId: string;
+  /** The call that is asked about. */
+  readonly toolUseId: string;
   readonly text: string;
+  /** None for a question. */
   readonly tool: string | null;
   readonly input: unknown;
+  /** What would not be asked again in this session. */
+  readonly rules: readonly string[];
+  readonly reason: string | null;
+  readonly expiresAt: number;
+  /** What became of it; null while somebody has to decide. */
+  readonly end: RequestEnd | null;
+}
+
+export interface RequestEnd {
+  readonly behavior: Decision;
+  /** In a line. */
+  readonly text: string;
+  readonly message: string | null;
+  readonly answers: Readonly<Record<string, string>>;
+  readonly updatedInput: unknown;
 }
 
 export type Item = TextItem | ToolItem | ErrorItem | RequestItem;
 
-export const nothingSaid: Conversation = { since: 0, seq: 0, turns: [], todos: [], model: null };
+export const nothingSaid: Conversation = {
+  since: 0,
+  seq: 0,
+  turns: [],
+  todos: [],
+  model: null,
+  mode: null,
+  rules: null,
+};
 
 /** Takes events in; those that it has already change nothing. */
 export function fold(conversation: Conversation, events: readonly LogEvent[]): Conversation {
@@ -121,6 +161,8 @@ export function withOlder(
     turns: [...whole.values()].reduce<readonly Turn[]>(withTurn, []),
     todos: conversation.todos === nothingSaid.todos ? anew.todos : conversation.todos,
     model: conversation.model ?? anew.model,
+    mode: conversation.mode ?? anew.mode,
+    rules: conversation.rules ?? anew.rules,
   };
 }
 
@@ -129,6 +171,12 @@ export function activeTurn(conversation: Conversation): Turn | null {
   return (
     conversation.turns.find((turn) => turn.state === "starting" || turn.state === "running") ?? null
   );
+}
+
+/** The requests that somebody has to decide. */
+export function openRequests(conversation: Conversation): RequestItem[] {
+  const items = activeTurn(conversation)?.items ?? [];
+  return items.filter((item) => item.kind === "request").filter((item) => item.end === null);
 }
 
 /** The turns that wait for another one to end. */
@@ -154,6 +202,12 @@ function take(conversation: Conversation, event: LogEvent): Conversation {
       return { ...next, todos: event.todos };
     case "status":
       return takeStatus(next, event);
+    case "permission_response":
+      return changeTurn(
+        { ...next, mode: event.mode ?? next.mode, rules: withRules(next.rules, event.rules) },
+        event,
+        (turn) => takeIntoTurn(turn, event),
+      );
     default:
       return changeTurn(next, event, (turn) => takeIntoTurn(turn, event));
   }
@@ -164,7 +218,12 @@ type Of<T extends LogEvent["type"]> = Extract<LogEvent, { type: T }>;
 function takeStatus(conversation: Conversation, event: Of<"status">): Conversation {
   // With a turn's start, and with none, the model is the session's; else the one that answered.
   const chosen = event.turnId === null || event.state === "starting" ? event.model : null;
-  const next = chosen === null ? conversation : { ...conversation, model: chosen };
+  const next = {
+    ...conversation,
+    model: chosen ?? conversation.model,
+    mode: event.mode ?? conversation.mode,
+    rules: event.rules ?? conversation.rules,
+  };
   const state = event.state;
   if (event.turnId === null || state === "idle") return next;
   return changeTurn(next, event, (turn) => {
@@ -192,6 +251,10 @@ function takeStatus(conversation: Conversation, event: Of<"status">): Conversati
       model: event.model ?? turn.model,
     };
   });
+}
+
+function withRules(rules: readonly string[] | null, more: readonly string[]): readonly string[] | null {
+  return more.length === 0 ? rules : [...new Set([...(rules ?? []), ...more])];
 }
 
 /** Nothing of a turn goes on when it has ended. */
@@ -259,13 +322,33 @@ function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
         ...placed,
         kind: "request",
         key: `request ${event.requestId}`,
+        requestId: event.requestId,
+        toolUseId: event.toolUseId,
         text: event.content,
         tool: event.type === "question" ? null : event.tool,
         input: event.input,
+        rules: event.type === "question" ? [] : event.rules,
+        reason: event.type === "question" ? null : event.reason,
+        expiresAt: event.expiresAt,
+        end: null,
       });
+    case "permission_response":
+      return {
+        ...turn,
+        items: turn.items.map((item) =>
+          item.kind === "request" && item.requestId === event.requestId
+            ? { ...item, end: endOf(event) }
+            : item,
+        ),
+      };
     default:
       return turn;
   }
+}
+
+function endOf(event: Of<"permission_response">): RequestEnd {
+  const { behavior, content, message, answers, updatedInput } = event;
+  return { behavior, text: content, message, answers, updatedInput };
 }
 
 /** Pieces are added to their block; the whole block takes their place. */

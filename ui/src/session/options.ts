@@ -14,15 +14,11 @@ export const TOOLS = [
   "WebSearch",
 ] as const;
 
-export const PERMISSION_MODES = ["default", "acceptEdits", "plan", "bypassPermissions"] as const;
-export type PermissionMode = (typeof PERMISSION_MODES)[number];
-
 export interface Options {
   /** Tools of [`TOOLS`] that run without asking. */
   tools: string[];
   /** Further rules, as typed: `mcp__github__*, Bash(git log:*)`. */
   moreTools: string;
-  permissionMode: PermissionMode;
   maxTurns: number;
   fastModel: string;
 }
@@ -33,7 +29,6 @@ export const MOST_TURNS = 1000;
 export const DEFAULT_OPTIONS: Options = {
   tools: ["Bash", "Read", "Write", "Edit", "Glob", "Grep", "Task", "TodoWrite"],
   moreTools: "",
-  permissionMode: "acceptEdits",
   maxTurns: 10,
   fastModel: "",
 };
@@ -41,13 +36,11 @@ export const DEFAULT_OPTIONS: Options = {
 /** Makes valid options of whatever was stored. */
 export function readOptions(stored: unknown): Options {
   if (!isFields(stored)) return DEFAULT_OPTIONS;
-  const { tools, moreTools, permissionMode, maxTurns, fastModel } = stored;
+  const { tools, moreTools, maxTurns, fastModel } = stored;
   const text = (value: unknown) => (typeof value === "string" ? value : "");
   return {
     tools: Array.isArray(tools) ? TOOLS.filter((tool) => tools.includes(tool)) : DEFAULT_OPTIONS.tools,
     moreTools: text(moreTools),
-    permissionMode:
-      PERMISSION_MODES.find((mode) => mode === permissionMode) ?? DEFAULT_OPTIONS.permissionMode,
     maxTurns:
       typeof maxTurns === "number" && maxTurns >= 1
         ? Math.min(MOST_TURNS, Math.floor(maxTurns))
@@ -65,9 +58,6 @@ export function fieldsOf(options: Options): Record<string, unknown> {
   const more = splitRules(options.moreTools);
   if (changed || more.length > 0) {
     fields.allowedTools = [...TOOLS.filter((tool) => options.tools.includes(tool)), ...more];
-  }
-  if (options.permissionMode !== DEFAULT_OPTIONS.permissionMode) {
-    fields.permissionMode = options.permissionMode;
   }
   if (options.maxTurns !== DEFAULT_OPTIONS.maxTurns) fields.maxTurns = options.maxTurns;
   if (options.fastModel.trim() !== "") fields.fastModel = options.fastModel.trim();

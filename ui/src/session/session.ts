@@ -5,13 +5,22 @@
 import { batch, computed, signal } from "@preact/signals";
 import { text } from "../text.ts";
 import { Connection, type Link, type Surroundings } from "./connection.ts";
-import { fold, nothingSaid, withOlder, withQueue } from "./conversation.ts";
+import { type Conversation, fold, nothingSaid, withOlder, withQueue } from "./conversation.ts";
 import { kept, textOr } from "./kept.ts";
 import { fetchMenu, type Menu } from "./models.ts";
 import { fetchOlder } from "./older.ts";
 import { fieldsOf, type Options, readOptions } from "./options.ts";
 import { Outbox, type Unsent } from "./outbox.ts";
-import type { LogEvent, Refusal, Snapshot } from "./wire.ts";
+import type { LogEvent, PermissionMode, Refusal, Snapshot } from "./wire.ts";
+
+/** What somebody decides about a request. */
+export interface RequestAnswer {
+  behavior: "allow" | "allow_session" | "deny";
+  message?: string;
+  answers?: Record<string, string>;
+  /** A plan's. */
+  mode?: PermissionMode;
+}
 
 /** How long a notice stays. */
 const NOTICE_MS = 8_000;
@@ -35,6 +44,9 @@ export class Session {
 
   private readonly snapshot = signal<Snapshot | null>(null);
   private readonly pendingModel = signal<string | null>(null);
+  private readonly pendingMode = signal<PermissionMode | null>(null);
+  /** The requests whose answers are on their way. */
+  readonly answering = signal<ReadonlySet<string>>(new Set());
   private readonly lastModel = kept("model", textOr(""));
 
   /** Everything that the log held when the link came up is here. */
@@ -47,6 +59,16 @@ export class Session {
   readonly model = computed(
     () =>
       this.pendingModel.value ?? this.sessionModel() ?? this.ownDefault() ?? this.menu.value?.default ?? "",
+  );
+
+  /** What the agent may do without asking. */
+  readonly mode = computed<PermissionMode>(
+    () => this.pendingMode.value ?? this.said((all) => all.mode) ?? this.snapshot.value?.permissionMode ?? "acceptEdits",
+  );
+
+  /** The rules by which more is allowed in this session without asking. */
+  readonly rules = computed<readonly string[]>(
+    () => this.said((all) => all.rules) ?? this.snapshot.value?.permissionRules ?? [],
   );
 
   private readonly stored;
@@ -112,6 +134,8 @@ export class Session {
     const own = this.sessionModel() === null ? this.ownDefault() : null;
     const model = this.pendingModel.value ?? own;
     if (model !== null) fields.model = model;
+    // A choice that the session may not have heard goes with the message.
+    if (this.pendingMode.value !== null) fields.permissionMode = this.pendingMode.value;
     const message = { id: newId(), content, fields, refused: null };
     this.stored.add(message);
     this.outbox.value = this.stored.list();
@@ -174,6 +198,31 @@ export class Session {
     if (this.pendingModel.value !== null) this.connection.send({ type: "set_model", model });
   }
 
+  chooseMode(mode: PermissionMode): void {
+    this.pendingMode.value = mode === this.mode.value ? null : mode;
+    if (this.pendingMode.value !== null) this.connection.send({ type: "set_permission_mode", mode });
+  }
+
+  /** From now on, this is asked for again. */
+  removeRule(rule: string): void {
+    if (!this.connection.send({ type: "remove_rule", rule })) this.tell(text.cannotAnswerNow);
+  }
+
+  /** Answers a request of the agent's. The first answer counts, whoever gives it. */
+  answer(requestId: string, answer: RequestAnswer): void {
+    const frame = { ...answer, type: "permission_response", request_id: requestId };
+    if (!this.connection.send(frame)) {
+      this.tell(text.cannotAnswerNow);
+      return;
+    }
+    this.answering.value = new Set([...this.answering.value, requestId]);
+  }
+
+  private answered(requestId: string): void {
+    if (!this.answering.value.has(requestId)) return;
+    this.answering.value = new Set([...this.answering.value].filter((one) => one !== requestId));
+  }
+
   setOptions(options: Options): void {
     this.options.value = options;
     this.storedOptions.set(options);
@@ -191,9 +240,13 @@ export class Session {
     if (words !== null) this.noticeTimer = setTimeout(() => this.tell(null), NOTICE_MS);
   }
 
+  /** What the log says of something, where it is all here: else the snapshot knows better. */
+  private said<T>(of: (conversation: Conversation) => T | null): T | null {
+    return this.caughtUp.value ? of(this.conversation.value) : null;
+  }
+
   private sessionModel(): string | null {
-    const said = this.caughtUp.value ? this.conversation.value.model : null;
-    return said ?? this.snapshot.value?.preferredModel ?? null;
+    return this.said((all) => all.model) ?? this.snapshot.value?.preferredModel ?? null;
   }
 
   /** What was chosen last in this browser, where it can still answer. */
@@ -213,6 +266,9 @@ export class Session {
     if (link.state !== "live") return;
     const model = this.pendingModel.value;
     if (model !== null) this.connection.send({ type: "set_model", model });
+    const mode = this.pendingMode.value;
+    if (mode !== null) this.connection.send({ type: "set_permission_mode", mode });
+    this.answering.value = new Set();
     for (const message of this.stored.list()) {
       if (message.refused === null) this.send(message);
     }
@@ -222,7 +278,9 @@ export class Session {
     this.flush();
     this.snapshot.value = snapshot;
     if (this.conversation.value.seq === 0) {
-      this.conversation.value = withQueue(nothingSaid, snapshot.queue);
+      // What the events to come change is changed from here on.
+      const { permissionMode: mode, permissionRules: rules } = snapshot;
+      this.conversation.value = withQueue({ ...nothingSaid, mode, rules }, snapshot.queue);
     }
     this.clockSkew.value = Date.now() - snapshot.timestamp;
   }
@@ -253,6 +311,10 @@ export class Session {
       if (events.some((event) => event.type === "status" && event.model === chosen)) {
         this.pendingModel.value = null;
       }
+      for (const event of events) {
+        if (event.type === "permission_response") this.answered(event.requestId);
+        if (event.type === "status" && event.mode === this.pendingMode.value) this.pendingMode.value = null;
+      }
     });
   }
 
@@ -270,6 +332,8 @@ export class Session {
       return;
     }
     if (refusal.field === "model") this.pendingModel.value = null;
+    if (refusal.field === "mode") this.pendingMode.value = null;
+    if (refusal.id !== null) this.answered(refusal.id);
     this.tell(refusal.content);
   }
 

@@ -6,6 +6,12 @@
  */
 
 export type TurnState = "idle" | "queued" | "starting" | "running" | "ended";
+export const PERMISSION_MODES = ["default", "acceptEdits", "plan", "bypassPermissions"] as const;
+export type PermissionMode = (typeof PERMISSION_MODES)[number];
+
+const DECISIONS = ["allow", "allow_session", "deny", "answer", "expired", "withdrawn"] as const;
+export type Decision = (typeof DECISIONS)[number];
+
 export type Outcome = "completed" | "failed" | "interrupted";
 
 export interface Usage {
@@ -33,6 +39,10 @@ export type Body =
       outcome: Outcome | null;
       model: string | null;
       usage: Usage | null;
+      /** The session's permission mode from now on. */
+      mode: PermissionMode | null;
+      /** All that the session allows without asking, where it has changed. */
+      rules: string[] | null;
     }
   | { type: "progress" | "result"; block: string; parent: string | null }
   | { type: "thinking"; block: string; parent: string | null; partial: boolean }
@@ -40,8 +50,28 @@ export type Body =
   | { type: "tool_result"; toolUseId: string; isError: boolean; cutBytes: number }
   | { type: "file_change"; path: string; toolUseId: string }
   | { type: "todo_update"; todos: Todo[] }
-  | { type: "permission_request"; requestId: string; tool: string; input: unknown }
-  | { type: "question"; requestId: string; input: unknown }
+  | {
+      type: "permission_request";
+      requestId: string;
+      tool: string;
+      /** The call that is asked about. */
+      toolUseId: string;
+      input: unknown;
+      rules: string[];
+      reason: string | null;
+      expiresAt: number;
+    }
+  | { type: "question"; requestId: string; toolUseId: string; input: unknown; expiresAt: number }
+  | {
+      type: "permission_response";
+      requestId: string;
+      behavior: Decision;
+      message: string | null;
+      answers: Record<string, string>;
+      updatedInput: unknown;
+      rules: string[];
+      mode: PermissionMode | null;
+    }
   | { type: "error"; code: string }
   /** Of a newer server: takes its place in the log and shows nothing. */
   | { type: "unknown" };
@@ -63,6 +93,8 @@ export interface Snapshot {
   seq: number;
   timestamp: number;
   preferredModel: string | null;
+  permissionMode: PermissionMode | null;
+  permissionRules: string[];
   /** The messages whose turns wait, or the beginnings of long ones. */
   queue: readonly { turnId: string; id: string; content: string }[];
 }
@@ -127,6 +159,8 @@ function snapshot(fields: Fields): Snapshot {
     seq: number(fields.seq),
     timestamp: number(fields.timestamp),
     preferredModel: textOrNull(claude.preferredModel),
+    permissionMode: mode(session.permissionMode),
+    permissionRules: texts(session.permissionRules),
     queue: (Array.isArray(session.queue) ? session.queue : []).filter(isFields).map((one) => ({
       turnId: text(one.turn_id),
       id: text(one.id),
@@ -154,6 +188,8 @@ function body(type: string, fields: Fields): Body {
             : oneOf(fields.outcome, ["completed", "failed", "interrupted"], "failed"),
         model: textOrNull(fields.model),
         usage: isFields(fields.usage) ? usage(fields.usage) : null,
+        mode: mode(fields.permission_mode),
+        rules: Array.isArray(fields.rules) ? texts(fields.rules) : null,
       };
     case "progress":
     case "result":
@@ -174,9 +210,31 @@ function body(type: string, fields: Fields): Body {
     case "todo_update":
       return { type, todos: Array.isArray(fields.todos) ? fields.todos.map(todo) : [] };
     case "permission_request":
-      return { type, requestId, tool: text(fields.tool), input };
+      return {
+        type,
+        requestId,
+        tool: text(fields.tool),
+        toolUseId,
+        input,
+        rules: texts(fields.rules),
+        reason: textOrNull(fields.reason),
+        expiresAt: number(fields.expires_at),
+      };
     case "question":
-      return { type, requestId, input };
+      return { type, requestId, toolUseId, input, expiresAt: number(fields.expires_at) };
+    case "permission_response":
+      return {
+        type,
+        requestId,
+        behavior: oneOf(fields.behavior, DECISIONS, "withdrawn"),
+        message: textOrNull(fields.message),
+        answers: isFields(fields.answers)
+          ? Object.fromEntries(Object.entries(fields.answers).map(([question, answer]) => [question, text(answer)]))
+          : {},
+        updatedInput: fields.updated_input,
+        rules: texts(fields.rules),
+        mode: mode(fields.permission_mode),
+      };
     case "error":
       return { type, code: text(fields.code) };
     default:
@@ -211,6 +269,14 @@ export function isFields(value: unknown): value is Fields {
 
 function text(value: unknown): string {
   return typeof value === "string" ? value : "";
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((one) => typeof one === "string") : [];
+}
+
+function mode(value: unknown): PermissionMode | null {
+  return PERMISSION_MODES.find((one) => one === value) ?? null;
 }
 
 function textOrNull(value: unknown): string | null {

@@ -3,9 +3,9 @@ import {
   DEFAULT_OPTIONS,
   MOST_TURNS,
   type Options,
-  PERMISSION_MODES,
   TOOLS,
 } from "../session/options.ts";
+import { PERMISSION_MODES } from "../session/wire.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
 import { Icon } from "./icon.tsx";
@@ -65,7 +65,9 @@ export function Advanced({ close }: { close: () => void }) {
         </label>
       </fieldset>
       <fieldset>
-        <legend>{text.permissionMode}</legend>
+        <legend>
+          {text.permissionMode} <span class="faint">{text.permissionModeHint}</span>
+        </legend>
         <div class="modes">
           {PERMISSION_MODES.map((mode) => {
             const [name, words] = text.permissionModes[mode];
@@ -75,8 +77,8 @@ export function Advanced({ close }: { close: () => void }) {
                   type="radio"
                   name="permission-mode"
                   value={mode}
-                  checked={options.permissionMode === mode}
-                  onChange={() => set({ permissionMode: mode })}
+                  checked={session.mode.value === mode}
+                  onChange={() => session.chooseMode(mode)}
                 />
                 <span>
                   {name} <span class="faint">{words}</span>
@@ -86,6 +88,26 @@ export function Advanced({ close }: { close: () => void }) {
           })}
         </div>
       </fieldset>
+      {session.rules.value.length > 0 && (
+        <fieldset>
+          <legend>{text.rules}</legend>
+          <ul class="rules" data-testid="rules">
+            {session.rules.value.map((rule) => (
+              <li key={rule}>
+                <code>{rule}</code>
+                <button
+                  type="button"
+                  class="quiet small"
+                  aria-label={text.removeRule(rule)}
+                  onClick={() => session.removeRule(rule)}
+                >
+                  <Icon name="cross" />
+                </button>
+              </li>
+            ))}
+          </ul>
+        </fieldset>
+      )}
       <div class="pair">
         <label class="field">
           <span>{text.maxTurns}</span>

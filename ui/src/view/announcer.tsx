@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { activeTurn, type Conversation } from "../session/conversation.ts";
+import { activeTurn, type Conversation, openRequests } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
 
@@ -40,6 +40,10 @@ export function whatIsNew(before: Conversation, after: Conversation): string | n
   if (ended !== undefined && active === null) return text.announceEnd(ended.outcome ?? "failed");
   if (active === null) return null;
   const known = before.turns.find((turn) => turn.id === active.id);
+  const asked = openRequests(after).find(
+    (item) => known?.items.some((one) => one.key === item.key) !== true,
+  );
+  if (asked !== undefined) return text.announceRequest(asked.text);
   for (const [at, item] of [...active.items.entries()].reverse()) {
     if (item.kind !== "tool" || item.state === "running" || item.parent !== null) continue;
     const was = known?.items[at];

@@ -1,5 +1,5 @@
 import { useEffect } from "preact/hooks";
-import { activeTurn } from "../session/conversation.ts";
+import { activeTurn, openRequests } from "../session/conversation.ts";
 import type { Session } from "../session/session.ts";
 import { text } from "../text.ts";
 import { Announcer } from "./announcer.tsx";
@@ -30,13 +30,16 @@ export function App({ session }: { session: Session }) {
   );
 }
 
-/** A tab that is not in front says whether something runs in it. */
+/** A tab that is not in front says whether something runs in it, or waits for somebody. */
 function Title({ session }: { session: Session }) {
-  const running = activeTurn(session.conversation.value) !== null;
+  const conversation = session.conversation.value;
+  const running = activeTurn(conversation) !== null;
+  const asks = openRequests(conversation).length > 0;
   useEffect(() => {
     const name = `${shortId(session.id)} · ${text.product}`;
-    document.title = running ? `▸ ${name}` : name;
-  }, [running, session.id]);
+    const mark = asks ? `(?) ${text.waitsForYou} · ` : running ? "▸ " : "";
+    document.title = `${mark}${name}`;
+  }, [asks, running, session.id]);
   return null;
 }
 

@@ -2,12 +2,13 @@
 import type { TargetedEvent } from "preact";
 import { useState } from "preact/hooks";
 import { Markdown } from "../markdown/markdown.tsx";
-import type { ErrorItem, Item, RequestItem, TextItem, ToolItem } from "../session/conversation.ts";
+import type { ErrorItem, Item, TextItem, ToolItem } from "../session/conversation.ts";
 import { duration, text } from "../text.ts";
 import { Elapsed } from "./elapsed.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { memo } from "./memo.ts";
-import { json, ToolBody } from "./tool-body.tsx";
+import { RequestCard } from "./request.tsx";
+import { ToolBody } from "./tool-body.tsx";
 
 /** Sub-agents inside sub-agents; what is nested more deeply is left out. */
 const DEEPEST = 8;
@@ -23,6 +24,9 @@ interface ItemsProps {
 export function Items({ items, parent, depth = 0 }: ItemsProps) {
   if (depth > DEEPEST) return null;
   const calls = new Set(items.flatMap((item) => (item.kind === "tool" ? [item.toolUseId] : [])));
+  const waiting = new Set(
+    items.flatMap((item) => (item.kind === "request" && item.end === null ? [item.toolUseId] : [])),
+  );
   // What names a call that is not there is the turn's own.
   const parentOf = (item: Item) =>
     item.parent !== null && calls.has(item.parent) ? item.parent : null;
@@ -37,6 +41,7 @@ export function Items({ items, parent, depth = 0 }: ItemsProps) {
               item={item}
               inside={items.some((one) => parentOf(one) === item.toolUseId) ? items.filter((one) => one !== item) : NONE}
               depth={depth}
+              waits={waiting.has(item.toolUseId)}
             />
           ) : (
             <ItemView key={item.key} item={item} />
@@ -94,9 +99,11 @@ interface ToolCardProps {
   item: ToolItem;
   inside: readonly Item[];
   depth: number;
+  /** It is asked whether it may run. */
+  waits: boolean;
 }
 
-const ToolCard = memo(({ item, inside, depth }: ToolCardProps) => {
+const ToolCard = memo(({ item, inside, depth, waits }: ToolCardProps) => {
   // What failed is open until somebody closes it.
   const [opened, setOpened] = useState<boolean | null>(null);
   const open = opened ?? item.state === "failed";
@@ -116,13 +123,13 @@ const ToolCard = memo(({ item, inside, depth }: ToolCardProps) => {
         <strong>{item.tool}</strong>
         <span class="summary">{withoutName(item)}</span>
         <span class="state">
-          {item.state === "running" ? (
+          {waits ? null : item.state === "running" ? (
             <Elapsed since={item.at} />
           ) : (
             <span class="elapsed">{duration(item.doneAt - item.at)}</span>
           )}
-          <span class="word">{text.toolStates[item.state]}</span>
-          <Icon name={TOOL_ICONS[item.state]} />
+          <span class="word">{waits ? text.toolWaits : text.toolStates[item.state]}</span>
+          <Icon name={waits ? "question" : TOOL_ICONS[item.state]} />
         </span>
       </summary>
       {open && (
@@ -159,19 +166,6 @@ function ErrorCard({ item }: { item: ErrorItem }) {
         <strong>{text.errorTitle}</strong>
         <p>{item.text}</p>
         {item.code !== "" && <code class="faint">{item.code}</code>}
-      </div>
-    </div>
-  );
-}
-
-function RequestCard({ item }: { item: RequestItem }) {
-  return (
-    <div class="item card request" data-testid="request-card">
-      <Icon name="question" />
-      <div>
-        <strong>{item.tool === null ? text.questionTitle : text.permissionTitle(item.tool)}</strong>
-        <p>{item.text}</p>
-        <pre tabIndex={0}>{json(item.input)}</pre>
       </div>
     </div>
   );

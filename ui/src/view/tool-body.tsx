@@ -77,6 +77,39 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
   }
 }
 
+/** What a call that is asked about would do. */
+export function CallPreview({ tool, input }: { tool: string; input: unknown }) {
+  const fields = isFields(input) ? input : {};
+  const field = (name: string) => (typeof fields[name] === "string" ? fields[name] : "");
+  switch (tool) {
+    case "Bash":
+      return (
+        <div class="terminal">
+          <pre class="command" tabIndex={0}>
+            {terminalText(field("command"))}
+          </pre>
+        </div>
+      );
+    case "Write":
+      return (
+        <Section label={field("file_path")}>
+          <Lines value={field("content")} />
+        </Section>
+      );
+    case "Edit":
+    case "MultiEdit":
+      return (
+        <Section label={field("file_path")}>
+          {edits(fields).map(([before, after], at) => (
+            <Diff key={at} before={before} after={after} />
+          ))}
+        </Section>
+      );
+    default:
+      return <Lines value={json(input)} />;
+  }
+}
+
 interface SectionProps {
   label: string;
   copies?: string;

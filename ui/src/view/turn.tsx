@@ -29,6 +29,8 @@ function Progress({ turn }: { turn: Turn }) {
     (((last.kind === "text" || last.kind === "thinking") && !last.done) ||
       (last.kind === "tool" && last.state === "running"));
   if (busy && !turn.stopping) return null;
+  // Its card says what is waited for.
+  if (turn.items.some((item) => item.kind === "request" && item.end === null)) return null;
   const words = turn.stopping ? text.stopping : starting ? text.starting : text.working;
   return (
     <p class="progress" data-testid="progress">
