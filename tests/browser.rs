@@ -13,6 +13,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::all_from_the_keyboard", "keyboard.mjs"),
         ("browser::options_and_the_link", "options.mjs"),
         ("browser::a_long_history", "history.mjs"),
+        ("browser::what_the_agent_asks", "permissions.mjs"),
     ]
     .into_iter()
     .map(|(name, script)| test(world, name, move |world| playwright(world, script)))

@@ -15,6 +15,7 @@ mod litellm;
 mod long_logs;
 mod model_choice;
 mod outages;
+mod permissions;
 mod provider_failures;
 mod queue;
 mod reconnect;
@@ -41,6 +42,7 @@ fn main() {
         long_logs::tests(&local),
         model_choice::tests(&local),
         outages::tests(&local),
+        permissions::tests(&local),
         provider_failures::tests(&local),
         queue::tests(&local),
         reconnect::tests(&local),

@@ -47,10 +47,23 @@ impl World {
         sandboxes: Provider,
         router_vars: Vec<(String, String)>,
     ) -> Result<Self> {
+        Self::start_with_both(sandboxes, router_vars, Vec::new()).await
+    }
+
+    /// The same, with these variables of the session Worker too.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub async fn start_with_both(
+        sandboxes: Provider,
+        router_vars: Vec<(String, String)>,
+        worker_vars: Vec<(String, String)>,
+    ) -> Result<Self> {
         let provider = provider::ScriptedProvider::start().await?;
         let data = TempDir::new()?;
         let mut options = Self::options(&data, &provider, sandboxes);
         options.router_vars.extend(router_vars);
+        options.worker_vars.extend(worker_vars);
         let stack = Stack::start(options).await?;
         let http = reqwest::Client::builder()
             .no_proxy()

@@ -10,12 +10,13 @@ await withBrowser(async (browser) => {
   assert.equal(await ended(page, 1), "completed");
   assert.equal(await lastTool(), "done");
 
-  // A tool that is not allowed is refused.
+  // A tool that is not allowed is asked for.
   const options = page.getByTestId("advanced");
   await page.getByTestId("advanced-toggle").click();
   await options.getByLabel("Bash", { exact: true }).uncheck();
-  await options.getByRole("radio", { name: /Allowed only/ }).check();
+  await options.getByRole("radio", { name: /^Ask/ }).check();
   await say(page, "run `touch refused`");
+  await page.getByTestId("request-card").getByRole("button", { name: "Deny" }).click();
   await ended(page, 2);
   assert.equal(await lastTool(), "failed", "without Bash, the command is refused");
 
@@ -27,6 +28,7 @@ await withBrowser(async (browser) => {
 
   // So many calls of the model, and no more.
   await options.getByRole("button", { name: "Back to the defaults" }).click();
+  await options.getByRole("radio", { name: /^Work/ }).check();
   assert.ok(await options.getByLabel("Bash", { exact: true }).isChecked());
   await options.getByLabel("Most calls of the model").fill("1");
   await say(page, "create a hello world app");
