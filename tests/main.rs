@@ -22,6 +22,7 @@ mod reconnect;
 mod router;
 mod spend;
 mod storage;
+mod streaming;
 
 use xtask::stack::Provider;
 
@@ -49,6 +50,7 @@ fn main() {
         router::tests(&local),
         spend::tests(&local),
         storage::tests(&local),
+        streaming::tests(&local),
         docker::tests(&docker),
     ]
     .concat_tests();

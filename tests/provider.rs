@@ -1,23 +1,34 @@
 //! The scripted language model: a provider with the OpenAI-compatible API that answers as a test
 //! wants it, also badly. Models that answer sensibly are the router's own `local/demo`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
 /// A provider on a port of its own.
 pub struct ScriptedProvider {
     address: std::net::SocketAddr,
+    /// Every answer that does not end by itself holds this.
+    endless: Arc<()>,
 }
 
 /// The ways in which it answers; each is a model of the router, `scripted/<way>`.
-const WAYS: [&str; 7] = ["text", "401", "429", "500", "cut", "hang", "html"];
+const WAYS: [&str; 11] = [
+    "text", "401", "429", "500", "cut", "hang", "html", "late", "halting", "endless", "fast",
+];
+
+/// Longer than the router lets a client wait without a sign of life.
+const LONG: Duration = Duration::from_secs(6);
+
+/// The tokens of the way `fast`.
+pub const MANY: usize = 2000;
 
 impl ScriptedProvider {
     /// # Errors
@@ -25,9 +36,18 @@ impl ScriptedProvider {
     pub async fn start() -> Result<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let routes = Router::new().route("/{way}/chat/completions", post(answer));
+        let endless = Arc::new(());
+        let routes = Router::new()
+            .route("/{way}/chat/completions", post(answer))
+            .with_state(Arc::clone(&endless));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self { address })
+        Ok(Self { address, endless })
+    }
+
+    /// How many answers are under way that do not end by themselves.
+    pub fn endless(&self) -> usize {
+        // One is this one's own, one the server's.
+        Arc::strong_count(&self.endless) - 2
     }
 
     /// A LiteLLM config with the demo model, the same for money, and the scripted ones.
@@ -39,9 +59,14 @@ impl ScriptedProvider {
              input_cost_per_token: 0.001\n      output_cost_per_token: 0.01\n",
         );
         for way in WAYS {
+            let timeout = match way {
+                "late" | "halting" | "endless" => 60,
+                _ => 2,
+            };
             config += &format!(
                 "  - model_name: scripted/{way}\n    litellm_params:\n      model: openai/{way}\n      \
-                 api_base: http://{}/{way}\n      api_key: test-key\n      timeout: 2\n      stream_timeout: 2\n",
+                 api_base: http://{}/{way}\n      api_key: test-key\n      timeout: {timeout}\n      \
+                 stream_timeout: {timeout}\n",
                 self.address
             );
         }
@@ -49,7 +74,7 @@ impl ScriptedProvider {
     }
 }
 
-async fn answer(Path(way): Path<String>) -> Response<Body> {
+async fn answer(State(endless): State<Arc<()>>, Path(way): Path<String>) -> Response<Body> {
     let error = |status: u16, message: &str| {
         let body =
             format!(r#"{{"error":{{"message":"{message}","type":"scripted","code":null}}}}"#);
@@ -59,23 +84,45 @@ async fn answer(Path(way): Path<String>) -> Response<Body> {
         "401" => error(401, "the key is not valid"),
         "429" => error(429, "too many requests, slow down"),
         "500" => error(500, "the provider fell over"),
-        "html" => respond(200, "text/html", Body::from("<html>a captive portal</html>")),
+        "html" => respond(
+            200,
+            "text/html",
+            Body::from("<html>a captive portal</html>"),
+        ),
         "hang" => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             error(500, "too late")
         }
         "cut" => stream_of(vec![delta("The beginning of")], true),
-        _ => stream_of(
-            vec![
-                delta("Scripted"),
-                delta(" answer"),
-                r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#
-                    .to_owned(),
-                "[DONE]".to_owned(),
-            ],
-            false,
-        ),
+        "late" => {
+            tokio::time::sleep(LONG).await;
+            stream_of(whole(["late".into()]), false)
+        }
+        "halting" => {
+            let begin = stream::iter([event(&delta("before"))]);
+            let rest = stream::once(tokio::time::sleep(LONG))
+                .flat_map(|()| stream::iter(whole([" after".into()])));
+            let rest = rest.map(|data| event(&data));
+            events(Body::from_stream(begin.chain(rest)))
+        }
+        "endless" => {
+            let begin = stream::iter([event(&delta("one"))]);
+            let rest = stream::pending().map(move |()| {
+                let _held = &endless;
+                event("[DONE]")
+            });
+            events(Body::from_stream(begin.chain(rest)))
+        }
+        "fast" => stream_of(whole((0..MANY).map(|number| format!("{number} "))), false),
+        _ => stream_of(whole(["Scripted".into(), " answer".into()]), false),
     }
+}
+
+/// The events of an answer that ends well.
+fn whole(tokens: impl IntoIterator<Item = String>) -> Vec<String> {
+    let end = r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+    let tokens = tokens.into_iter().map(|token| delta(&token));
+    tokens.chain([end.into(), "[DONE]".into()]).collect()
 }
 
 fn delta(text: &str) -> String {
@@ -84,16 +131,18 @@ fn delta(text: &str) -> String {
     )
 }
 
-fn stream_of(events: Vec<String>, cut: bool) -> Response<Body> {
-    let events = events
-        .into_iter()
-        .map(|event| Ok(format!("data: {event}\n\n")));
+fn stream_of(all: Vec<String>, cut: bool) -> Response<Body> {
+    let all = all.into_iter().map(|data| event(&data));
     let broken = cut.then(|| Err(std::io::Error::other("cut")));
-    respond(
-        200,
-        "text/event-stream",
-        Body::from_stream(stream::iter(events.chain(broken))),
-    )
+    events(Body::from_stream(stream::iter(all.chain(broken))))
+}
+
+fn event(data: &str) -> Result<String, std::io::Error> {
+    Ok(format!("data: {data}\n\n"))
+}
+
+fn events(body: Body) -> Response<Body> {
+    respond(200, "text/event-stream", body)
 }
 
 fn respond(status: u16, content_type: &str, body: Body) -> Response<Body> {

@@ -27,8 +27,9 @@ pub(super) struct Live<H: Host> {
     heard: u64,
     /// When the client last got something.
     said: u64,
-    /// One timer for many chunks: when it fires, the times above say whether it is time.
-    timer: Option<H::Sleep>,
+    /// One timer for many chunks, and when it fires: then the times above say whether it is time. It
+    /// may fire too early, but not too late.
+    timer: Option<(u64, H::Sleep)>,
     /// What was read before the client got its headers.
     pub(super) first: Vec<u8>,
     /// The connection broke because the client has left.
@@ -106,24 +107,23 @@ impl<H: Host> Live<H> {
 
     /// Waits for the next thing to happen, or until a time.
     pub(super) async fn listen(&mut self, until: u64) {
-        let mut timer = match self.timer.take() {
-            Some(timer) => timer,
-            None => {
-                let now = self.host.now();
-                let silence = (self.heard + self.silence_ms).saturating_sub(now);
-                self.host
-                    .sleep(silence.min(until.saturating_sub(now)).max(1))
-            }
-        };
         let Some(body) = &mut self.body else {
             self.stream.finish();
             return;
         };
-        match select(body.next(), &mut timer).await {
+        let until = until.min(self.heard + self.silence_ms);
+        let timer = match self.timer.take().filter(|(due, _)| *due <= until) {
+            Some(timer) => timer,
+            None => {
+                let left = until.saturating_sub(self.host.now()).max(1);
+                (until, self.host.sleep(left))
+            }
+        };
+        let (_, timer) = self.timer.insert(timer);
+        match select(body.next(), timer).await {
             Either::Left((Some(Ok(bytes)), _)) => {
                 self.heard = self.host.now();
                 self.stream.push(&bytes);
-                self.timer = Some(timer);
                 // What is there already goes out together; nothing is waited for.
                 let mut read = bytes.len();
                 while read < MOST_AT_ONCE && !self.stream.is_done() {
@@ -147,6 +147,7 @@ impl<H: Host> Live<H> {
             }
             Either::Left((None, _)) => self.stream.finish(),
             Either::Right(_) => {
+                self.timer = None;
                 if self.host.now() >= self.heard + self.silence_ms {
                     let silence_ms = u32::try_from(self.silence_ms).unwrap_or(u32::MAX);
                     let refusal = upstream::fell_silent(self.provider, silence_ms);
