@@ -1,189 +1,186 @@
-//! Who may ask. Pure.
+//! Who asks: what a request shows (the crate `access`), looked up where it is known.
 //!
-//! Without an operator's token there is no way to tell people apart, so such a deployment serves
-//! this machine alone: requests to a loopback name. With one, every request has to carry it. In both
-//! cases a page of another origin gets nothing, also through a name that it had point here.
+//! Without an operator's token and without Cloudflare Access there is no way to tell people apart, so
+//! such a deployment serves this machine alone: requests to a loopback name. In any case a page of
+//! another origin gets nothing, also through a name that it had point here.
 
+mod team;
+
+use access::{ApiKey, Asked, Caller, Principal, Scopes, ShareToken, Shown, Who, secret};
 use protocol::{Problem, ProblemKind};
+use worker::Env;
 
-/// What of a request says who asks.
-pub struct Caller<'a> {
-    /// Host of the URL, without its port.
-    pub host: &'a str,
-    /// `scheme://host[:port]` of the URL.
-    pub origin: &'a str,
-    /// The `Origin` header.
-    pub origin_header: Option<&'a str>,
-    /// The `Authorization` header.
-    pub authorization: Option<&'a str>,
-    /// The `Sec-Fetch-Site` header, with which browsers say whose page asks.
-    pub fetch_site: Option<&'a str>,
-    /// The request opens a page, as following a link does.
-    pub opens_page: bool,
+use crate::account;
+use crate::limits::{self, Limit};
+
+/// Header in which Cloudflare Access says who has signed in there.
+const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
+
+/// How this deployment tells people apart.
+pub struct Admission<'a> {
+    env: &'a Env,
+    operator_token: Option<String>,
+    team: Option<access::jwt::Team>,
 }
 
-/// # Errors
-/// 401, 403 or 503, saying what to do.
-pub fn admit(caller: &Caller, operator_token: Option<&str>) -> Result<(), Problem> {
-    if let Some(origin) = caller.origin_header
-        && !origin.eq_ignore_ascii_case(caller.origin)
-    {
-        return Err(Problem::new(
-            ProblemKind::Forbidden,
-            "requests from pages of another origin are not accepted",
-        ));
-    }
-    // An image or a script of another page's sends no `Origin`.
-    let from_elsewhere = matches!(caller.fetch_site, Some("cross-site" | "same-site"));
-    if from_elsewhere && !caller.opens_page {
-        return Err(Problem::new(
-            ProblemKind::Forbidden,
-            "requests from pages of another origin are not accepted",
-        ));
-    }
-    match operator_token {
-        Some(token) if carries(caller, token) => Ok(()),
-        Some(_) => Err(Problem::new(
-            ProblemKind::Unauthenticated,
-            "send the operator's token as Authorization: Bearer",
-        )),
-        None if is_loopback(caller.host) => Ok(()),
-        None => Err(Problem::new(
-            ProblemKind::NotConfigured,
-            "this deployment has no authentication and serves its own machine alone; \
-             set one with: npx wrangler secret put OPERATOR_TOKEN",
-        )),
-    }
-}
-
-/// The token of an `Authorization: Bearer` header.
-pub fn bearer(authorization: Option<&str>) -> Option<&str> {
-    let (scheme, token) = authorization?.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
-}
-
-fn carries(caller: &Caller, token: &str) -> bool {
-    bearer(caller.authorization).is_some_and(|given| equal(given.as_bytes(), token.as_bytes()))
-}
-
-/// Whether two secrets are the same, in a time that depends on the given one's length alone.
-pub fn equal(given: &[u8], secret: &[u8]) -> bool {
-    let mut difference = given.len() ^ secret.len();
-    for (place, byte) in given.iter().enumerate() {
-        let other = secret
-            .get(place % secret.len().max(1))
-            .copied()
-            .unwrap_or(0);
-        difference |= usize::from(byte ^ other);
-    }
-    difference == 0 && !secret.is_empty()
-}
-
-fn is_loopback(host: &str) -> bool {
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn status(
-        host: &str,
-        origin_header: Option<&str>,
-        authorization: Option<&str>,
-        token: Option<&str>,
-    ) -> u16 {
-        let origin = format!("http://{host}:8787");
-        let caller = Caller {
-            host,
-            origin: &origin,
-            origin_header,
-            authorization,
-            fetch_site: None,
-            opens_page: false,
+impl<'a> Admission<'a> {
+    /// # Errors
+    /// 503 where Cloudflare Access is set up wrongly.
+    pub fn of(env: &'a Env) -> Result<Self, Problem> {
+        let secret = |name: &str| env.secret(name).ok().map(|value| value.to_string());
+        let var = |name: &str| env.var(name).ok().map(|value| value.to_string());
+        let team = match (var("ACCESS_TEAM_DOMAIN"), var("ACCESS_AUD")) {
+            (None, None) => None,
+            (domain, audience) => Some(access::jwt::Team::new(
+                &domain.unwrap_or_default(),
+                &audience.unwrap_or_default(),
+            )?),
         };
-        admit(&caller, token)
-            .err()
-            .map_or(200, |problem| problem.status())
+        Ok(Self {
+            env,
+            operator_token: secret("OPERATOR_TOKEN").filter(|token| !token.is_empty()),
+            team,
+        })
     }
 
-    #[test]
-    fn images_of_other_pages_get_nothing_but_links_work() {
-        for (fetch_site, opens_page, expected) in [
-            (Some("cross-site"), false, 403),
-            (Some("same-site"), false, 403),
-            (Some("cross-site"), true, 200),
-            (Some("same-origin"), false, 200),
-            (Some("none"), true, 200),
-            (None, false, 200),
-        ] {
-            let caller = Caller {
-                host: "localhost",
-                origin: "http://localhost:8787",
-                origin_header: None,
-                authorization: None,
-                fetch_site,
-                opens_page,
-            };
-            let status = admit(&caller, None)
-                .err()
-                .map_or(200, |problem| problem.status());
-            assert_eq!(status, expected, "{fetch_site:?} {opens_page}");
+    /// Whether nobody is asked who it is.
+    fn is_open(&self) -> bool {
+        self.operator_token.is_none() && self.team.is_none()
+    }
+
+    /// Whether this deployment serves whoever asks, in principle.
+    ///
+    /// # Errors
+    /// 503 where it can't tell people apart and is not asked by its own machine.
+    pub fn set_up(&self, asked: &Asked) -> Result<(), Problem> {
+        if self.is_open() && !asked.is_loopback() {
+            return Err(Problem::new(
+                ProblemKind::NotConfigured,
+                "this deployment has no authentication and serves its own machine alone; \
+                 set one with: npx wrangler secret put OPERATOR_TOKEN",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Who asks. `header` reads a header of the request.
+    ///
+    /// # Errors
+    /// 401 where nobody is known by what is shown, 429 after too many of those, 503 where nobody can
+    /// be known.
+    pub async fn caller(
+        &self,
+        asked: &Asked<'_>,
+        header: &impl Fn(&str) -> Option<String>,
+        request_id: &str,
+    ) -> Result<Caller, Problem> {
+        self.set_up(asked)?;
+        let address = address(header);
+        let who = match asked.shown()? {
+            Shown::Token(token) => self.holder(token).await,
+            // One that is left from another deployment on this machine says nothing.
+            Shown::Cookie(_) if self.is_open() => Ok(Who::Known(Principal::loopback())),
+            Shown::Cookie(token) if ApiKey::looks_like(token) => match self.holder(token).await {
+                // One that has ended does not stand in the way of who has signed in elsewhere.
+                Err(problem)
+                    if self.team.is_some() && problem.kind == ProblemKind::Unauthenticated =>
+                {
+                    self.nothing_shown(header).await
+                }
+                who => who,
+            },
+            Shown::Ticket(ticket) if secret::from_hex::<32>(ticket).is_some() => {
+                Ok(Who::Ticket(ticket.to_owned()))
+            }
+            Shown::Ticket(_) => Err(refused("this is no ticket")),
+            Shown::Nothing | Shown::Cookie(_) => self.nothing_shown(header).await,
+        };
+        match who {
+            Ok(who) => Ok(Caller {
+                who,
+                address,
+                request_id: request_id.to_owned(),
+            }),
+            Err(problem) if problem.kind == ProblemKind::Unauthenticated => {
+                if asked.shown()? != Shown::Nothing {
+                    limits::take(self.env, Limit::WrongKeys, &format!("address:{address}")).await?;
+                }
+                Err(problem)
+            }
+            Err(problem) => Err(problem),
         }
     }
 
-    #[test]
-    fn without_a_token_only_this_machine() {
-        assert_eq!(status("127.0.0.1", None, None, None), 200);
-        assert_eq!(
-            status("localhost", Some("http://localhost:8787"), None, None),
-            200
-        );
-        assert_eq!(status("agents.example.com", None, None, None), 503);
-        assert_eq!(status("localhost.evil.example", None, None, None), 503);
+    async fn nothing_shown(
+        &self,
+        header: &impl Fn(&str) -> Option<String>,
+    ) -> Result<Who, Problem> {
+        if self.is_open() {
+            return Ok(Who::Known(Principal::loopback()));
+        }
+        if let (Some(team), Some(token)) = (&self.team, header(ACCESS_ASSERTION)) {
+            return team::principal(team, &token).await.map(Who::Known);
+        }
+        Err(refused(
+            "send a key as Authorization: Bearer, or sign in at /demo",
+        ))
     }
 
-    #[test]
-    fn with_a_token_only_who_has_it() {
-        let host = "agents.example.com";
-        assert_eq!(
-            status(host, None, Some("Bearer secret"), Some("secret")),
-            200
-        );
-        assert_eq!(
-            status(host, None, Some("bearer secret"), Some("secret")),
-            200
-        );
-        for wrong in [
-            None,
-            Some("secret"),
-            Some("Bearer "),
-            Some("Bearer secre"),
-            Some("Bearer secretsecret"),
-            Some("Basic secret"),
-        ] {
-            assert_eq!(status(host, None, wrong, Some("secret")), 401, "{wrong:?}");
+    /// Whoever has a token.
+    ///
+    /// # Errors
+    /// 401 where it is nobody's.
+    pub async fn holder(&self, token: &str) -> Result<Who, Problem> {
+        if let Some(operator) = &self.operator_token
+            && secret::equal(token.as_bytes(), operator.as_bytes())
+        {
+            return Ok(Who::Known(Principal::operator()));
         }
-        assert_eq!(status("127.0.0.1", None, None, Some("secret")), 401);
-        assert_eq!(status(host, None, Some("Bearer "), Some("")), 401);
+        if ShareToken::looks_like(token) {
+            ShareToken::parse(token)?;
+            return Ok(Who::Link(token.to_owned()));
+        }
+        if !ApiKey::looks_like(token) {
+            return Err(refused("nobody is known by this token"));
+        }
+        let known = account::holder(self.env, &ApiKey::parse(token)?, token).await?;
+        // A browser's key for the operator's token is worth as much as that token still is.
+        if known.principal.scopes.has(Scopes::OPERATOR)
+            && known.parent.as_deref() != self.operator_fingerprint().as_deref()
+        {
+            return Err(account::unknown_key());
+        }
+        Ok(Who::Known(known.principal))
     }
 
-    #[test]
-    fn pages_of_other_origins_get_nothing() {
-        for origin in [
-            "http://evil.example",
-            "null",
-            "https://localhost:8787",
-            "http://localhost",
-            "http://localhost:8788",
-        ] {
-            assert_eq!(
-                status("localhost", Some(origin), None, None),
-                403,
-                "{origin}"
-            );
+    /// Somebody of whom nothing is known but from where it asks.
+    pub fn anybody(&self, header: &impl Fn(&str) -> Option<String>, request_id: &str) -> Origin {
+        Origin {
+            address: address(header),
+            request_id: request_id.to_owned(),
         }
     }
+
+    /// What tells whether the operator's token is still the same, and is no secret itself.
+    pub fn operator_fingerprint(&self) -> Option<String> {
+        let token = self.operator_token.as_deref()?;
+        let hash = secret::hash(&[b"agent-router operator", token.as_bytes()]);
+        Some(secret::name(&hash))
+    }
+}
+
+/// From where somebody asks.
+pub struct Origin {
+    pub address: String,
+    pub request_id: String,
+}
+
+/// The address that the platform names. What is no address is none: it goes into logs.
+fn address(header: &impl Fn(&str) -> Option<String>) -> String {
+    let address = header("cf-connecting-ip").and_then(|text| text.parse().ok());
+    address.map_or_else(String::new, |address: std::net::IpAddr| address.to_string())
+}
+
+fn refused(why: &str) -> Problem {
+    Problem::new(ProblemKind::Unauthenticated, why)
 }

@@ -57,6 +57,12 @@ pub fn problem(problem: &Problem) -> Result<Response> {
     Ok(builder.fixed(body))
 }
 
+/// A time as `/api` writes it (RFC 3339), from milliseconds since the epoch.
+pub fn time(millis: u64) -> String {
+    let date = worker::js_sys::Date::new(&(millis as f64).into());
+    date.to_iso_string().into()
+}
+
 /// Logs what only the operator may see, and gives the problem that the caller sees.
 pub fn internal(place: &str, error: &impl std::fmt::Display) -> Problem {
     console_error!(

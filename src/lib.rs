@@ -3,20 +3,26 @@
 //! | room | purpose |
 //! | --- | --- |
 //! | [`routes`] | what the outside can ask, and who answers |
-//! | [`admission`] | who may ask |
+//! | [`admission`] | who asks |
+//! | [`account`] | one object an owner: its API keys, and what was done in its name |
+//! | [`limits`] | how much anybody may ask for |
 //! | [`session`] | one object a session: log, sockets, turns (around the pure crate of that name) |
 //! | [`container`] | one object a sandbox: the only place that knows where it runs |
 //! | [`egress`] | one object a sandbox: what leaves it arrives here, and only here |
 //! | [`models`] | which models there are, as the router says |
+//! | [`rows`] | how rows of a database are read |
 //! | [`answer`] | how answers and problems are written |
 
+mod account;
 mod admission;
 mod answer;
 mod container;
 mod egress;
+mod limits;
 mod models;
 mod random;
-mod routes;
+pub mod routes;
+mod rows;
 mod session;
 
 use worker::{Context, Env, Request, Response, Result, event};

@@ -1,124 +1,23 @@
 //! What the outside can ask, and who answers.
 
+mod account;
 mod agent;
 mod claude_code;
 mod demo;
 mod events;
 mod permissions;
 mod sandbox;
+mod sharing;
+pub mod table;
 
+use access::{Asked, Caller, Pass, Right, Scopes, ShareToken, Who};
 use protocol::{Problem, ProblemKind, SessionId};
-use worker::{Env, Method, Request, Response, Result};
+use worker::{Env, Headers, Request, Response, Result, Url};
 
-use crate::admission::{self, Caller};
+use crate::admission::Admission;
 use crate::answer::{self, Answer, internal};
-
-/// Everything that can be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Route {
-    Root,
-    NewSession,
-    Page {
-        session: String,
-    },
-    Health,
-    Models,
-    Socket {
-        session: String,
-    },
-    AgentMessage,
-    AgentState {
-        session: String,
-    },
-    /// The session's log over HTTP.
-    Events {
-        session: String,
-    },
-    /// The answer to what the agent asks.
-    Permission {
-        session: String,
-        request: String,
-    },
-    ClaudeCode,
-    ClaudeCodeDebug,
-    /// A script or style of the UI, named by its content.
-    Asset,
-    /// What a sandbox sends whose provider can't intercept its traffic.
-    FromSandbox {
-        session: String,
-        path: String,
-    },
-}
-
-impl Route {
-    /// The route of a path, and the methods that it has.
-    fn of(path: &str) -> Option<(Self, &'static [Method])> {
-        const GET: &[Method] = &[Method::Get, Method::Head];
-        const POST: &[Method] = &[Method::Post];
-        let mut parts = path.strip_prefix('/')?.splitn(4, '/');
-        let parts = (
-            parts.next().unwrap_or_default(),
-            parts.next(),
-            parts.next(),
-            parts.next(),
-        );
-        Some(match parts {
-            ("", None, ..) => (Self::Root, GET),
-            ("demo", None | Some(""), None, _) => (Self::NewSession, GET),
-            ("demo", Some("health"), None, _) => (Self::Health, GET),
-            ("demo", Some("models"), None, _) => (Self::Models, GET),
-            ("demo", Some("ws"), Some(session), None) => (
-                Self::Socket {
-                    session: session.to_owned(),
-                },
-                &[Method::Get],
-            ),
-            ("demo", Some(session), None, _) => (
-                Self::Page {
-                    session: session.to_owned(),
-                },
-                GET,
-            ),
-            ("agent", Some("message"), None, _) => (Self::AgentMessage, POST),
-            ("agent", Some(session), Some("state"), None) => (
-                Self::AgentState {
-                    session: session.to_owned(),
-                },
-                GET,
-            ),
-            ("api", Some("sessions"), Some(session), Some("events")) => (
-                Self::Events {
-                    session: session.to_owned(),
-                },
-                &[Method::Get],
-            ),
-            ("api", Some("sessions"), Some(session), Some(rest)) => {
-                let request = rest.strip_prefix("permissions/")?;
-                (
-                    Self::Permission {
-                        session: session.to_owned(),
-                        request: request.to_owned(),
-                    },
-                    POST,
-                )
-            }
-            ("claude-code", None, ..) => (Self::ClaudeCode, POST),
-            ("claude-code", Some("debug"), None, _) => (Self::ClaudeCodeDebug, GET),
-            ("assets", Some(_), None, _) => (Self::Asset, GET),
-            ("sandbox", Some(session), Some(first), rest) => (
-                Self::FromSandbox {
-                    session: session.to_owned(),
-                    path: match rest {
-                        Some(rest) => format!("/{first}/{rest}"),
-                        None => format!("/{first}"),
-                    },
-                },
-                &[Method::Get, Method::Head, Method::Post],
-            ),
-            _ => return None,
-        })
-    }
-}
+use crate::session::{self, Visit};
+use table::{Kind, Need, Sought};
 
 /// Answers every request, with an `x-request-id`.
 ///
@@ -142,75 +41,166 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
     let url = request
         .url()
         .map_err(|_| Problem::bad_request("the URL can't be read"))?;
-    let Some((route, methods)) = Route::of(url.path()) else {
-        return Err(Problem::new(
-            ProblemKind::NotFound,
-            "there is nothing at this path; the UI is at /demo",
-        ));
-    };
-    if !methods.contains(&request.method()) {
-        return method_not_allowed(methods);
-    }
-    let header = |name: &str| request.headers().get(name).ok().flatten();
-    let (origin_header, authorization) = (header("origin"), header("authorization"));
-    let fetch_site = header("sec-fetch-site");
-    let is_page = matches!(route, Route::Root | Route::NewSession | Route::Page { .. });
-    let token = env
-        .secret("OPERATOR_TOKEN")
-        .ok()
-        .map(|token| token.to_string());
-    let caller = Caller {
-        host: url.host_str().unwrap_or_default(),
-        origin: &url.origin().ascii_serialization(),
-        origin_header: origin_header.as_deref(),
-        authorization: authorization.as_deref(),
-        fetch_site: fetch_site.as_deref(),
-        opens_page: is_page && header("sec-fetch-mode").as_deref() == Some("navigate"),
-    };
-    match route {
-        Route::Health => return demo::health(env).await,
-        // The same for everybody, and nobody's secret.
-        Route::Asset => return demo::asset(env, url.path()).await,
-        // The sandbox's own token is checked where it is known.
-        Route::FromSandbox { session, path } => {
-            return sandbox::forward(request, env, &SessionId::parse(&session)?, &path).await;
+    let method = request.method().to_string();
+    let (row, name, rest) = match table::find(&method, url.path()) {
+        Sought::Found(row, name, rest) => (row, name, rest),
+        Sought::OtherMethods(methods) => return method_not_allowed(&methods),
+        Sought::Nothing => {
+            return Err(Problem::new(
+                ProblemKind::NotFound,
+                "there is nothing at this path; the UI is at /demo",
+            ));
         }
-        _ => admission::admit(&caller, token.as_deref())?,
+    };
+    let shown = Shown::of(request.headers());
+    let origin = url.origin().ascii_serialization();
+    let asked = shown.asked(&url, &origin, &method, row.kind);
+    let header = |name: &str| request.headers().get(name).ok().flatten();
+    let admission = Admission::of(env)?;
+    let caller = match row.needs {
+        Need::Nothing | Need::Sandbox => None,
+        Need::SetUp => {
+            asked.from_own_page()?;
+            admission.set_up(&asked)?;
+            None
+        }
+        Need::Somebody | Need::Session { .. } | Need::Account | Need::Operator => {
+            asked.from_own_page()?;
+            Some(admission.caller(&asked, &header, request_id).await?)
+        }
+    };
+    let caller = || caller.as_ref().ok_or_else(|| internal("routes", &"nobody"));
+    // What every route on a session hands to it: who asks, and the right that the table says.
+    let visit = || match row.needs {
+        Need::Session { right, launches } => Ok(Visit {
+            caller: caller()?.clone(),
+            right,
+            launches,
+        }),
+        _ => Err(internal("routes", &"no right")),
+    };
+    match row.needs {
+        Need::Account => known(caller()?)?.may(Scopes::ADMIN)?,
+        Need::Operator => known(caller()?)?.may_operate()?,
+        Need::Somebody => be_somebody(env, caller()?).await?,
+        Need::Nothing | Need::SetUp | Need::Session { .. } | Need::Sandbox => {}
     }
-    match route {
-        Route::Root => redirect("/demo"),
-        Route::NewSession => {
+    match row.kind {
+        Kind::Root => redirect("/demo"),
+        Kind::NewSession => {
             let id = SessionId::from_random(
                 crate::random::bytes().map_err(|error| internal("random", &error))?,
             );
             redirect(&format!("/demo/{id}"))
         }
-        Route::Page { session } => demo::page(env, &SessionId::parse(&session)?).await,
-        Route::Models => answer::json(200, &crate::models::menu(env).await?),
-        Route::Socket { session } => demo::socket(request, env, &session).await,
-        Route::AgentMessage => agent::message(request, env).await,
-        Route::AgentState { session } => agent::state(env, &SessionId::parse(&session)?).await,
-        Route::Events { session } => {
-            events::events(&request, &url, env, &SessionId::parse(&session)?).await
+        Kind::Page => demo::page(env, &SessionId::parse(name)?).await,
+        Kind::Health => demo::health(env).await,
+        Kind::Asset => demo::asset(env, url.path()).await,
+        Kind::Models => answer::json(200, &crate::models::menu(env).await?),
+        Kind::Socket => demo::socket(&request, &url, env, name, &visit()?, &asked).await,
+        Kind::AgentMessage => agent::message(request, env, &visit()?).await,
+        Kind::AgentState => session::state(env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Events => {
+            let id = SessionId::parse(name)?;
+            events::events(&request, &url, env, &id, &visit()?).await
         }
-        Route::Permission {
-            session,
-            request: id,
-        } => permissions::answer(request, env, &SessionId::parse(&session)?, &id).await,
-        Route::ClaudeCode => claude_code::run(request, env, request_id).await,
-        Route::ClaudeCodeDebug => claude_code::debug(&url, env).await,
-        Route::Health | Route::Asset | Route::FromSandbox { .. } => {
-            Err(internal("routes", &"answered above"))
+        Kind::Permission => {
+            let id = SessionId::parse(name)?;
+            permissions::answer(request, env, &id, rest, &visit()?).await
+        }
+        Kind::Access => sharing::access(env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Shares => sharing::shares(request, env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Tickets => session::ticket(env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::ClaudeCode => claude_code::run(request, env, &visit()?).await,
+        Kind::ClaudeCodeDebug => claude_code::debug(&url, env).await,
+        Kind::Login => {
+            let from = admission.anybody(&header, request_id);
+            account::login(request, env, &admission, &asked, from).await
+        }
+        Kind::Logout => account::logout(env, &admission, &asked, &header, request_id).await,
+        Kind::Keys => account::keys(request, &url, env, caller()?).await,
+        Kind::Key => account::revoke(&url, env, caller()?, name).await,
+        Kind::Audit => account::audit(&url, env, caller()?).await,
+        // The sandbox's own token is checked where it is known.
+        Kind::FromSandbox => {
+            let path = format!("/{rest}");
+            sandbox::forward(request, env, &SessionId::parse(name)?, &path).await
         }
     }
 }
 
-fn method_not_allowed(methods: &[Method]) -> Answer {
-    let allowed = methods
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ");
+/// The headers that say who asks.
+struct Shown {
+    origin: Option<String>,
+    authorization: Option<String>,
+    cookie: Option<String>,
+    protocols: Option<String>,
+    fetch_site: Option<String>,
+    fetch_mode: Option<String>,
+    upgrade: bool,
+}
+
+impl Shown {
+    fn of(headers: &Headers) -> Self {
+        let header = |name: &str| headers.get(name).ok().flatten();
+        Self {
+            origin: header("origin"),
+            authorization: header("authorization"),
+            cookie: header("cookie"),
+            protocols: header("sec-websocket-protocol"),
+            fetch_site: header("sec-fetch-site"),
+            fetch_mode: header("sec-fetch-mode"),
+            upgrade: header("upgrade").is_some(),
+        }
+    }
+
+    fn asked<'a>(&'a self, url: &'a Url, origin: &'a str, method: &str, kind: Kind) -> Asked<'a> {
+        let is_page = matches!(kind, Kind::Root | Kind::NewSession | Kind::Page);
+        Asked {
+            host: url.host_str().unwrap_or_default(),
+            origin,
+            query: url.query().unwrap_or_default(),
+            origin_header: self.origin.as_deref(),
+            authorization: self.authorization.as_deref(),
+            cookie: self.cookie.as_deref(),
+            protocols: self.protocols.as_deref(),
+            fetch_site: self.fetch_site.as_deref(),
+            opens_page: is_page && self.fetch_mode.as_deref() == Some("navigate"),
+            acts: self.upgrade || !matches!(method, "GET" | "HEAD"),
+        }
+    }
+}
+
+/// The account of somebody who has one.
+///
+/// # Errors
+/// 403 for who has a share link or a ticket alone.
+fn known(caller: &Caller) -> std::result::Result<&access::Principal, Problem> {
+    match &caller.who {
+        Who::Known(principal) => Ok(principal),
+        Who::Link(_) | Who::Ticket(_) => Err(Problem::new(
+            ProblemKind::Forbidden,
+            "a share link or a ticket opens one session, and nothing else",
+        )),
+    }
+}
+
+/// Lets everybody through who is known, and who has a true share link.
+async fn be_somebody(env: &Env, caller: &Caller) -> std::result::Result<(), Problem> {
+    let Who::Link(token) = &caller.who else {
+        return known(caller).map(drop);
+    };
+    let visit = Visit {
+        caller: caller.clone(),
+        right: Right::Read,
+        launches: false,
+    };
+    let session = ShareToken::parse(token)?.session;
+    session::may(env, &session, &visit).await.map(|_: Pass| ())
+}
+
+fn method_not_allowed(methods: &[&str]) -> Answer {
+    let allowed = methods.join(", ");
     let problem = Problem::new(
         ProblemKind::MethodNotAllowed,
         format!("this path takes {allowed}"),
@@ -265,76 +255,4 @@ async fn body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_path_of_the_contract() {
-        let session = || "s1".to_owned();
-        for (path, route) in [
-            ("/", Route::Root),
-            ("/demo", Route::NewSession),
-            ("/demo/", Route::NewSession),
-            ("/demo/s1", Route::Page { session: session() }),
-            ("/demo/health", Route::Health),
-            ("/demo/models", Route::Models),
-            ("/demo/ws/s1", Route::Socket { session: session() }),
-            ("/agent/message", Route::AgentMessage),
-            ("/agent/s1/state", Route::AgentState { session: session() }),
-            (
-                "/api/sessions/s1/events",
-                Route::Events { session: session() },
-            ),
-            (
-                "/api/sessions/s1/permissions/ask-1",
-                Route::Permission {
-                    session: session(),
-                    request: "ask-1".to_owned(),
-                },
-            ),
-            ("/claude-code", Route::ClaudeCode),
-            ("/claude-code/debug", Route::ClaudeCodeDebug),
-            ("/assets/index-abc.js", Route::Asset),
-            (
-                "/sandbox/s1/v1/messages/count_tokens",
-                Route::FromSandbox {
-                    session: session(),
-                    path: "/v1/messages/count_tokens".to_owned(),
-                },
-            ),
-        ] {
-            assert_eq!(
-                Route::of(path).map(|(route, _)| route),
-                Some(route),
-                "{path}"
-            );
-        }
-        for path in [
-            "",
-            "/nothing",
-            "/demo/s1/more",
-            "/demo/ws",
-            "/demo/ws/s1/x",
-            "/agent",
-            "/claude-code/",
-            "//demo",
-        ] {
-            assert!(
-                !matches!(
-                    Route::of(path),
-                    Some((
-                        Route::Root | Route::NewSession | Route::AgentMessage | Route::ClaudeCode,
-                        _
-                    ))
-                ),
-                "{path}"
-            );
-        }
-        assert_eq!(Route::of("/nothing"), None);
-        assert_eq!(Route::of("/api/sessions/s1/permissions"), None);
-        assert_eq!(Route::of("/demo/s1/more"), None);
-    }
 }

@@ -120,11 +120,12 @@ async fn backwards(world: Arc<World>) -> Result<()> {
 /// Who follows a session before anything was said in it hears it from the first event on.
 async fn following(world: Arc<World>) -> Result<()> {
     let session = fresh_session("events");
+    // A session begins where somebody opens it; reading one that is not there finds none.
+    let mut tab = world.tab(&session, None).await?;
     let mut readers = Vec::new();
     for sse in [true, false] {
         readers.push(Reader::open(&world, &session, 0, sse).await?);
     }
-    let mut tab = world.tab(&session, None).await?;
     tab.say("run `echo hello`").await?;
     tab.completed().await?;
     for mut reader in readers {
@@ -139,6 +140,7 @@ async fn following(world: Arc<World>) -> Result<()> {
 
 async fn wrong(world: Arc<World>) -> Result<()> {
     let session = fresh_session("events");
+    world.tab(&session, None).await?;
     for (query, status, field) in [
         ("from=x", 400, "from"),
         ("follow=maybe", 400, "follow"),

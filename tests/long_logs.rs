@@ -24,13 +24,10 @@ const MIB: u64 = 1024 * 1024;
 async fn with_log(rows: u64, a_row: u64, bytes: u64) -> Result<(World, String)> {
     let mut world = World::start(Provider::Local).await?;
     let session = fresh_session("long");
-    let path = format!("/api/sessions/{session}/events");
-    world
-        .http
-        .get(world.url(&path))
-        .send()
-        .await?
-        .error_for_status()?;
+    // Who asks for a ticket begins the session, and starts no sandbox.
+    let path = format!("/api/sessions/{session}/tickets");
+    let begun = world.http.post(world.url(&path)).send().await?;
+    begun.error_for_status()?;
     world.stack.kill("worker").await;
     world.plant(&session, rows, a_row, bytes).await?;
     world.stack.start_workers().await?;

@@ -2,6 +2,7 @@
 //! model is scripted. `cargo xtask test` builds what they need and runs them; one alone, by a part of
 //! its name: `cargo xtask test queue`.
 
+mod access;
 mod bad_input;
 mod browser;
 mod dev;
@@ -10,7 +11,9 @@ mod docker;
 mod events;
 mod hello_world;
 mod http_message;
+mod identity;
 mod interrupt;
+mod limits;
 mod litellm;
 mod long_logs;
 mod model_choice;
@@ -20,6 +23,7 @@ mod provider_failures;
 mod queue;
 mod reconnect;
 mod router;
+mod sharing;
 mod spend;
 mod storage;
 mod streaming;
@@ -30,7 +34,9 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let local = world::Running::new(Provider::Local).expect("a runtime");
     let docker = world::Running::new(Provider::Cloudflare).expect("a runtime");
+    let guarded = access::guarded().expect("a runtime");
     let tests = [
+        access::tests(&guarded),
         bad_input::tests(&local),
         browser::tests(&local),
         dev::tests(&local),
@@ -38,7 +44,9 @@ fn main() {
         events::tests(&local),
         hello_world::tests(&local),
         http_message::tests(&local),
+        identity::tests(&guarded),
         interrupt::tests(&local),
+        limits::tests(&local),
         litellm::tests(),
         long_logs::tests(&local),
         model_choice::tests(&local),
@@ -48,6 +56,7 @@ fn main() {
         queue::tests(&local),
         reconnect::tests(&local),
         router::tests(&local),
+        sharing::tests(&guarded),
         spend::tests(&local),
         storage::tests(&local),
         streaming::tests(&local),
@@ -55,7 +64,7 @@ fn main() {
     ]
     .concat_tests();
     let conclusion = libtest_mimic::run(&arguments, tests);
-    for world in [local, docker] {
+    for world in [local, guarded, docker] {
         if let Some(log) = world.stop()
             && conclusion.has_failed()
         {

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use xtask::stack::{Provider, Stack, StackOptions};
 
 /// How long a test waits for anything before it says what it has seen instead.
@@ -47,7 +48,11 @@ impl World {
         sandboxes: Provider,
         router_vars: Vec<(String, String)>,
     ) -> Result<Self> {
-        Self::start_with_both(sandboxes, router_vars, Vec::new()).await
+        Self::start_as(sandboxes, |options| {
+            options.router_vars.extend(router_vars);
+            Ok(())
+        })
+        .await
     }
 
     /// The same, with these variables of the session Worker too.
@@ -59,11 +64,26 @@ impl World {
         router_vars: Vec<(String, String)>,
         worker_vars: Vec<(String, String)>,
     ) -> Result<Self> {
+        Self::start_as(sandboxes, |options| {
+            options.router_vars.extend(router_vars);
+            options.worker_vars.extend(worker_vars);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The same, with whatever else the stack's options offer.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub async fn start_as(
+        sandboxes: Provider,
+        change: impl FnOnce(&mut StackOptions) -> Result<()>,
+    ) -> Result<Self> {
         let provider = provider::ScriptedProvider::start().await?;
         let data = TempDir::new()?;
         let mut options = Self::options(&data, &provider, sandboxes);
-        options.router_vars.extend(router_vars);
-        options.worker_vars.extend(worker_vars);
+        change(&mut options)?;
         let stack = Stack::start(options).await?;
         let http = reqwest::Client::builder()
             .no_proxy()
@@ -221,7 +241,7 @@ impl World {
     /// Where it is refused.
     pub async fn tab_with(&self, session: &str, query: &str) -> Result<Tab> {
         let connection = TcpStream::connect(self.address()?).await?;
-        Self::open_tab(&self.socket_url(session, query), connection).await
+        Self::open_tab(self.socket_url(session, query), connection).await
     }
 
     /// Opens a WebSocket for which this machine keeps next to nothing that is not read: its buffers
@@ -234,7 +254,25 @@ impl World {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(64 * 1024)?;
         let connection = socket.connect(self.address()?).await?;
-        Self::open_tab(&self.socket_url(session, &query), connection).await
+        Self::open_tab(self.socket_url(session, &query), connection).await
+    }
+
+    /// Opens a WebSocket with these headers, as any client may.
+    ///
+    /// # Errors
+    /// Where it is refused.
+    pub async fn tab_as(
+        &self,
+        session: &str,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Tab> {
+        let mut request = self.socket_url(session, query).into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse()?);
+        }
+        let connection = TcpStream::connect(self.address()?).await?;
+        Self::open_tab(request, connection).await
     }
 
     fn socket_url(&self, session: &str, query: &str) -> String {
@@ -247,9 +285,12 @@ impl World {
         Ok(address.context("no http")?.parse()?)
     }
 
-    async fn open_tab(url: &str, connection: TcpStream) -> Result<Tab> {
+    async fn open_tab(
+        request: impl IntoClientRequest + Unpin,
+        connection: TcpStream,
+    ) -> Result<Tab> {
         let connection = MaybeTlsStream::Plain(connection);
-        let (socket, answer) = tokio_tungstenite::client_async(url, connection).await?;
+        let (socket, answer) = tokio_tungstenite::client_async(request, connection).await?;
         ensure!(
             answer.headers().contains_key("x-request-id"),
             "every answer has one"
@@ -554,10 +595,39 @@ where
     })
 }
 
+/// What a test changes of the stack's options before it starts.
+type Change = dyn Fn(&mut StackOptions) -> Result<()> + Send + Sync;
+
+/// Lets the session Worker start with the deployed configuration but for its rate limits: each pair
+/// is one that is there, and what it is instead.
+///
+/// # Errors
+/// Where a limit is not there, or the configuration can't be written.
+pub fn with_limits(options: &mut StackOptions, limits: &[(usize, usize)]) -> Result<()> {
+    let root = xtask::root();
+    let root = root.display();
+    let mut config = std::fs::read_to_string(format!("{root}/wrangler.jsonc"))?;
+    for (deployed, wanted) in limits {
+        let limit = |most: &usize| format!("\"limit\": {most}, ");
+        ensure!(config.contains(&limit(deployed)), "no limit is {deployed}");
+        config = config.replace(&limit(deployed), &limit(wanted));
+    }
+    // Paths are read from where the configuration is.
+    let config = config
+        .replace("\"./", &format!("\"{root}/"))
+        .replace("\"build/", &format!("\"{root}/build/"));
+    std::fs::create_dir_all(&options.data)?;
+    let path = options.data.join("wrangler.jsonc");
+    std::fs::write(&path, config)?;
+    options.worker_config = Some(path);
+    Ok(())
+}
+
 /// The runtime, and the world that the tests share, which is started for the first that needs it.
 pub struct Running {
     pub runtime: tokio::runtime::Runtime,
     sandboxes: Provider,
+    change: Box<Change>,
     world: std::sync::Mutex<Option<std::result::Result<Arc<World>, String>>>,
 }
 
@@ -565,9 +635,21 @@ impl Running {
     /// # Errors
     /// Where there can be no runtime.
     pub fn new(sandboxes: Provider) -> Result<Arc<Self>> {
+        Self::guarded(sandboxes, |_| Ok(()))
+    }
+
+    /// The same, with whatever else the stack's options offer.
+    ///
+    /// # Errors
+    /// Where there can be no runtime.
+    pub fn guarded(
+        sandboxes: Provider,
+        change: impl Fn(&mut StackOptions) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<Arc<Self>> {
         Ok(Arc::new(Self {
             runtime: tokio::runtime::Runtime::new()?,
             sandboxes,
+            change: Box::new(change),
             world: std::sync::Mutex::default(),
         }))
     }
@@ -591,7 +673,9 @@ impl Running {
         world
             .get_or_insert_with(|| {
                 self.runtime
-                    .block_on(World::start(self.sandboxes))
+                    .block_on(World::start_as(self.sandboxes, |options| {
+                        (self.change)(options)
+                    }))
                     .map(Arc::new)
                     .map_err(|error| format!("{error:#}"))
             })

@@ -80,14 +80,14 @@ impl Scopes {
         Ok(scopes)
     }
 
-    /// The set as a number, to store.
-    pub const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// The set of a stored number; what is unknown in it counts for nothing.
-    pub const fn from_bits(bits: u8) -> Self {
-        Self(bits & 31)
+    /// The set of stored names; one that is unknown counts for nothing.
+    pub fn of_names<'a>(names: impl Iterator<Item = &'a str>) -> Self {
+        let mut scopes = Self::default();
+        for given in names {
+            let known = Self::NAMES.iter().find(|(name, _)| *name == given);
+            scopes.0 |= known.map_or(0, |(_, scope)| scope.0);
+        }
+        scopes
     }
 }
 
@@ -99,7 +99,7 @@ impl Serialize for Scopes {
 
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        u8::deserialize(deserializer).map(Self::from_bits)
+        u8::deserialize(deserializer).map(|bits| Self(bits & 31))
     }
 }
 
@@ -237,7 +237,8 @@ mod tests {
         let scopes = Scopes::parse(&names(&["write", "read", "read"])).unwrap();
         assert_eq!(scopes.names(), ["read", "write"]);
         assert!(scopes.has(Scopes::READ) && !scopes.has(Scopes::ADMIN));
-        assert_eq!(Scopes::from_bits(scopes.bits()), scopes);
+        assert_eq!(Scopes::of_names(scopes.names().into_iter()), scopes);
+        assert_eq!(Scopes::of_names(["else"].into_iter()), Scopes::default());
         for wrong in [&[][..], &["operator"], &["all"], &["Read"]] {
             let problem = Scopes::parse(&names(wrong)).unwrap_err();
             assert_eq!(problem.field.as_deref(), Some("scopes"), "{wrong:?}");

@@ -341,7 +341,7 @@ impl Object {
         }
         if path == "/token" {
             let known = self.known_token().await?.unwrap_or_default();
-            let same = crate::admission::equal(&body.unwrap_or_default(), known.as_bytes());
+            let same = access::secret::equal(&body.unwrap_or_default(), known.as_bytes());
             return Ok(answer::empty(if same { 204 } else { 403 }));
         }
         let (path, start) = match (path.strip_prefix("/agent"), path.strip_prefix("/running")) {

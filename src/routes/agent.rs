@@ -6,9 +6,9 @@ use protocol::{ClaudeCodeOptions, SessionId};
 use worker::{Env, Request};
 
 use crate::answer::{Answer, NDJSON, SSE, internal};
-use crate::session::{self, Form, Say};
+use crate::session::{self, Form, Say, Visit};
 
-pub async fn message(mut request: Request, env: &Env) -> Answer {
+pub async fn message(mut request: Request, env: &Env, visit: &Visit) -> Answer {
     let accept = request
         .headers()
         .get("accept")
@@ -46,9 +46,5 @@ pub async fn message(mut request: Request, env: &Env) -> Answer {
         form,
         after,
     };
-    session::say(env, &say).await
-}
-
-pub async fn state(env: &Env, session: &SessionId) -> Answer {
-    session::state(env, session).await
+    session::say(env, visit, &say).await
 }

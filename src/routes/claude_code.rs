@@ -7,8 +7,9 @@ use worker::{Env, Method, Request, Url};
 
 use crate::answer::{Answer, internal};
 use crate::container::{self, Running};
+use crate::session::{self, Visit};
 
-pub async fn run(mut request: Request, env: &Env, request_id: &str) -> Answer {
+pub async fn run(mut request: Request, env: &Env, visit: &Visit) -> Answer {
     let body = super::body(&mut request, MAX_BODY).await?;
     let options = ClaudeCodeOptions::from_slice(&body)?;
     // Checked here as well, so that a bad request starts no sandbox.
@@ -20,6 +21,8 @@ pub async fn run(mut request: Request, env: &Env, request_id: &str) -> Answer {
             crate::random::bytes().map_err(|error| internal("random", &error))?,
         ),
     };
+    // The session's log is passed by, its door is not: its sandbox is its owner's.
+    session::may_send_direct(env, &session, visit).await?;
     let model = match turn.model {
         Some(model) => {
             crate::models::check(env, &model).await?;
@@ -44,13 +47,13 @@ pub async fn run(mut request: Request, env: &Env, request_id: &str) -> Answer {
     sandbox
         .agent(
             Method::Post,
-            &format!("/?request_id={request_id}"),
+            &format!("/?request_id={}", visit.caller.request_id),
             Some(body),
         )
         .await
 }
 
-/// The sandbox of `?sessionId=`, as it sees itself.
+/// The sandbox of `?sessionId=`, as it sees itself; for the operator.
 pub async fn debug(url: &Url, env: &Env) -> Answer {
     let given = url.query_pairs().find(|(name, _)| name == "sessionId");
     let Some((_, session)) = given else {

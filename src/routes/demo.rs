@@ -1,10 +1,12 @@
 //! The UI and its socket.
 
+use access::Asked;
+use access::browser::PROTOCOL;
 use protocol::{Problem, ProblemKind, SessionId};
-use worker::{Env, Headers, Request, Response};
+use worker::{Env, Headers, Request, Response, Url};
 
 use crate::answer::{self, Answer, internal};
-use crate::session;
+use crate::session::{self, Visit};
 
 /// Scripts and styles of our own alone, nothing inline, no other origin, no framing, and no text
 /// that becomes markup.
@@ -74,7 +76,14 @@ pub async fn page(env: &Env, _session: &SessionId) -> Answer {
     Ok(Response::builder().with_headers(headers).body(body))
 }
 
-pub async fn socket(request: Request, env: &Env, session: &str) -> Answer {
+pub async fn socket(
+    request: &Request,
+    url: &Url,
+    env: &Env,
+    session: &str,
+    visit: &Visit,
+    asked: &Asked<'_>,
+) -> Answer {
     let upgrade = request.headers().get("upgrade").ok().flatten();
     if !upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
         return Err(Problem::new(
@@ -83,9 +92,17 @@ pub async fn socket(request: Request, env: &Env, session: &str) -> Answer {
         ));
     }
     let id = SessionId::parse(session)?;
-    let url = request
-        .url()
-        .map_err(|_| Problem::bad_request("the URL can't be read"))?;
-    let wanted = super::events::of_socket(&url)?;
-    session::connect(request, env, &id, wanted).await
+    let wanted = super::events::of_socket(url)?;
+    let response = session::connect(env, &id, visit, wanted).await?;
+    if !asked.speaks_protocol() {
+        return Ok(response);
+    }
+    // A browser closes a socket whose answer selects none of the protocols that it has offered.
+    answer::with_open_headers(response)
+        .and_then(|mut response| {
+            let headers = response.headers_mut();
+            headers.set("sec-websocket-protocol", PROTOCOL)?;
+            Ok(response)
+        })
+        .map_err(|error| internal("socket", &error))
 }

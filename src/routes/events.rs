@@ -4,7 +4,7 @@ use protocol::{Problem, SessionId};
 use worker::{Env, Request, Url};
 
 use crate::answer::{Answer, SSE};
-use crate::session::{self, Events, Form, Span};
+use crate::session::{self, Events, Form, Span, Visit};
 
 /// Events of a page backwards, where the request does not say.
 const PAGE: usize = 100;
@@ -12,7 +12,13 @@ const PAGE: usize = 100;
 /// Events of a page backwards at most.
 const MAX_PAGE: usize = 1000;
 
-pub async fn events(request: &Request, url: &Url, env: &Env, session: &SessionId) -> Answer {
+pub async fn events(
+    request: &Request,
+    url: &Url,
+    env: &Env,
+    session: &SessionId,
+    visit: &Visit,
+) -> Answer {
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let wanted = Events {
@@ -23,7 +29,7 @@ pub async fn events(request: &Request, url: &Url, env: &Env, session: &SessionId
             Form::Ndjson
         },
     };
-    session::events(env, session, &wanted).await
+    session::events(env, session, visit, &wanted).await
 }
 
 /// The events that a WebSocket begins with: those after `from`, the last `tail`, or none.

@@ -6,7 +6,7 @@ use worker::{Env, Request};
 
 use super::body;
 use crate::answer::Answer;
-use crate::session::{self, Reply};
+use crate::session::{self, Reply, Visit};
 
 /// Bytes of an answer: a changed input at its largest, and room for the rest.
 const MAX_BODY: usize = 512 * 1024;
@@ -17,6 +17,7 @@ pub async fn answer(
     env: &Env,
     session: &SessionId,
     request_id: &str,
+    visit: &Visit,
 ) -> Answer {
     let body = body(&mut request, MAX_BODY).await?;
     let value = serde_json::from_slice(&body)
@@ -30,5 +31,5 @@ pub async fn answer(
         request_id: request_id.to_owned(),
         fields,
     };
-    session::reply(env, session, &reply).await
+    session::reply(env, session, visit, &reply).await
 }

@@ -1,10 +1,10 @@
 //! `/sandbox/{sessionId}/…`: model calls of a sandbox whose provider can't intercept its traffic.
 //! They carry a token that was made for this sandbox and is good for nothing else.
 
+use access::browser::bearer;
 use protocol::{Problem, ProblemKind, SessionId};
 use worker::{Env, Request};
 
-use crate::admission::bearer;
 use crate::answer::Answer;
 use crate::{container, egress};
 
@@ -18,7 +18,9 @@ pub async fn forward(request: Request, env: &Env, session: &SessionId, path: &st
     let header = |name: &str| request.headers().get(name).ok().flatten();
     let authorization = header("authorization");
     let key = header("x-api-key");
-    let token = bearer(authorization.as_deref())
+    let token = authorization
+        .as_deref()
+        .and_then(bearer)
         .or(key.as_deref())
         .unwrap_or_default();
     if !container::of(env, session)?.knows_token(token).await? {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::session::{Input, Session};
 use protocol::sandbox::{AnswerRequest, Settings};
-use protocol::{Answer, SessionId, TurnId};
+use protocol::{Answer, TurnId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use worker::{Delay, Env};
@@ -174,13 +174,4 @@ impl Object {
                 .wait_until(std::panic::AssertUnwindSafe(watch));
         }
     }
-}
-
-/// Gives a person's answer to its session.
-///
-/// # Errors
-/// 404 for what was never asked, 409 for what is not asked any more, 400 for an answer that does not
-/// fit.
-pub async fn reply(env: &Env, id: &SessionId, reply: &Reply) -> answer::Answer {
-    super::ask(env, id, super::post("reply", reply)?).await
 }

@@ -116,6 +116,11 @@ impl Log {
             last_seq: u64,
             n: u64,
         }
+        // A session that nobody has begun leaves nothing behind, however often it is asked for.
+        let tables = "SELECT name FROM sqlite_master WHERE name = 'session'";
+        if self.sql.exec(tables, None)?.to_array::<Value>()?.is_empty() {
+            return Ok(None);
+        }
         self.sql.exec(SCHEMA, None)?;
         let stored: Vec<Stored> = self
             .sql
@@ -147,6 +152,7 @@ impl Log {
     /// # Errors
     /// Where the storage fails.
     pub fn create(&self, session: &Session) -> Result<()> {
+        self.sql.exec(SCHEMA, None)?;
         self.sql.exec(
             "INSERT INTO session (one, id, state) VALUES (1, ?, ?)",
             vec![

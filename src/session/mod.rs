@@ -6,6 +6,7 @@
 //! sockets.rs   frames in, events out      streams.rs   the log as NDJSON and SSE
 //! log.rs       the SQLite tables          turn.rs      the turn's stream from the sandbox
 //! asks.rs      what the agent asks people
+//! door.rs      who may in                  stub.rs     how the Worker's routes ask it
 //! ```
 //!
 //! One way in, [`Object::take`]: step the machine, store events and state, then show the events and
@@ -16,9 +17,11 @@
 //! It can be deleted when its owner deletes the session; until then it keeps its log.
 
 mod asks;
+mod door;
 mod log;
 mod sockets;
 mod streams;
+mod stub;
 mod turn;
 
 use std::cell::{Cell, RefCell};
@@ -32,14 +35,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker::{
-    DurableObject, Env, Method, Request, RequestInit, Response, Result, State, WebSocket,
+    DurableObject, Env, Method, Request, Response, Result, State, WebSocket,
     WebSocketIncomingMessage, durable_object, wasm_bindgen,
 };
 
 use crate::answer::{self, Answer, internal};
 use crate::container::Running;
-pub use asks::{Reply, reply};
+use crate::limits::{self, Limit};
+pub use asks::Reply;
+pub use door::{ShareWish, Visit};
 use log::Log;
+pub use stub::{
+    connect, events, may, may_send_direct, reply, revoke_shares, say, share, state, ticket,
+};
 
 /// How often a session that has a turn under way is woken, should it have been evicted.
 const WATCH: Duration = Duration::from_secs(20);
@@ -83,77 +91,11 @@ pub enum Span {
     Before { before: u64, limit: usize },
 }
 
-/// The events of a session's log.
-///
-/// # Errors
-/// 409 where the log ends before the first that is wanted.
-pub async fn events(env: &Env, id: &SessionId, wanted: &Events) -> Answer {
-    ask(env, id, post("events", wanted)?).await
-}
-
-/// Gives a message to its session and answers with its turn.
-///
-/// # Errors
-/// What is wrong with the message, or with the turn.
-pub async fn say(env: &Env, say: &Say) -> Answer {
-    ask(env, &say.session_id, post("say", say)?).await
-}
-
-/// A request to a session's object, with what it asks for as its body.
-fn post(path: &str, asked: &impl Serialize) -> std::result::Result<Result<Request>, Problem> {
-    let body = serde_json::to_string(asked).map_err(|error| internal(path, &error))?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post).with_body(Some(body.into()));
-    let url = format!("http://session.internal/{path}");
-    Ok(Request::new_with_init(&url, &init))
-}
-
-/// Connects a WebSocket to a session. Without a span, what comes is wanted alone.
-///
-/// # Errors
-/// Where the session can't be reached.
-pub async fn connect(request: Request, env: &Env, id: &SessionId, wanted: Option<Span>) -> Answer {
-    let wanted = serde_json::to_string(&wanted).map_err(|error| internal("connect", &error))?;
-    let headers = request.headers().clone();
-    headers
-        .set(WANTED, &wanted)
-        .map_err(|error| internal("connect", &error))?;
-    let mut init = RequestInit::new();
-    init.with_headers(headers);
-    let request = Request::new_with_init("http://session.internal/socket", &init);
-    ask(env, id, request).await
-}
-
-/// The session's state, in the form of the earlier system.
-///
-/// # Errors
-/// Where the session can't be reached.
-pub async fn state(env: &Env, id: &SessionId) -> Answer {
-    ask(
-        env,
-        id,
-        Request::new("http://session.internal/state", Method::Get),
-    )
-    .await
-}
-
-async fn ask(env: &Env, id: &SessionId, request: Result<Request>) -> Answer {
-    let failed = |error: worker::Error| internal("session", &error);
-    let mut request = request.map_err(failed)?;
-    request
-        .headers_mut()
-        .and_then(|headers| headers.set(SESSION_ID, id.as_str()))
-        .map_err(failed)?;
-    env.durable_object("CLAUDE_CODE_AGENT")
-        .and_then(|namespace| namespace.get_by_name(&id.session_object()))
-        .map_err(failed)?
-        .fetch_with_request(request)
-        .await
-        .map_err(failed)
-}
-
 /// Who the session is, on every request to its object: an object does not know its own name.
 const SESSION_ID: &str = "x-session-id";
+
+/// Who asks, and what that needs, as JSON. Only the Worker reaches the object, so it is its word.
+const VISIT: &str = "x-visit";
 
 /// The events that a socket wants, as JSON: a request for one has no body.
 const WANTED: &str = "x-wanted-events";
@@ -213,7 +155,8 @@ struct Object {
     platform: State,
     env: Env,
     log: Log,
-    /// None until the session's name is known: its first request tells it.
+    doors: door::Doors,
+    /// None until somebody has begun it.
     session: RefCell<Option<Session>>,
     /// Which of the tasks that read a turn's stream is the one that counts.
     reader: Cell<u64>,
@@ -247,10 +190,13 @@ impl Object {
         if let Some(session) = &mut session {
             session.patience = asks::patience(&env);
         }
+        let storage = platform.storage();
+        let doors = door::Doors::load(&storage, session.is_some());
         Self {
             platform,
             env,
             log,
+            doors,
             session: RefCell::new(session),
             reader: Cell::new(0),
             reading: Cell::new(false),
@@ -269,42 +215,50 @@ impl Object {
             .ok()
             .flatten()
             .unwrap_or_default();
-        self.meet(&SessionId::parse(&id)?)?;
+        let visit = request.headers().get(VISIT).ok().flatten();
+        let visit: Visit = serde_json::from_slice(visit.unwrap_or_default().as_bytes())
+            .map_err(|error| internal("visit", &error))?;
+        let pass = self.admit(&SessionId::parse(&id)?, &visit).await?;
         self.take_up();
         match request.path().as_str() {
             "/socket" => {
                 let wanted = request.headers().get(WANTED).ok().flatten();
-                let wanted = serde_json::from_str(&wanted.unwrap_or_default())
+                let wanted = serde_json::from_slice(wanted.unwrap_or_default().as_bytes())
                     .map_err(|error| internal("socket", &error))?;
-                self.accept_socket(wanted)
+                limits::count(&self.env, Limit::Sockets, &pass).await?;
+                self.accept_socket(pass, wanted)
             }
             "/say" => {
                 let say: Say = asked_for(&mut request).await?;
+                limits::count(&self.env, Limit::Messages, &pass).await?;
                 let said = self.say(say.id, say.turn).await?;
-                self.answer_with_turn(say.form, said, say.after).await
+                self.record(&pass, "message");
+                self.answer_with_turn(pass, say.form, said, say.after).await
             }
-            "/events" => self.answer_with_events(&asked_for(&mut request).await?),
-            "/reply" => self.reply(asked_for(&mut request).await?),
+            "/direct" => {
+                limits::count(&self.env, Limit::Messages, &pass).await?;
+                self.record(&pass, "direct message");
+                answer::json(200, &pass)
+            }
+            "/reply" => {
+                let event = self.reply(asked_for(&mut request).await?)?;
+                self.record(&pass, "answer");
+                Ok(event)
+            }
+            "/events" => self.answer_with_events(pass, &asked_for(&mut request).await?),
             "/state" => self.state().await,
+            "/may" => answer::json(200, &pass),
+            "/share" => match asked_for::<Option<ShareWish>>(&mut request).await? {
+                Some(wish) => answer::json(201, &self.share(&pass, &wish)?),
+                None => answer::json(200, &self.list_shares()?),
+            },
+            "/unshare" => self.revoke_shares(&pass).map(|()| answer::empty(204)),
+            "/ticket" => answer::json(201, &self.ticket(&pass)?),
             _ => Err(Problem::new(
                 ProblemKind::NotFound,
                 "no such path in a session",
             )),
         }
-    }
-
-    /// Makes sure that the session exists and knows its name.
-    fn meet(&self, id: &SessionId) -> std::result::Result<(), Problem> {
-        let mut session = self.session.borrow_mut();
-        if session.is_none() {
-            let mut fresh = Session::new(id.clone());
-            fresh.patience = asks::patience(&self.env);
-            self.log
-                .create(&fresh)
-                .map_err(|error| internal("log", &error))?;
-            *session = Some(fresh);
-        }
-        Ok(())
     }
 
     /// Takes one message: stores it and its turn, once for each `id`. Returns where it is in the log.

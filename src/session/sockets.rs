@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use ::session::Input;
+use access::{Pass, Right};
 use protocol::{ClientMessage, Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -17,6 +18,7 @@ use worker::{Response, WebSocket, WebSocketIncomingMessage, WebSocketPair};
 
 use super::{Object, Span};
 use crate::answer::{Answer, internal};
+use crate::limits::{self, Limit};
 
 /// Frames that a socket may send at once, and how many more each second.
 const BURST: f64 = 40.0;
@@ -38,6 +40,10 @@ struct Attachment {
     /// It was told that there is more of the log, and gets nothing until it asks on.
     #[serde(default)]
     behind: bool,
+    /// The pass of whose it is, as JSON. One that was opened before there were passes has none, and
+    /// is closed.
+    #[serde(default)]
+    pass: String,
 }
 
 impl Attachment {
@@ -105,7 +111,7 @@ impl Floods {
 impl Object {
     /// Connects a socket: first the session's state, then the first page of the events that are
     /// `wanted`, then what comes; where that is not all yet, a frame that says so.
-    pub(super) fn accept_socket(self: &Rc<Self>, wanted: Option<Span>) -> Answer {
+    pub(super) fn accept_socket(self: &Rc<Self>, pass: Pass, wanted: Option<Span>) -> Answer {
         let failed = |error: worker::Error| internal("socket", &error);
         if self.platform.get_websockets().len() >= MAX_SOCKETS {
             return Err(Problem::new(
@@ -119,11 +125,12 @@ impl Object {
             .serialize_attachment(Attachment {
                 id: crate::random::hex::<8>().map_err(failed)?,
                 behind: false,
+                pass: serde_json::to_string(&pass).map_err(|error| internal("socket", &error))?,
             })
             .map_err(failed)?;
         // From here to the answer nothing waits, so no event can come between the ones of the log
         // and the ones that are sent as they happen.
-        let snapshot = self.snapshot()?;
+        let snapshot = self.snapshot(&pass)?;
         pair.server.send_with_str(snapshot).map_err(failed)?;
         match wanted {
             None => {}
@@ -142,7 +149,7 @@ impl Object {
     }
 
     /// The session's state as a frame of its own, which is no event of the log.
-    fn snapshot(&self) -> Result<String, Problem> {
+    fn snapshot(&self, pass: &Pass) -> Result<String, Problem> {
         let description = self.describe()?;
         self.with_session(|session| {
             let state = session.turn_state();
@@ -156,6 +163,7 @@ impl Object {
                 "state": state,
                 "content": "Connected",
                 "session": description,
+                "access": { "write": pass.write, "manage": pass.manage },
             })
             .to_string()
         })
@@ -199,7 +207,8 @@ impl Object {
 
     pub(super) fn send_to_all(&self, lines: &[String]) {
         for socket in self.platform.get_websockets() {
-            if !Attachment::of(&socket).behind {
+            let attachment = Attachment::of(&socket);
+            if self.pass_of(&socket, &attachment).is_some() && !attachment.behind {
                 self.send(&socket, lines.iter().map(String::as_str));
             }
         }
@@ -221,13 +230,35 @@ impl Object {
         true
     }
 
+    /// The pass of a socket; one that may not stay any more is closed.
+    fn pass_of(&self, socket: &WebSocket, attachment: &Attachment) -> Option<Pass> {
+        let pass = serde_json::from_slice(attachment.pass.as_bytes());
+        let pass = pass.ok().filter(|pass| self.holds(pass));
+        if pass.is_none() {
+            let words = "what let you in has ended; connect again";
+            let _ = socket.close(Some(ACCESS_ENDED), Some(words));
+        }
+        pass
+    }
+
+    /// Closes the sockets of those who may not stay any more.
+    pub(super) fn close_strangers(&self) {
+        for socket in self.platform.get_websockets() {
+            self.pass_of(&socket, &Attachment::of(&socket));
+        }
+    }
+
     /// A frame from a client. What is wrong with it is told to that client alone.
     pub(super) async fn frame(
         self: &Rc<Self>,
         socket: &WebSocket,
         message: WebSocketIncomingMessage,
     ) {
-        let Attachment { id, behind } = Attachment::of(socket);
+        let attachment = Attachment::of(socket);
+        let Some(pass) = self.pass_of(socket, &attachment) else {
+            return;
+        };
+        let (id, behind) = (attachment.id.clone(), attachment.behind);
         match self.floods.take(&id, worker::Date::now().as_millis()) {
             Flow::Fine => {}
             Flow::Refused(tell) => {
@@ -265,7 +296,7 @@ impl Object {
                     ClientMessage::Answer { request_id, .. } => Some(request_id.clone()),
                     _ => None,
                 };
-                if let Err(problem) = self.take_message(socket, message).await {
+                if let Err(problem) = self.take_message(socket, &pass, message).await {
                     self.tell(socket, &problem, id.as_deref());
                 }
             }
@@ -276,10 +307,13 @@ impl Object {
     async fn take_message(
         self: &Rc<Self>,
         socket: &WebSocket,
+        pass: &Pass,
         message: ClientMessage,
     ) -> Result<(), Problem> {
+        pass.must(right_of(&message))?;
         match message {
             ClientMessage::UserMessage { id, turn } => {
+                limits::count(&self.env, Limit::Messages, pass).await?;
                 let last = self.with_session(|session| session.position.seq)?;
                 let said = self.say(id, *turn).await?;
                 if said.seq <= last {
@@ -291,29 +325,36 @@ impl Object {
                     if let Some((_, line)) = page.events.first() {
                         self.send(socket, [line.as_str()]);
                     }
+                } else {
+                    self.record(pass, "message");
                 }
                 Ok(())
             }
             ClientMessage::Interrupt { turn_id } => {
                 // Behind the messages that were sent before it, which it may be meant for.
                 let _in_order = self.taking.lock().await;
-                self.take(vec![Input::Interrupt { turn: turn_id }])
-                    .map(drop)
+                self.take(vec![Input::Interrupt { turn: turn_id }])?;
+                self.record(pass, "interrupt");
+                Ok(())
             }
             ClientMessage::SetModel { model } => {
                 let _in_order = self.taking.lock().await;
                 crate::models::check(&self.env, &model).await?;
                 self.take(vec![Input::SetModel { model }]).map(drop)
             }
-            ClientMessage::Answer { request_id, answer } => self
-                .take(vec![Input::Answer {
+            ClientMessage::Answer { request_id, answer } => {
+                self.take(vec![Input::Answer {
                     request_id,
                     answer: *answer,
-                }])
-                .map(drop),
+                }])?;
+                self.record(pass, "answer");
+                Ok(())
+            }
             ClientMessage::SetPermissionMode { mode } => {
                 let _in_order = self.taking.lock().await;
-                self.take(vec![Input::SetMode { mode }]).map(drop)
+                self.take(vec![Input::SetMode { mode }])?;
+                self.record(pass, "permission mode");
+                Ok(())
             }
             ClientMessage::RemoveRule { rule } => {
                 self.take(vec![Input::RemoveRule { rule }]).map(drop)
@@ -352,6 +393,22 @@ impl Object {
         let _ = socket.close(Some(code.unwrap_or(1000)), None::<&str>);
     }
 }
+
+/// What a frame needs. A new kind of frame has to say.
+fn right_of(message: &ClientMessage) -> Right {
+    match message {
+        ClientMessage::Resume { .. } | ClientMessage::Ping => Right::Read,
+        ClientMessage::UserMessage { .. }
+        | ClientMessage::Interrupt { .. }
+        | ClientMessage::SetModel { .. }
+        | ClientMessage::Answer { .. }
+        | ClientMessage::SetPermissionMode { .. }
+        | ClientMessage::RemoveRule { .. } => Right::Write,
+    }
+}
+
+/// Close code of our own: what let the client in has ended, or was revoked.
+const ACCESS_ENDED: u16 = 4401;
 
 /// Close code of RFC 6455's registry: the server ends a connection that it can't serve now.
 const TRY_AGAIN_LATER: u16 = 1013;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ::session::page::Page;
+use access::Pass;
 use futures_channel::oneshot::{Receiver, Sender, channel};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, TryStreamExt, stream};
@@ -173,6 +174,7 @@ impl Object {
     /// Answers a message with its turn, from the event after `after`.
     pub(super) async fn answer_with_turn(
         self: &Rc<Self>,
+        pass: Pass,
         form: Form,
         said: Said,
         after: u64,
@@ -181,15 +183,18 @@ impl Object {
         if form == Form::Json {
             return self.answer_at_the_end(reader).await;
         }
-        let pieces = stream::try_unfold(reader, move |mut reader| async move {
+        let pieces = stream::try_unfold((reader, pass), move |(mut reader, pass)| async move {
             let piece = reader.write(form).await?;
-            Ok::<_, worker::Error>(piece.map(|piece| (piece, reader)))
+            let stays = reader.log.object.holds(&pass);
+            let piece = piece.filter(|_| stays);
+            Ok::<_, worker::Error>(piece.map(|piece| (piece, (reader, pass))))
         });
         stream_out(form, &[], pieces)
     }
 
     /// Answers with the events that are `wanted`, page by page as the client reads.
-    pub(super) fn answer_with_events(self: &Rc<Self>, wanted: &Events) -> Answer {
+    /// Who may not stay any more gets no more of them.
+    pub(super) fn answer_with_events(self: &Rc<Self>, pass: Pass, wanted: &Events) -> Answer {
         let last = self.with_session(|session| session.position.seq)?;
         let ends = (LAST_SEQ, last.to_string());
         let form = wanted.form;
@@ -221,15 +226,18 @@ impl Object {
             from,
         };
         // What is written while a client reads that does not follow is not waited for.
-        let pieces = stream::try_unfold(reader, move |mut reader| async move {
+        let pieces = stream::try_unfold((reader, pass), move |(mut reader, pass)| async move {
             if !follow && reader.from >= last {
                 return Ok::<_, worker::Error>(None);
             }
             let mut page = reader.next().await?;
+            if !reader.object.holds(&pass) {
+                return Ok(None);
+            }
             if !follow {
                 page.events.retain(|(seq, _)| *seq <= last);
             }
-            Ok(Some((form.page(&page), reader)))
+            Ok(Some((form.page(&page), (reader, pass))))
         });
         stream_out(form, &[ends], pieces)
     }

@@ -50,6 +50,8 @@ pub struct StackOptions {
     pub data: PathBuf,
     /// None: Docker where there is one.
     pub provider: Option<Provider>,
+    /// The session Worker's configuration; none: the one that is deployed.
+    pub worker_config: Option<PathBuf>,
     /// Variables of the session Worker.
     pub worker_vars: Vec<(String, String)>,
     /// Variables of the model router.
@@ -66,6 +68,7 @@ impl StackOptions {
             router_port: 0,
             data,
             provider: None,
+            worker_config: None,
             worker_vars: Vec::new(),
             router_vars: Vec::new(),
             quiet: false,
@@ -154,7 +157,10 @@ impl Stack {
         let worker = Wrangler {
             name: "worker",
             worker: "agent-router",
-            config: root().join("wrangler.jsonc"),
+            config: options
+                .worker_config
+                .clone()
+                .unwrap_or_else(|| root().join("wrangler.jsonc")),
             port,
             data: data.clone(),
             vars: worker_vars,
@@ -208,10 +214,15 @@ impl Stack {
             .no_proxy()
             .timeout(Duration::from_secs(5))
             .build()?;
+        let vars = &self.options.worker_vars;
+        let token = vars.iter().find(|(name, _)| name == "OPERATOR_TOKEN");
         let begin = Instant::now();
         while begin.elapsed() < PATIENCE {
-            if client
-                .get(url)
+            let mut request = client.get(url);
+            if let Some((_, token)) = token.filter(|_| url.starts_with(&self.url)) {
+                request = request.bearer_auth(token);
+            }
+            if request
                 .send()
                 .await
                 .is_ok_and(|response| response.status().is_success())

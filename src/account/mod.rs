@@ -1,0 +1,289 @@
+//! The account object: `Account`, named `account-{owner}`: an owner's API keys, and the log of what
+//! was done in its name.
+//!
+//! ```text
+//! keys.rs    made, listed, revoked, recognised      audit.rs   written and read
+//! ```
+//!
+//! Only this Worker reaches it. It keeps its tables when it is first written to: being asked about a
+//! key that nobody made leaves nothing behind. It can be deleted when its owner has no sessions left
+//! and nobody needs to know any more what was done in them.
+
+mod audit;
+mod keys;
+
+use std::cell::Cell;
+use std::panic::AssertUnwindSafe;
+
+use access::{ApiKey, Pass, Principal, Scopes, Via};
+use protocol::{Owner, Problem, ProblemKind};
+use serde_json::{Value, json};
+use worker::{
+    DurableObject, Env, Method, Request, RequestInit, Response, Result, SqlStorage, State,
+    durable_object, wasm_bindgen,
+};
+
+use crate::answer::{self, Answer, internal, problem_of, read_json};
+use crate::rows;
+pub use keys::{Wish, unknown_key};
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS key (
+        id TEXT PRIMARY KEY,
+        salt TEXT NOT NULL,           -- hexadecimal, as is the hash
+        hash TEXT NOT NULL,           -- of the secret with the salt
+        scopes TEXT NOT NULL,         -- names, as a JSON array
+        name TEXT NOT NULL,
+        made_at INTEGER NOT NULL,     -- milliseconds since the epoch, as are all times
+        made_by TEXT NOT NULL,
+        until INTEGER,                -- NULL: for good
+        parent TEXT                   -- of a browser's key: the key, or the fingerprint of the
+                                      -- operator's token, that somebody has signed in with
+    );
+    CREATE TABLE IF NOT EXISTS audit (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        what TEXT NOT NULL,
+        about TEXT NOT NULL,          -- the session's id, or the key's
+        by TEXT NOT NULL,
+        address TEXT NOT NULL,
+        request_id TEXT NOT NULL
+    );
+";
+
+/// Something that was done in an owner's name. Never what was said.
+#[derive(Debug)]
+pub struct Deed<'a> {
+    pub what: &'a str,
+    /// The session's id, or the key's.
+    pub about: &'a str,
+    pub by: String,
+    pub address: &'a str,
+    pub request_id: &'a str,
+}
+
+impl<'a> Deed<'a> {
+    pub fn of(pass: &'a Pass, what: &'a str, about: &'a str) -> Self {
+        Self {
+            what,
+            about,
+            by: pass.by.clone(),
+            address: &pass.address,
+            request_id: &pass.request_id,
+        }
+    }
+
+    /// As the account hears of it.
+    pub fn told(&self) -> Value {
+        json!({
+            "what": self.what,
+            "about": self.about,
+            "by": self.by,
+            "address": self.address,
+            "request_id": self.request_id,
+        })
+    }
+}
+
+/// A key that is to be made, and who makes it.
+#[derive(Debug)]
+pub struct Making<'a> {
+    pub owner: Owner,
+    pub scopes: Scopes,
+    pub name: &'a str,
+    pub until: Option<u64>,
+    pub parent: Option<String>,
+    pub deed: Deed<'a>,
+}
+
+/// Somebody who has a key.
+pub struct Known {
+    pub principal: Principal,
+    /// What this was signed in with, for a browser's key.
+    pub parent: Option<String>,
+}
+
+/// Whoever has a key.
+///
+/// # Errors
+/// 401 where nobody has it any more, or never had.
+pub async fn holder(env: &Env, key: &ApiKey, token: &str) -> std::result::Result<Known, Problem> {
+    let known = ask(env, &key.owner, "holder", json!(token)).await?;
+    let names = known.get("scopes").and_then(Value::as_array);
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    Ok(Known {
+        principal: Principal {
+            owner: key.owner.clone(),
+            via: Via::Key(key.id.clone()),
+            scopes: Scopes::of_names(names),
+            until: rows::number(&known, "until"),
+        },
+        parent: Some(rows::text(&known, "parent").to_owned()).filter(|parent| !parent.is_empty()),
+    })
+}
+
+/// Makes a key, and gives its token, which is shown once.
+///
+/// # Errors
+/// 409 where there are too many.
+pub async fn make_key(env: &Env, making: &Making<'_>) -> std::result::Result<Value, Problem> {
+    let asked = json!({
+        "owner": making.owner,
+        "scopes": making.scopes.names(),
+        "name": making.name,
+        "until": making.until,
+        "parent": making.parent,
+        "deed": making.deed.told(),
+    });
+    ask(env, &making.owner, "make", asked).await
+}
+
+/// The keys of an owner, without their secrets.
+///
+/// # Errors
+/// Where the account can't be reached.
+pub async fn keys(env: &Env, owner: &Owner) -> std::result::Result<Value, Problem> {
+    ask(env, owner, "keys", Value::Null).await
+}
+
+/// Revokes a key: the one that `deed` is about, and those of browsers that have signed in with it.
+///
+/// # Errors
+/// 404 where there is none.
+pub async fn revoke_key(
+    env: &Env,
+    owner: &Owner,
+    deed: &Deed<'_>,
+) -> std::result::Result<(), Problem> {
+    ask(env, owner, "revoke", deed.told()).await.map(drop)
+}
+
+/// Writes down what was done, as [`Deed::told`] tells it. What can't be written down is told to the
+/// operator's log.
+pub async fn record(env: &Env, owner: &Owner, deed: Value) {
+    if let Err(problem) = ask(env, owner, "record", deed).await {
+        internal("audit", &problem);
+    }
+}
+
+/// What was done in an owner's name, the newest first: `limit` entries at most, before `before`.
+///
+/// # Errors
+/// Where the account can't be reached.
+pub async fn audit(
+    env: &Env,
+    owner: &Owner,
+    before: Option<u64>,
+    limit: u64,
+) -> std::result::Result<Value, Problem> {
+    let span = json!({ "before": before, "limit": limit });
+    ask(env, owner, "audit", span).await
+}
+
+async fn ask(
+    env: &Env,
+    owner: &Owner,
+    what: &str,
+    asked: Value,
+) -> std::result::Result<Value, Problem> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_body(Some(asked.to_string().into()));
+    let url = format!("http://account.internal/{what}");
+    let request = Request::new_with_init(&url, &init).map_err(failed)?;
+    let mut response = env
+        .durable_object("ACCOUNT")
+        .and_then(|namespace| namespace.get_by_name(&owner.account_object()))
+        .map_err(failed)?
+        .fetch_with_request(request)
+        .await
+        .map_err(failed)?;
+    match problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => read_json(&mut response).await,
+    }
+}
+
+#[durable_object(fetch)]
+pub struct Account {
+    object: AssertUnwindSafe<Object>,
+}
+
+struct Object {
+    sql: SqlStorage,
+    /// Whether the tables are there.
+    kept: Cell<bool>,
+}
+
+impl DurableObject for Account {
+    fn new(state: State, _env: Env) -> Self {
+        let sql = state.storage().sql();
+        let tables = "SELECT name FROM sqlite_master WHERE name = 'audit'";
+        let kept = rows::texts(&sql, tables, Vec::new()).is_ok_and(|rows| !rows.is_empty());
+        Self {
+            object: AssertUnwindSafe(Object {
+                sql,
+                kept: Cell::new(kept),
+            }),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        let path = request.path();
+        let body = request.bytes().await?;
+        match self.object.answer(&path, &body) {
+            Ok(response) => Ok(response),
+            Err(problem) => answer::problem(&problem),
+        }
+    }
+}
+
+impl Object {
+    fn answer(&self, path: &str, body: &[u8]) -> Answer {
+        let asked = serde_json::from_slice(body).map_err(|error| internal("account", &error))?;
+        let answer = match path {
+            "/holder" => self.holder(&asked)?,
+            "/make" => self.make(&asked)?,
+            "/keys" => self.list()?,
+            "/revoke" => self.revoke(&asked)?,
+            "/record" => self.record(&asked)?,
+            "/audit" => self.audit(&asked)?,
+            _ => {
+                return Err(Problem::new(
+                    ProblemKind::NotFound,
+                    "no such path in an account",
+                ));
+            }
+        };
+        answer::json(200, &answer)
+    }
+
+    /// Makes sure that there are tables to write to.
+    fn keep(&self) -> std::result::Result<(), Problem> {
+        if !self.kept.get() {
+            self.sql.exec(SCHEMA, None).map_err(failed)?;
+            self.kept.set(true);
+        }
+        Ok(())
+    }
+
+    /// The rows of a query, none where nothing was ever written.
+    fn rows(
+        &self,
+        query: &str,
+        values: Vec<worker::SqlStorageValue>,
+    ) -> std::result::Result<Vec<Value>, Problem> {
+        if !self.kept.get() {
+            return Ok(Vec::new());
+        }
+        rows::values(&self.sql, query, values).map_err(failed)
+    }
+}
+
+fn failed(error: worker::Error) -> Problem {
+    internal("account", &error)
+}
+
+fn now() -> u64 {
+    worker::Date::now().as_millis()
+}

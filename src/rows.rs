@@ -1,0 +1,51 @@
+//! Reading rows of a database. Each has one column, a text: SQLite writes JSON where there is more to
+//! say. So one reader serves every query, where a type for each would be compiled for each.
+
+use serde_json::Value;
+use worker::{Result, SqlStorage, SqlStorageValue};
+
+/// The one column of each row.
+///
+/// # Errors
+/// Where the storage fails, or a row holds no text.
+pub fn texts(sql: &SqlStorage, query: &str, values: Vec<SqlStorageValue>) -> Result<Vec<String>> {
+    let rows = sql.exec(query, values)?.raw();
+    rows.map(|row| match row?.into_iter().next() {
+        Some(SqlStorageValue::String(text)) => Ok(text),
+        _ => Err(worker::Error::RustError("a row without a text".to_owned())),
+    })
+    .collect()
+}
+
+/// The one column of each row, JSON.
+///
+/// # Errors
+/// Where the storage fails, or a row holds no JSON.
+pub fn values(sql: &SqlStorage, query: &str, values: Vec<SqlStorageValue>) -> Result<Vec<Value>> {
+    let texts = texts(sql, query, values)?;
+    let read = |text: String| Ok(serde_json::from_slice(text.as_bytes())?);
+    texts.into_iter().map(read).collect()
+}
+
+/// # Errors
+/// Where a number is larger than SQLite's.
+pub fn integer(value: u64) -> Result<SqlStorageValue> {
+    let value =
+        i64::try_from(value).map_err(|error| worker::Error::RustError(error.to_string()))?;
+    SqlStorageValue::try_from_i64(value)
+}
+
+/// A member of a JSON object, as a text; empty where there is none.
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A member of a JSON object; null where there is none.
+pub fn member(value: &Value, name: &str) -> Value {
+    value.get(name).cloned().unwrap_or_default()
+}
+
+/// A member of a JSON object, as a number; none where there is none.
+pub fn number(value: &Value, name: &str) -> Option<u64> {
+    value.get(name).and_then(Value::as_u64)
+}

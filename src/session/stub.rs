@@ -1,0 +1,139 @@
+//! How the Worker's routes ask a session's object. Each says who asks, and what that needs: there is
+//! no way to the object without.
+
+use access::Pass;
+use protocol::{Problem, SessionId};
+use serde::Serialize;
+use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
+
+use super::{Events, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit, WANTED};
+use crate::answer::{self, Answer, internal};
+
+/// The events of a session's log.
+///
+/// # Errors
+/// 409 where the log ends before the first that is wanted.
+pub async fn events(env: &Env, id: &SessionId, visit: &Visit, wanted: &Events) -> Answer {
+    ask(env, id, visit, post("events", wanted)?).await
+}
+
+/// Gives a message to its session and answers with its turn.
+///
+/// # Errors
+/// What is wrong with the message, or with the turn.
+pub async fn say(env: &Env, visit: &Visit, say: &Say) -> Answer {
+    ask(env, &say.session_id, visit, post("say", say)?).await
+}
+
+/// Gives a person's answer to its session.
+///
+/// # Errors
+/// 404 for what was never asked, 409 for what is not asked any more, 400 for an answer that does not
+/// fit.
+pub async fn reply(env: &Env, id: &SessionId, visit: &Visit, reply: &Reply) -> Answer {
+    ask(env, id, visit, post("reply", reply)?).await
+}
+
+/// What somebody may in a session who may at least what it is here for.
+///
+/// # Errors
+/// 401, 403 or 404 where it may not.
+pub async fn may(env: &Env, id: &SessionId, visit: &Visit) -> std::result::Result<Pass, Problem> {
+    read_pass(ask(env, id, visit, post("may", &())?).await?).await
+}
+
+/// The same, for a message to the session's sandbox that goes past its log.
+///
+/// # Errors
+/// 401, 403 or 404 where it may not, 429 where it is too much.
+pub async fn may_send_direct(
+    env: &Env,
+    id: &SessionId,
+    visit: &Visit,
+) -> std::result::Result<Pass, Problem> {
+    read_pass(ask(env, id, visit, post("direct", &())?).await?).await
+}
+
+async fn read_pass(mut response: Response) -> std::result::Result<Pass, Problem> {
+    match answer::problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => answer::read_json(&mut response).await,
+    }
+}
+
+/// A share link that is to be made, or none: the links that there are.
+///
+/// # Errors
+/// What is wrong with the wish.
+pub async fn share(env: &Env, id: &SessionId, visit: &Visit, wish: Option<&ShareWish>) -> Answer {
+    ask(env, id, visit, post("share", &wish)?).await
+}
+
+/// Makes all of a session's links void.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn revoke_shares(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    ask(env, id, visit, post("unshare", &())?).await
+}
+
+/// A one-time ticket for the session's socket.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn ticket(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    ask(env, id, visit, post("ticket", &())?).await
+}
+
+/// A request to a session's object, with what it asks for as its body.
+fn post(path: &str, asked: &impl Serialize) -> std::result::Result<Result<Request>, Problem> {
+    let body = serde_json::to_string(asked).map_err(|error| internal(path, &error))?;
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post).with_body(Some(body.into()));
+    let url = format!("http://session.internal/{path}");
+    Ok(Request::new_with_init(&url, &init))
+}
+
+/// Connects a WebSocket to a session. Without a span, what comes is wanted alone.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn connect(env: &Env, id: &SessionId, visit: &Visit, wanted: Option<Span>) -> Answer {
+    let failed = |error: worker::Error| internal("connect", &error);
+    let wanted = serde_json::to_string(&wanted).map_err(|error| internal("connect", &error))?;
+    // Nothing else of what the client sent: its cookie and its token end at the Worker.
+    let headers = Headers::new();
+    headers.set("upgrade", "websocket").map_err(failed)?;
+    headers.set(WANTED, &wanted).map_err(failed)?;
+    let mut init = RequestInit::new();
+    init.with_headers(headers);
+    let request = Request::new_with_init("http://session.internal/socket", &init);
+    ask(env, id, visit, request).await
+}
+
+/// The session's state, in the form of the earlier system.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn state(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    ask(env, id, visit, post("state", &())?).await
+}
+
+async fn ask(env: &Env, id: &SessionId, visit: &Visit, request: Result<Request>) -> Answer {
+    let failed = |error: worker::Error| internal("session", &error);
+    let visit = serde_json::to_string(visit).map_err(|error| internal("session", &error))?;
+    let mut request = request.map_err(failed)?;
+    request
+        .headers_mut()
+        .and_then(|headers| {
+            headers.set(SESSION_ID, id.as_str())?;
+            headers.set(VISIT, &visit)
+        })
+        .map_err(failed)?;
+    env.durable_object("CLAUDE_CODE_AGENT")
+        .and_then(|namespace| namespace.get_by_name(&id.session_object()))
+        .map_err(failed)?
+        .fetch_with_request(request)
+        .await
+        .map_err(failed)
+}
