@@ -39,6 +39,7 @@ fn main() {
         access::tests(&guarded),
         bad_input::tests(&local),
         browser::tests(&local),
+        browser::guarded_tests(&guarded),
         dev::tests(&local),
         direct::tests(&local),
         events::tests(&local),

@@ -48,6 +48,7 @@ class ScriptedSession {
         timestamp: Date.now(),
         state: this.current === null ? "idle" : "running",
         content: "Connected",
+        access: { write: true, manage: true },
         session: {
           claudeSession: { preferredModel: this.model },
           queue: this.queue.map(({ turn, id, content }) => ({ turn_id: turn, id, content })),

@@ -6,6 +6,8 @@ import "./style/conversation.css";
 import "./style/tools.css";
 import "./style/requests.css";
 import "./style/composer.css";
+import "./style/admission.css";
+import { protocols, takeShare } from "./session/admission.ts";
 import { Session } from "./session/session.ts";
 import { applyTheme } from "./theme.ts";
 import { App } from "./view/app.tsx";
@@ -18,10 +20,11 @@ const root = document.getElementById("app");
 if (id === "") {
   location.replace("/demo");
 } else if (root !== null) {
+  takeShare(id);
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const address = `${scheme}://${location.host}/demo/ws/${encodeURIComponent(id)}`;
   const session = new Session(id, address, {
-    open: (url) => new WebSocket(url),
+    open: (url) => new WebSocket(url, protocols()),
     online: () => navigator.onLine,
     random: Math.random,
   });

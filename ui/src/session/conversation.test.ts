@@ -148,8 +148,9 @@ describe("frames", () => {
   });
 
   it("begin with where the session stands", () => {
-    const line = '{"type":"status","snapshot":true,"seq":0,"timestamp":5,"state":"idle","session":{"permissionMode":"plan","permissionRules":["Bash(ls *)",7],"claudeSession":{"preferredModel":"a/b"}}}';
-    expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b", permissionMode: "plan", permissionRules: ["Bash(ls *)"], queue: [] } });
+    const line = '{"type":"status","snapshot":true,"seq":0,"timestamp":5,"state":"idle","access":{"write":true,"manage":false},"session":{"permissionMode":"plan","permissionRules":["Bash(ls *)",7],"claudeSession":{"preferredModel":"a/b"}}}';
+    const access = { write: true, manage: false };
+    expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b", access, permissionMode: "plan", permissionRules: ["Bash(ls *)"], queue: [] } });
   });
 });
 

@@ -1,4 +1,5 @@
 /** The models that this deployment can call. */
+import { ask } from "./admission.ts";
 import { isFields } from "./wire.ts";
 
 export interface Model {
@@ -16,7 +17,7 @@ export interface Menu {
 
 /** @throws where the server does not answer, or answers with something else. */
 export async function fetchMenu(): Promise<Menu> {
-  const response = await fetch("/demo/models", { headers: { accept: "application/json" } });
+  const response = await ask("/demo/models", { headers: { accept: "application/json" } });
   if (!response.ok) throw new Error(`status ${response.status}`);
   return readMenu(await response.json());
 }

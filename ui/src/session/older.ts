@@ -1,9 +1,9 @@
 /** Events from further back in the log than a page has. */
+import { ask } from "./admission.ts";
 import { type LogEvent, parseFrame } from "./wire.ts";
 
 /** Events that are asked for at once; the server gives fewer where they are large. */
 const PAGE = 1000;
-const PATIENCE_MS = 15_000;
 
 /**
  * The events before `before`, the newest that fit into an answer, in ascending order and up to the one
@@ -11,7 +11,7 @@ const PATIENCE_MS = 15_000;
  */
 export async function fetchOlder(session: string, before: number): Promise<LogEvent[]> {
   const path = `/api/sessions/${encodeURIComponent(session)}/events?before=${before}&limit=${PAGE}`;
-  const answer = await fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS) });
+  const answer = await ask(path);
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const events: LogEvent[] = [];
   for (const line of (await answer.text()).split("\n")) {

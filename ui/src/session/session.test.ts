@@ -330,3 +330,43 @@ describe("the model", () => {
     expect(session.model.value).toBe("c/d");
   });
 });
+
+describe("the door", () => {
+  const answers = (status: number) =>
+    vi.stubGlobal("fetch", () => Promise.resolve(new Response("{}", { status })));
+
+  it("is not knocked at for ever by somebody who is not known", async () => {
+    answers(401);
+    open();
+    peer().onclose?.();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(session.door.value).toBe("signed-out");
+    expect(Peer.all).toHaveLength(1);
+    answers(200);
+    session.enter();
+    peer().snapshot(0);
+    expect(Peer.all).toHaveLength(2);
+    expect(session.door.value).toBe("open");
+    expect(session.link.value.state).toBe("live");
+  });
+
+  it("is closed to whom the session is not open, and open where it is only far away", async () => {
+    answers(500);
+    open();
+    peer().onclose?.();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(session.door.value).toBe("open");
+    expect(Peer.all.length).toBeGreaterThan(1);
+    answers(403);
+    peer().onclose?.();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(session.door.value).toBe("refused");
+  });
+
+  it("lets a reader read", () => {
+    open();
+    expect(session.access.value).toEqual({ write: true, manage: false });
+    peer().say({ type: "status", snapshot: true, seq: 0, timestamp: 1, state: "idle", access: { write: false, manage: false } });
+    expect(session.access.value).toEqual({ write: false, manage: false });
+  });
+});

@@ -4,6 +4,7 @@
  */
 import { batch, computed, signal } from "@preact/signals";
 import { text } from "../text.ts";
+import { askDoor, type Door } from "./admission.ts";
 import { Connection, type Link, type Surroundings } from "./connection.ts";
 import { type Conversation, fold, nothingSaid, withOlder, withQueue } from "./conversation.ts";
 import { kept, textOr } from "./kept.ts";
@@ -31,6 +32,8 @@ const MENU_RETRY_MS = 5_000;
 export class Session {
   readonly conversation = signal(nothingSaid);
   readonly link = signal<Link>({ state: "connecting" });
+  /** Whether the session lets this page in. */
+  readonly door = signal<Door>("open");
   readonly outbox;
   readonly notice = signal<string | null>(null);
   readonly menu = signal<Menu | null>(null);
@@ -54,6 +57,9 @@ export class Session {
     const snapshot = this.snapshot.value;
     return snapshot !== null && this.conversation.value.seq >= snapshot.seq;
   });
+
+  /** What this page may here. Before the session has said so, nothing speaks against it. */
+  readonly access = computed(() => this.snapshot.value?.access ?? { write: true, manage: false });
 
   /** The model that answers the next message. The session's own choice wins over this browser's. */
   readonly model = computed(
@@ -113,6 +119,20 @@ export class Session {
 
   close(): void {
     this.connection.close();
+  }
+
+  /** Tries again to be let in, after somebody has signed in. */
+  enter(): void {
+    this.door.value = "open";
+    this.open();
+  }
+
+  /** A socket that is refused does not say why: the server is asked. */
+  private async knock(): Promise<void> {
+    const door = await askDoor(this.id);
+    if (door === null || door === "open" || this.link.value.state === "live") return;
+    this.connection.close();
+    this.door.value = door;
   }
 
   wake(): void {
@@ -263,6 +283,7 @@ export class Session {
 
   private linkChanged(link: Link): void {
     this.link.value = link;
+    if (link.state === "waiting") void this.knock();
     if (link.state !== "live") return;
     const model = this.pendingModel.value;
     if (model !== null) this.connection.send({ type: "set_model", model });
@@ -348,7 +369,8 @@ export class Session {
     try {
       this.menu.value = await fetchMenu();
     } catch {
-      setTimeout(() => void this.loadMenu(), MENU_RETRY_MS);
+      // Whoever signs in asks for it again.
+      if (this.door.value === "open") setTimeout(() => void this.loadMenu(), MENU_RETRY_MS);
     }
   }
 }

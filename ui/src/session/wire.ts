@@ -95,6 +95,8 @@ export interface Snapshot {
   preferredModel: string | null;
   permissionMode: PermissionMode | null;
   permissionRules: string[];
+  /** What this page may here besides reading. */
+  access: { readonly write: boolean; readonly manage: boolean };
   /** The messages whose turns wait, or the beginnings of long ones. */
   queue: readonly { turnId: string; id: string; content: string }[];
 }
@@ -155,12 +157,14 @@ export function parseFrame(data: unknown): Frame | null {
 function snapshot(fields: Fields): Snapshot {
   const session = isFields(fields.session) ? fields.session : {};
   const claude = isFields(session.claudeSession) ? session.claudeSession : {};
+  const access = isFields(fields.access) ? fields.access : {};
   return {
     seq: number(fields.seq),
     timestamp: number(fields.timestamp),
     preferredModel: textOrNull(claude.preferredModel),
     permissionMode: mode(session.permissionMode),
     permissionRules: texts(session.permissionRules),
+    access: { write: access.write !== false, manage: access.manage === true },
     queue: (Array.isArray(session.queue) ? session.queue : []).filter(isFields).map((one) => ({
       turnId: text(one.turn_id),
       id: text(one.id),

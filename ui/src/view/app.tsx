@@ -1,4 +1,5 @@
 import { useEffect } from "preact/hooks";
+import { byLink } from "../session/admission.ts";
 import { activeTurn, openRequests } from "../session/conversation.ts";
 import type { Session } from "../session/session.ts";
 import { text } from "../text.ts";
@@ -9,6 +10,7 @@ import { ConversationView } from "./conversation.tsx";
 import { Header, shortId } from "./header.tsx";
 import { Notice } from "./notice.tsx";
 import { Queue } from "./queue.tsx";
+import { SignIn } from "./sign-in.tsx";
 import { Todos } from "./todos.tsx";
 
 export function App({ session }: { session: Session }) {
@@ -17,16 +19,30 @@ export function App({ session }: { session: Session }) {
       <div class="app">
         <Title session={session} />
         <Header />
-        <ConversationView />
-        <footer class="dock">
-          <Notice />
-          <Todos />
-          <Queue />
-          <Composer />
-        </footer>
-        <Announcer />
+        {session.door.value === "open" ? <Inside session={session} /> : <SignIn />}
       </div>
     </SessionProvider>
+  );
+}
+
+function Inside({ session }: { session: Session }) {
+  return (
+    <>
+      <ConversationView />
+      <footer class="dock">
+        <Notice />
+        <Todos />
+        <Queue />
+        {session.access.value.write ? (
+          <Composer />
+        ) : (
+          <p class="read-only" data-testid="read-only">
+            {byLink() ? text.readOnlyLink : text.readOnly}
+          </p>
+        )}
+      </footer>
+      <Announcer />
+    </>
   );
 }
 

@@ -1,12 +1,15 @@
+import { useState } from "preact/hooks";
 import { text } from "../text.ts";
 import { nextTheme, theme } from "../theme.ts";
 import icon from "../icon.svg";
 import { useNow, useSession } from "./context.ts";
 import { copy } from "./copy-button.tsx";
 import { Icon } from "./icon.tsx";
+import { ShareDialog } from "./share.tsx";
 
 export function Header() {
   const session = useSession();
+  const [sharing, setSharing] = useState(false);
   const copyLink = async () => {
     const address = `${location.origin}${location.pathname}`;
     session.tell((await copy(address)) ? text.linkCopied : text.cannotCopy);
@@ -27,6 +30,19 @@ export function Header() {
         <button type="button" class="quiet" aria-label={text.copyLink} title={text.copyLink} onClick={copyLink}>
           <Icon name="link" />
         </button>
+        {session.access.value.manage && (
+          <button
+            type="button"
+            class="quiet"
+            aria-label={text.share}
+            title={text.share}
+            aria-haspopup="dialog"
+            data-testid="share"
+            onClick={() => setSharing(true)}
+          >
+            <Icon name="share" />
+          </button>
+        )}
         <button
           type="button"
           class="quiet"
@@ -41,6 +57,7 @@ export function Header() {
           <span class="wide">{text.newSession}</span>
         </a>
       </nav>
+      {sharing && <ShareDialog close={() => setSharing(false)} />}
     </header>
   );
 }
