@@ -7,12 +7,14 @@
 //! | [`build`] | the Workers, the agent-server, the UI and what the sandbox's image is made of |
 //! | [`wasm`] | the Workers' Wasm without names, and within its budget |
 //! | [`stack`] | both Workers and what they need, running |
+//! | [`keys`] | API keys of a deployment |
 //! | [`bench`] | the model router measured beside others |
 //! | [`test`] | every test there is |
 //! | [`process`] | child processes that end with their parent |
 
 pub mod bench;
 pub mod build;
+pub mod keys;
 pub mod process;
 pub mod stack;
 pub mod test;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use xtask::stack::{Provider, Stack, StackOptions};
-use xtask::{bench, build, say, test};
+use xtask::{bench, build, keys, say, test};
 
 /// Every chore of Agent Router.
 ///
@@ -41,8 +41,7 @@ enum Chore {
         /// Where sandboxes run; the default is cloudflare (on Docker) where a Docker engine answers
         #[arg(long)]
         provider: Option<Provider>,
-        /// The address to listen on; others than loopback need authentication, which this build
-        /// does not offer for development
+        /// The address to listen on; others than loopback need a token, in OPERATOR_TOKEN
         #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
         host: IpAddr,
         /// Start what was built last, without building
@@ -73,6 +72,8 @@ enum Chore {
         /// The configuration, YAML
         file: PathBuf,
     },
+    /// Make, list and revoke the API keys of a deployment
+    Keys(keys::Keys),
     /// Measure the model router beside others that do the same work
     Bench {
         #[command(subcommand)]
@@ -167,6 +168,7 @@ async fn run(chore: Chore) -> Result<()> {
             Part::Ui => build::ui().await,
             Part::Image => build::image().await,
         },
+        Chore::Keys(keys) => keys::run(keys).await,
         Chore::CheckConfig { file } => check_config(&file),
         Chore::Bench { what } => match what {
             Bench::Upstream | Bench::Load { .. } => Ok(()),
@@ -188,10 +190,14 @@ async fn run(chore: Chore) -> Result<()> {
             host,
             no_build,
         } => {
-            if host != IpAddr::V4(Ipv4Addr::LOCALHOST) && host != IpAddr::V6(Ipv6Addr::LOCALHOST) {
+            let token = std::env::var("OPERATOR_TOKEN").ok();
+            let token = token.filter(|token| !token.is_empty());
+            let loopback = [Ipv4Addr::LOCALHOST.into(), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+            if token.is_none() && !loopback.contains(&host) {
                 bail!(
-                    "--host {host} would let others run programs on this machine, and there is no \
-                     authentication yet; use the default, and reach it from elsewhere through ssh -L"
+                    "--host {host} without authentication would let others run programs on this \
+                     machine; set OPERATOR_TOKEN to a long secret, or use the default and reach it \
+                     from elsewhere through ssh -L"
                 );
             }
             let mut signals = Signals::listen()?;
@@ -206,6 +212,10 @@ async fn run(chore: Chore) -> Result<()> {
                 port,
                 router_port,
                 provider,
+                worker_vars: token
+                    .map(|token| ("OPERATOR_TOKEN".to_owned(), token))
+                    .into_iter()
+                    .collect(),
                 ..StackOptions::new(data)
             };
             // What has been started by then ends with what is dropped here.
