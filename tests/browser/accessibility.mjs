@@ -54,6 +54,21 @@ await withBrowser(async (browser) => {
   await desktop.getByTestId("model-menu").selectOption("local/demo");
   await say(desktop, "make a todo list for a birthday");
   await ended(desktop, 5);
+  // What waits for somebody: a permission, and questions.
+  const mode = async (name) => {
+    await desktop.getByTestId("advanced-toggle").click();
+    await desktop.getByTestId("advanced").getByRole("radio", { name }).check();
+    await desktop.getByTestId("advanced-toggle").click();
+  };
+  await mode(/^Ask/);
+  for (const [at, words, button] of [[6, "run `touch asked.txt`", "Allow"], [7, "please ask me a question", "Don't answer"]]) {
+    await say(desktop, words);
+    for (const [, page] of pages) await page.locator('[data-testid="request-card"][data-state="open"]').waitFor();
+    await look(words);
+    await desktop.getByRole("button", { name: button, exact: true }).click();
+    await ended(desktop, at);
+  }
+  await mode(/^Work/);
   await say(desktop, "stream 3000 words every 50 ms");
   await say(desktop, "list the files");
   for (const [, page] of pages) {

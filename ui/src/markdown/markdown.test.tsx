@@ -18,7 +18,7 @@ const ELEMENTS = new Set(
   "DIV P A STRONG EM DEL CODE PRE FIGURE FIGCAPTION SPAN BUTTON SVG PATH UL OL LI INPUT BLOCKQUOTE HR BR TABLE THEAD TBODY TR TH TD H3 H4 H5 H6".split(" "),
 );
 const ATTRIBUTES = new Set(
-  "class href target rel title type disabled start tabindex role data-level data-align viewbox aria-hidden focusable d".split(" "),
+  "class href target rel title type disabled start tabindex role data-level data-align viewbox aria-hidden aria-label focusable d".split(" "),
 );
 
 const HOSTILE = [

@@ -195,7 +195,8 @@ function Image({ address, label }: { address: string; label: string }) {
 }
 
 function Checkbox({ checked }: { checked: boolean }) {
-  return <input type="checkbox" checked={checked} disabled />;
+  const { completed, pending } = words.todoStates;
+  return <input type="checkbox" checked={checked} disabled aria-label={checked ? completed : pending} />;
 }
 
 function CodeBlock({ code, language }: { code: string; language: string }) {

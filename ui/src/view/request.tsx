@@ -57,7 +57,7 @@ function OpenRequest({ item }: { item: RequestItem }) {
     >
       <Icon name="question" />
       <div class="asks">
-        <h3 id={heading}>{title(item)}</h3>
+        <strong id={heading}>{title(item)}</strong>
         {item.reason !== null && <p class="faint">{item.reason}</p>}
         {item.tool === null ? (
           <Questions input={item.input} busy={busy} answer={answer} />
