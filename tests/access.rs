@@ -38,6 +38,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "access::every_route_refuses_strangers", every_route),
         test(world, "access::keys_come_and_go", keys),
+        test(world, "access::keys_by_the_command_line", command_line),
         test(world, "access::what_is_not_there_is_not_made", unknown),
         test(world, "access::the_audit_log", audit),
         test(
@@ -244,6 +245,45 @@ async fn keys(world: Arc<World>) -> Result<()> {
     answered(ask(&world, Method::DELETE, &path, Some(&admin)), 204).await?;
     answered(menu(), 401).await?;
     answered(ask(&world, Method::DELETE, &path, Some(&admin)), 404).await?;
+    Ok(())
+}
+
+async fn command_line(world: Arc<World>) -> Result<()> {
+    let run = |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO"));
+        command
+            .args(["run", "--quiet", "--package", "xtask", "--", "keys"])
+            .args(arguments)
+            .args(["--owner", "by-hand"])
+            .current_dir(xtask::root())
+            .env("AGENT_ROUTER_URL", &world.stack.url)
+            .env("AGENT_ROUTER_TOKEN", OPERATOR);
+        async move { anyhow::Ok(command.output().await?) }
+    };
+    let made = run(&["create", "--name", "ci", "--scopes", "read"]).await?;
+    let key = String::from_utf8(made.stdout)?.trim().to_owned();
+    ensure!(
+        key.starts_with("ar_by-hand_"),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let menu = || ask(&world, Method::GET, "/demo/models", Some(&key));
+    answered(menu(), 200).await?;
+    let id = key.split('_').nth(2).context("no id")?;
+    let listed = String::from_utf8(run(&["list"]).await?.stdout)?;
+    ensure!(
+        listed.contains(id) && listed.contains("ci") && !listed.contains(&key),
+        "{listed}"
+    );
+    ensure!(run(&["revoke", id]).await?.status.success());
+    answered(menu(), 401).await?;
+    let again = run(&["revoke", id]).await?;
+    let told = String::from_utf8_lossy(&again.stderr);
+    ensure!(
+        !again.status.success() && told.contains("no such key"),
+        "{told}"
+    );
+    ensure!(!told.contains(OPERATOR), "{told}");
     Ok(())
 }
 
