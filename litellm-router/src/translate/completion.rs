@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::asked::Asked;
+use super::chunk::{Chunk, Delta};
 use super::failed_generation::{self, MeantCall};
 use super::reasoning::{Details, SIGNATURE};
 use super::think_tag::{Said, ThinkTag};
 use super::tool_calls::{Piece, ToolCalls};
-use super::usage::usage_in;
+use super::usage::{usage_in, usage_of};
 use crate::count;
 use crate::error::{self, ErrorClass, KeyOwner, Refusal};
 use crate::reply::{Identity, Reply, Sink, StopReason, Usage};
@@ -113,7 +114,8 @@ impl Completion {
         if let Some(usage) = usage_in(value) {
             self.usage = Some(usage);
         }
-        let Some(choice) = value.pointer("/choices/0") else {
+        let choices = value.get("choices").and_then(Value::as_array);
+        let Some(choice) = choices.and_then(|choices| choices.first()) else {
             return;
         };
         // The last chunk may hold content as well, so content comes before the reason.
@@ -124,13 +126,59 @@ impl Completion {
             return;
         }
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
-            if reason == "error" {
-                let message = format!("{} ended the answer with an error", self.provider);
-                self.fail(Refusal::new(502, message));
-                return;
-            }
-            self.reason.get_or_insert(stop_reason(reason));
+            self.stopped(reason);
         }
+    }
+
+    /// Takes one chunk of a stream that is as usual.
+    pub fn take_chunk(&mut self, chunk: &Chunk) {
+        if self.is_over() {
+            return;
+        }
+        let choice = chunk.choices.first();
+        let usage = usage_of([
+            chunk.usage.as_ref(),
+            chunk.x_groq.as_ref().and_then(|groq| groq.usage.as_ref()),
+            choice.and_then(|choice| choice.usage.as_ref()),
+        ]);
+        if usage.is_some() {
+            self.usage = usage;
+        }
+        let Some(choice) = choice else {
+            return;
+        };
+        if let Some(delta) = &choice.delta
+            && let Err(refusal) = self.delta(delta)
+        {
+            self.fail(refusal);
+            return;
+        }
+        if let Some(reason) = choice.finish_reason() {
+            self.stopped(reason);
+        }
+    }
+
+    fn delta(&mut self, delta: &Delta) -> Result<(), Refusal> {
+        self.think(delta.reasoning());
+        for text in delta.texts() {
+            if !text.is_empty() {
+                self.tagged(text)?;
+            }
+        }
+        for piece in delta.calls() {
+            self.call(piece)?;
+        }
+        Ok(())
+    }
+
+    /// The provider has said why the model stopped.
+    fn stopped(&mut self, reason: &str) {
+        if reason == "error" {
+            let message = format!("{} ended the answer with an error", self.provider);
+            self.fail(Refusal::new(502, message));
+            return;
+        }
+        self.reason.get_or_insert(stop_reason(reason));
     }
 
     /// An error inside a response that said 200.
@@ -167,7 +215,7 @@ impl Completion {
     fn rescue(&mut self, meant: &[MeantCall]) {
         for call in meant {
             let function = json!({"name": call.name, "arguments": call.arguments});
-            if let Err(refusal) = self.call(&Value::Null, &function) {
+            if let Err(refusal) = self.call_in(&Value::Null, &function) {
                 self.fail(refusal);
                 return;
             }
@@ -190,10 +238,10 @@ impl Completion {
         }
         let calls = content.get("tool_calls").and_then(Value::as_array);
         for call in calls.into_iter().flatten() {
-            self.call(call, call.get("function").unwrap_or(&Value::Null))?;
+            self.call_in(call, call.get("function").unwrap_or(&Value::Null))?;
         }
         if let Some(function) = content.get("function_call").filter(|call| call.is_object()) {
-            self.call(&Value::Null, function)?;
+            self.call_in(&Value::Null, function)?;
         }
         Ok(())
     }
@@ -267,28 +315,31 @@ impl Completion {
         Ok(())
     }
 
-    fn call(&mut self, call: &Value, function: &Value) -> Result<(), Refusal> {
+    fn call_in(&mut self, call: &Value, function: &Value) -> Result<(), Refusal> {
+        fn string<'v>(value: &'v Value, key: &str) -> &'v str {
+            let found = value.get(key).and_then(Value::as_str);
+            found.unwrap_or_default()
+        }
         let arguments = match function.get("arguments") {
             Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
             Some(object @ Value::Object(_)) => Cow::Owned(object.to_string()),
             _ => Cow::Borrowed(""),
         };
-        let string = |value: &Value, key: &str| {
-            let found = value.get(key).and_then(Value::as_str);
-            found.unwrap_or_default().to_owned()
-        };
-        self.estimate.output_tokens += count::of_text(&arguments);
+        self.call(Piece {
+            index: call.get("index").and_then(Value::as_i64),
+            id: string(call, "id"),
+            name: string(function, "name"),
+            arguments: &arguments,
+        })
+    }
+
+    fn call(&mut self, piece: Piece) -> Result<(), Refusal> {
+        self.estimate.output_tokens += count::of_text(piece.arguments);
         self.end_tag()?;
         self.end_thinking();
         if !self.calls.any() {
             self.keep_details();
         }
-        let piece = Piece {
-            index: call.get("index").and_then(Value::as_i64),
-            id: &string(call, "id"),
-            name: &string(function, "name"),
-            arguments: &arguments,
-        };
         self.calls.push(piece, &self.asked.tools, &mut self.reply)
     }
 

@@ -7,6 +7,7 @@
 
 mod arguments;
 pub mod asked;
+mod chunk;
 pub mod completion;
 mod failed_generation;
 pub mod from_messages;

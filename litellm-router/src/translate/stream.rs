@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::chunk::Chunk;
 use super::completion::{Completion, Terms};
 use super::incoming::Incoming;
 use super::response;
@@ -127,6 +128,13 @@ fn take(completion: &mut Completion, done: &mut bool, event: Event) {
     if event.data == b"[DONE]" {
         *done = true;
         completion.finish();
+        return;
+    }
+    if event.name != "error"
+        && let Some(chunk) = Chunk::read(event.data)
+    {
+        completion.take_chunk(&chunk);
+        *done = completion.is_over();
         return;
     }
     let Ok(mut value) = serde_json::from_slice::<Value>(event.data) else {

@@ -9,10 +9,18 @@ use crate::reply::Usage;
 /// It stands in `usage`, in Groq's `x_groq.usage` or in Moonshot's `choices[0].usage`. Nothing that
 /// can be read is as good as nothing at all: `None`.
 pub fn usage_in(value: &Value) -> Option<Usage> {
-    let usage = ["/usage", "/x_groq/usage", "/choices/0/usage"]
-        .iter()
-        .filter_map(|place| value.pointer(place))
-        .find(|usage| usage.is_object())?;
+    let choices = value.get("choices").and_then(Value::as_array);
+    usage_of([
+        value.get("usage"),
+        value.get("x_groq").and_then(|groq| groq.get("usage")),
+        choices.and_then(|choices| choices.first()?.get("usage")),
+    ])
+}
+
+/// The same, from what stands in these places.
+pub fn usage_of(places: [Option<&Value>; 3]) -> Option<Usage> {
+    let mut places = places.into_iter().flatten();
+    let usage = places.find(|usage| usage.is_object())?;
     let first = |pointers: &[&str]| {
         let mut found = pointers.iter().filter_map(|pointer| usage.pointer(pointer));
         found.find_map(whole_number)
