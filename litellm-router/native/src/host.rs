@@ -9,6 +9,7 @@ use futures_util::{Stream, StreamExt};
 use litellm_router::relay::{self, Broken, Host, Record, Response};
 use litellm_router::serve::{Booking, Router};
 use litellm_router::upstream::Exchange;
+use reqwest::header::HeaderMap;
 
 /// How long a connection may take; the time until the first byte is the deployment's `timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +34,17 @@ impl NativeHost {
     }
 }
 
+/// The headers of a provider's response.
+pub struct ResponseHeaders(HeaderMap);
+
+impl relay::Headers for ResponseHeaders {
+    fn get(&self, name: &str) -> Option<String> {
+        Some(self.0.get(name)?.to_str().ok()?.to_owned())
+    }
+}
+
 impl Host for NativeHost {
+    type Headers = ResponseHeaders;
     type Body = Pin<Box<dyn Stream<Item = Result<Bytes, Broken>> + Send>>;
     type Sleep = Pin<Box<tokio::time::Sleep>>;
 
@@ -49,24 +60,19 @@ impl Host for NativeHost {
         Box::pin(tokio::time::sleep(Duration::from_millis(milliseconds)))
     }
 
-    async fn send(&self, exchange: &Exchange) -> Result<Response<Self::Body>, Broken> {
+    async fn send(&self, exchange: &Exchange) -> Result<Response<Self>, Broken> {
         let mut request = self.http.post(&exchange.url).body(exchange.body.clone());
         for (name, value) in &exchange.headers {
             request = request.header(name, value);
         }
-        let response = request.send().await.map_err(|error| {
+        let mut response = request.send().await.map_err(|error| {
             // Without its URL, which may hold a key.
             tracing::warn!(error = %error.without_url(), "a provider could not be reached");
             Broken
         })?;
-        let headers = response.headers().iter();
         Ok(Response {
             status: response.status().as_u16(),
-            headers: headers
-                .filter_map(|(name, value)| {
-                    Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-                })
-                .collect(),
+            headers: ResponseHeaders(std::mem::take(response.headers_mut())),
             body: Box::pin(response.bytes_stream().map(|read| read.map_err(|_| Broken))),
         })
     }

@@ -43,11 +43,16 @@ const LARGEST_ERROR: usize = 1024 * 1024;
 pub struct Broken;
 
 /// A provider's response whose head has come. Dropping its body tells the provider to stop.
-pub struct Response<B> {
+pub struct Response<H: Host> {
     pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: B,
+    pub headers: H::Headers,
+    pub body: H::Body,
+}
+
+/// The headers of a provider's response.
+pub trait Headers {
+    /// The value of a header, by its name in lower case.
+    fn get(&self, name: &str) -> Option<String>;
 }
 
 /// Reads a body to its end, if that comes soon: for [`Host::drain`].
@@ -64,7 +69,8 @@ pub async fn drained<H: Host>(host: &H, mut body: H::Body) {
 }
 
 /// What a shell offers.
-pub trait Host: 'static {
+pub trait Host: Sized + 'static {
+    type Headers: Headers;
     type Body: Stream<Item = Result<Bytes, Broken>> + Unpin;
     type Sleep: Future<Output = ()> + Unpin;
 
@@ -75,10 +81,7 @@ pub trait Host: 'static {
     /// Waits.
     fn sleep(&self, milliseconds: u64) -> Self::Sleep;
     /// Sends a request. Redirects are not followed: they would take the key elsewhere.
-    fn send(
-        &self,
-        exchange: &Exchange,
-    ) -> impl Future<Output = Result<Response<Self::Body>, Broken>>;
+    fn send(&self, exchange: &Exchange) -> impl Future<Output = Result<Response<Self>, Broken>>;
     /// Reads a body of which nothing more is wanted to its end, beside everything else and not for
     /// long, so that the connection can be used again.
     fn drain(&self, body: Self::Body);
@@ -298,10 +301,7 @@ async fn attempt<H: Host>(
         }
     };
     let (provider, silence_ms) = (exchange.provider(), exchange.stream_timeout_ms);
-    let header = |name: &str| {
-        let found = response.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.clone())
-    };
+    let header = |name: &str| response.headers.get(name);
     match exchange.begin(response.status, &header) {
         upstream::Next::Collect(collect) => {
             let most = if collect.is_error() {

@@ -3,18 +3,18 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use worker::wasm_bindgen::JsCast;
 use worker::{
-    AbortController, AbortSignal, ByteStream, Context, Date, Delay, Env, Fetch, Headers, Method,
-    Request, RequestInit, RequestRedirect, Result, console_log, js_sys, web_sys,
+    Context, Delay, Env, Result, console_log, js_sys, wasm_bindgen_futures::JsFuture, web_sys,
 };
 
 use super::ledger;
+use super::promise::Promised;
 use crate::relay::{self, Broken, Host, Record, Response};
 use crate::serve::{Booking, Router};
 use crate::upstream::Exchange;
@@ -39,35 +39,29 @@ impl WorkerHost {
         }
     }
 
-    async fn fetch(&self, exchange: &Exchange) -> Result<Response<ResponseBody>> {
+    async fn fetch(&self, exchange: &Exchange) -> Result<Response<Self>> {
+        let abort = Abort::new()?;
+        let signals = js_sys::Array::of2(&self.client, &abort.controller.signal());
         let request = request(exchange)?;
-        let mut abort = Abort::default();
-        let signal = either(&self.client, &abort.0.signal())?;
-        let mut response = Fetch::Request(request).send_with_signal(&signal).await?;
-        let stream = response.stream();
-        let headers = response.headers().entries().collect();
-        let status = response.status_code();
-        if stream.is_err() {
-            // A response without a body has nothing that could be cut.
-            abort.disarm();
-        }
+        request.set_signal(Some(&web_sys::AbortSignal::any(&signals)));
+        let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
+        let response = global.fetch_with_str_and_init(&exchange.url, &request);
+        let response: web_sys::Response = JsFuture::from(response).await?.dyn_into()?;
         Ok(Response {
-            status,
-            headers,
-            body: ResponseBody {
-                stream: stream.ok(),
-                abort,
-            },
+            status: response.status(),
+            headers: ResponseHeaders(response.headers()),
+            body: ResponseBody::new(response.body(), abort),
         })
     }
 }
 
 impl Host for WorkerHost {
+    type Headers = ResponseHeaders;
     type Body = ResponseBody;
     type Sleep = Pin<Box<Delay>>;
 
     fn now(&self) -> u64 {
-        Date::now().as_millis()
+        now()
     }
 
     fn random(&self) -> u64 {
@@ -81,7 +75,7 @@ impl Host for WorkerHost {
         Box::pin(Delay::from(Duration::from_millis(milliseconds)))
     }
 
-    async fn send(&self, exchange: &Exchange) -> std::result::Result<Response<Self::Body>, Broken> {
+    async fn send(&self, exchange: &Exchange) -> std::result::Result<Response<Self>, Broken> {
         self.fetch(exchange).await.map_err(|_| Broken)
     }
 
@@ -102,28 +96,69 @@ impl Host for WorkerHost {
     }
 }
 
+/// Milliseconds since the epoch.
+pub fn now() -> u64 {
+    js_sys::Date::now() as u64
+}
+
+/// The headers of a provider's response, which stay in JavaScript: few of them are asked for.
+pub struct ResponseHeaders(web_sys::Headers);
+
+impl relay::Headers for ResponseHeaders {
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).ok().flatten()
+    }
+}
+
 /// Tells a provider to stop, unless its response has come to its end.
-#[derive(Default)]
-struct Abort(AbortController, bool);
+struct Abort {
+    controller: web_sys::AbortController,
+    armed: bool,
+}
 
 impl Abort {
-    fn disarm(&mut self) {
-        self.1 = true;
+    fn new() -> Result<Self> {
+        Ok(Self {
+            controller: web_sys::AbortController::new()?,
+            armed: true,
+        })
     }
 }
 
 impl Drop for Abort {
     fn drop(&mut self) {
-        if !self.1 {
-            std::mem::take(&mut self.0).abort();
+        if self.armed {
+            self.controller.abort();
         }
     }
 }
 
 /// A provider's body. Dropping it before its end tells the provider to stop.
 pub struct ResponseBody {
-    stream: Option<ByteStream>,
+    /// None at the end.
+    reader: Option<web_sys::ReadableStreamDefaultReader>,
+    read: Promised,
     abort: Abort,
+}
+
+impl ResponseBody {
+    fn new(stream: Option<web_sys::ReadableStream>, abort: Abort) -> Self {
+        let mut body = Self {
+            reader: stream.map(|stream| stream.get_reader().unchecked_into()),
+            read: Promised::new(),
+            abort,
+        };
+        if body.reader.is_none() {
+            // A response without a body has nothing that could be cut.
+            body.end();
+        }
+        body
+    }
+
+    fn end(&mut self) {
+        self.reader = None;
+        self.abort.armed = false;
+    }
 }
 
 impl Stream for ResponseBody {
@@ -133,39 +168,37 @@ impl Stream for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> Poll<Option<Self::Item>> {
-        let Some(stream) = self.stream.as_mut() else {
+        let Some(reader) = &self.reader else {
             return Poll::Ready(None);
         };
-        let polled = stream.poll_next_unpin(context);
-        if matches!(polled, Poll::Ready(None)) {
-            self.abort.disarm();
+        if !self.read.has_begun() {
+            self.read.begin(&reader.read());
         }
-        polled.map(|next| next.map(|read| read.map(Bytes::from).map_err(|_| Broken)))
+        let Ok(read) = ready!(self.read.poll(context)) else {
+            self.reader = None;
+            return Poll::Ready(Some(Err(Broken)));
+        };
+        let read: js_sys::IteratorNext = read.unchecked_into();
+        if read.done() {
+            self.end();
+            return Poll::Ready(None);
+        }
+        let chunk: js_sys::Uint8Array = read.value().unchecked_into();
+        Poll::Ready(Some(Ok(chunk.to_vec().into())))
     }
 }
 
-fn request(exchange: &Exchange) -> Result<Request> {
-    let headers = Headers::new();
+fn request(exchange: &Exchange) -> Result<web_sys::RequestInit> {
+    let headers = web_sys::Headers::new()?;
     for (name, value) in &exchange.headers {
         headers.set(name, value)?;
     }
     // Compressed events would wait in the provider's buffer.
     headers.set("accept-encoding", "identity")?;
-    let body = js_sys::Uint8Array::from(exchange.body.as_ref());
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(headers)
-        .with_redirect(RequestRedirect::Manual)
-        .with_body(Some(body.into()));
-    Request::new_with_init(&exchange.url, &init)
-}
-
-/// A signal that fires when one of the two does.
-fn either(one: &web_sys::AbortSignal, other: &AbortSignal) -> Result<AbortSignal> {
-    let class = js_sys::Reflect::get(&js_sys::global(), &"AbortSignal".into())?;
-    let any: js_sys::Function = js_sys::Reflect::get(&class, &"any".into())?.dyn_into()?;
-    let other: &web_sys::AbortSignal = other;
-    let both = any.call1(&class, &js_sys::Array::of2(one, other))?;
-    let both: web_sys::AbortSignal = both.dyn_into()?;
-    Ok(both.into())
+    let request = web_sys::RequestInit::new();
+    request.set_method("POST");
+    request.set_headers(&headers);
+    request.set_redirect(web_sys::RequestRedirect::Manual);
+    request.set_body(&js_sys::Uint8Array::from(exchange.body.as_ref()));
+    Ok(request)
 }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{
-    Date, DurableObject, Env, Headers, Method, Request, RequestInit, Response, Result, State,
-    console_warn, durable_object, wasm_bindgen,
+    DurableObject, Env, Request, Response, Result, State, console_warn, durable_object,
+    wasm_bindgen, web_sys,
 };
 
+use super::host::now;
 use crate::ledger::{Deployments, Entry, Report};
 use crate::serve::{Booking, Router};
 use crate::spend::{Account, Books};
@@ -42,7 +43,7 @@ pub async fn tell(env: Env, router: Arc<Router>, bookings: Vec<Booking>) {
             Err(error) => console_warn!("ledger: {error}"),
         }
     }
-    let now = Date::now().as_millis();
+    let now = now();
     if now.saturating_sub(REPORTED.get()) < REPORT_EVERY_MS {
         return;
     }
@@ -74,15 +75,13 @@ async fn ask<T: DeserializeOwned>(
     what: &str,
     body: &impl Serialize,
 ) -> Result<T> {
-    let headers = Headers::new();
-    headers.set("content-type", "application/json")?;
-    let mut init = RequestInit::new();
-    init.with_method(Method::Post)
-        .with_headers(headers)
-        .with_body(Some(serde_json::to_string(body)?.into()));
-    let request = Request::new_with_init(&format!("http://ledger/{what}"), &init)?;
+    let init = web_sys::RequestInit::new();
+    init.set_method("POST");
+    init.set_body(&serde_json::to_string(body)?.into());
+    let url = format!("http://ledger/{what}");
+    let request = web_sys::Request::new_with_str_and_init(&url, &init)?;
     let stub = env.durable_object("LEDGER")?.get_by_name(name)?;
-    stub.fetch_with_request(request).await?.json().await
+    stub.fetch_with_request(request.into()).await?.json().await
 }
 
 /// The object. Only this Worker reaches it.
@@ -101,7 +100,7 @@ impl DurableObject for SpendLedger {
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let now = Date::now().as_millis();
+        let now = now();
         match request.path().as_str() {
             "/report" => {
                 let report: Report = request.json().await?;

@@ -4,6 +4,7 @@
 mod host;
 mod ledger;
 mod pipe;
+mod promise;
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -11,9 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen_futures::JsFuture;
 use worker::{
-    Context, Date, Delay, Env, Headers, Request, Response, ResponseBuilder, Result, console_warn,
-    event,
+    ByteStream, Context, Delay, Env, Headers, Request, Response, ResponseBuilder, Result,
+    console_warn, event, js_sys,
 };
 
 use crate::answer::{Answer, Body, Piece};
@@ -60,25 +63,21 @@ fn variable(env: &Env, name: &str) -> Option<String> {
 }
 
 #[event(fetch)]
-async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Response> {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
     let context = Rc::new(context);
     let mut bits = [0_u8; 16];
     // Without randomness the ids repeat, which harms nobody's security.
     let _ = getrandom::fill(&mut bits);
     let entropy = u128::from_le_bytes(bits);
     let id = serve::request_id(entropy);
-    let url = request.url()?;
-    let path = match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    };
+    let url = request.inner().url();
     let refuse = |refusal: Refusal| {
         let refusal = refusal.of_call(id.clone());
-        let answer = refusal.answer_for(Api::of_path(url.path()));
+        let answer = refusal.answer_for(Api::of_path(&request.path()));
         respond(answer, &id, &context)
     };
 
-    let body = match read_body(&mut request).await {
+    let body = match read_body(&request).await {
         Ok(body) => body,
         Err(refusal) => return refuse(refusal),
     };
@@ -97,11 +96,11 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
     let method = request.method();
     let call = Call {
         method: method.as_ref(),
-        path: &path,
+        path: path_and_query(&url),
         header: &|name| headers.get(name).ok().flatten(),
         body: body.into(),
         entropy,
-        now: Date::now().as_millis(),
+        now: host::now(),
     };
     for account in router.unknown_accounts(&call) {
         match ledger::books(&env, &account).await {
@@ -143,16 +142,35 @@ async fn fetch(mut request: Request, env: Env, context: Context) -> Result<Respo
     }
 }
 
+/// What comes after the host. The runtime gives whole addresses, each with a path and without a
+/// fragment.
+fn path_and_query(url: &str) -> &str {
+    let (_, after_scheme) = url.split_once("://").unwrap_or_default();
+    let path = after_scheme.find('/');
+    path.and_then(|begin| after_scheme.get(begin..))
+        .unwrap_or("/")
+}
+
 /// Reads the body as far as it may go.
-async fn read_body(request: &mut Request) -> std::result::Result<Vec<u8>, Refusal> {
+async fn read_body(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
     let cut = |_| Refusal::new(400, "the body could not be read to its end");
-    if request.inner().body().is_none() {
+    let Some(stream) = request.inner().body() else {
         return Ok(Vec::new());
+    };
+    let length = request.headers().get("content-length").ok().flatten();
+    if let Some(length) = length.and_then(|length| length.parse::<usize>().ok()) {
+        if length > LARGEST_BODY {
+            return Err(serve::too_large());
+        }
+        // The runtime reads no more than this.
+        let all = request.inner().array_buffer().map_err(cut)?;
+        let all = JsFuture::from(all).await.map_err(cut)?;
+        return Ok(js_sys::Uint8Array::new(&all).to_vec());
     }
-    let mut stream = request.stream().map_err(cut)?;
     let mut body = Vec::new();
+    let mut stream = ByteStream::from(stream);
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(cut)?;
+        let chunk = chunk.map_err(|_| cut(JsValue::NULL))?;
         if body.len() + chunk.len() > LARGEST_BODY {
             return Err(serve::too_large());
         }

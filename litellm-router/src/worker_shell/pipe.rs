@@ -1,12 +1,17 @@
 //! A response body that is written over time.
 
+use std::future::poll_fn;
+
 use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{Result, js_sys, wasm_bindgen_futures::JsFuture, web_sys};
+
+use super::promise::Promised;
 
 /// The way from this code to the client: the runtime's own stream, whose write waits until the
 /// client has taken what was written before, and fails when the client has left.
 pub struct Pipe {
     writer: web_sys::WritableStreamDefaultWriter,
+    write: Promised,
 }
 
 impl Pipe {
@@ -16,23 +21,38 @@ impl Pipe {
         let class: js_sys::Function = class.dyn_into()?;
         let made = js_sys::Reflect::construct(&class, &js_sys::Array::new())?;
         let stream: web_sys::TransformStream = made.unchecked_into();
-        let writer = stream.writable().get_writer()?;
-        Ok((Self { writer }, stream.readable()))
+        let pipe = Self {
+            writer: stream.writable().get_writer()?,
+            write: Promised::new(),
+        };
+        Ok((pipe, stream.readable()))
     }
 
-    /// Sends some bytes; an error means that the client has left.
+    /// Sends some bytes when the client has taken those before, and does not wait until it has taken
+    /// these; an error means that the client has left.
     pub async fn write(&self, bytes: &[u8]) -> std::result::Result<(), JsValue> {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.taken().await?;
         let chunk = js_sys::Uint8Array::from(bytes);
-        JsFuture::from(self.writer.write_with_chunk(&chunk)).await?;
+        self.write.begin(&self.writer.write_with_chunk(&chunk));
+        Ok(())
+    }
+
+    /// Waits until the client has taken what was written.
+    async fn taken(&self) -> std::result::Result<(), JsValue> {
+        if self.write.has_begun() {
+            poll_fn(|context| self.write.poll(context)).await?;
+        }
         Ok(())
     }
 
     /// Ends the body.
     pub async fn close(&self) {
         // Fails when the client has left, and then there is nothing to close.
-        let _ = JsFuture::from(self.writer.close()).await;
+        if self.taken().await.is_ok() {
+            let _ = JsFuture::from(self.writer.close()).await;
+        }
     }
 }
