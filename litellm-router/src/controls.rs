@@ -16,6 +16,8 @@ use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, Visi
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// LiteLLM's own keys. Not `metadata` and `user`, which OpenAI has as well.
 const OWN: [&str; 36] = [
     "additional_drop_params",
@@ -83,7 +85,7 @@ pub struct Controls {
 impl Controls {
     fn hear(&mut self, key: &str, value: &RawValue) {
         self.any = true;
-        let value = || serde_json::from_str::<Value>(value.get()).unwrap_or_default();
+        let value = || json::read::<Value>(value.get()).unwrap_or_default();
         match key {
             "num_retries" => {
                 let number = value().as_u64();

@@ -28,6 +28,7 @@ pub mod demo;
 pub mod deployment;
 pub mod error;
 pub mod job;
+mod json;
 pub mod ledger;
 mod malformed;
 pub mod messages;

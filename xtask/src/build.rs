@@ -12,6 +12,9 @@ use crate::{root, say, wasm};
 /// The target of the agent-server in the sandbox's image: static, so that it runs in any image.
 const IMAGE_TARGET: &str = "x86_64-unknown-linux-musl";
 
+/// Of the standard library in a Worker.
+const STD_FEATURES: &str = "panic-unwind,optimize_for_size";
+
 /// # Errors
 /// What could not be built.
 pub async fn all() -> Result<()> {
@@ -47,6 +50,8 @@ async fn worker_with(tools: &Tools, folder: &Path, name: &str) -> Result<()> {
     run(Command::new(&tools.worker_build)
         .args(["--release", "--panic-unwind"])
         .current_dir(folder)
+        // The standard library is built with the Worker; some of it has a smaller form.
+        .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", STD_FEATURES)
         .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
         .env("WASM_OPT_BIN", root().join("node_modules/.bin/wasm-opt"))
         .env("ESBUILD_BIN", root().join("node_modules/.bin/esbuild")))

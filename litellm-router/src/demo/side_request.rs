@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::conversation::Conversation;
+use crate::json;
 use crate::messages::MessagesRequest;
 
 /// Levels of a schema that are filled in; what is deeper stays null.
@@ -14,7 +15,7 @@ pub fn json_answer(request: &MessagesRequest) -> Option<String> {
     if format.kind != "json_schema" || !request.tools.is_empty() {
         return None;
     }
-    let schema: Value = serde_json::from_str(format.schema?.get()).ok()?;
+    let schema: Value = json::read(format.schema?.get()).ok()?;
     let prompt = Conversation::read(request).prompt;
     Some(fitting(&schema, &title(&prompt), DEEPEST).to_string())
 }

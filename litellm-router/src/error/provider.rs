@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::class::ErrorClass;
 use super::overflow::{self, Overflow};
 use super::{KeyOwner, Refusal, headers};
+use crate::json;
 
 /// The most characters of a provider's message that are kept.
 const SHOWN: usize = 2_000;
@@ -40,7 +41,7 @@ fn text_in(value: &Value, unwraps: bool) -> Option<String> {
         .pointer("/metadata/raw")
         .filter(|_| unwraps)
         .and_then(|raw| match raw {
-            Value::String(raw) => Some(match serde_json::from_str(raw) {
+            Value::String(raw) => Some(match json::read(raw) {
                 Ok(inner) => text_in(&inner, false).unwrap_or_else(|| shortened(raw)),
                 Err(_) => shortened(raw),
             }),
@@ -252,7 +253,7 @@ fn codes_in(body: &[u8]) -> Vec<String> {
             codes.push("moderation".into());
         }
         if let Some(raw) = error.pointer("/metadata/raw").and_then(Value::as_str)
-            && let Ok(inner @ Value::Object(_)) = serde_json::from_str::<Value>(raw)
+            && let Ok(inner @ Value::Object(_)) = json::read::<Value>(raw)
             && inner.pointer("/error/metadata").is_none()
         {
             gather(&inner, codes);

@@ -18,6 +18,7 @@ use crate::api::Api;
 use crate::controls;
 use crate::demo;
 use crate::error::{self, Refusal};
+use crate::json;
 use crate::reply::Usage;
 use crate::sse::{Event, SseParser};
 use crate::translate::incoming::Incoming;
@@ -39,19 +40,18 @@ pub fn edited(body: &Bytes, model: Option<&str>) -> Result<Bytes, Refusal> {
     if model.is_none() && !own_thinking {
         return Ok(body.clone());
     }
-    let text = std::str::from_utf8(body).map_err(|error| invalid(&error))?;
-    let request: Request = serde_json::from_str(text).map_err(|error| invalid(&error))?;
+    let request: Request = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
     let mut edits = Vec::new();
     if let Some(model) = model {
         let name = serde_json::to_string(model).map_err(|error| invalid(&error))?;
-        edits.push((place(text, request.model), name));
+        edits.push((place(body, request.model), name));
     }
     if own_thinking {
         for turn in request.messages {
-            edits.extend(own_thinking_in(text, turn));
+            edits.extend(own_thinking_in(body, turn));
         }
     }
-    Ok(applied(text, edits).into())
+    Ok(applied(body, edits).into())
 }
 
 fn invalid(reason: &dyn std::fmt::Display) -> Refusal {
@@ -84,11 +84,11 @@ struct Block {
 }
 
 /// The edit that leaves only the other blocks of a turn, if it has thinking of this router's own.
-fn own_thinking_in(text: &str, turn: &RawValue) -> Option<(Range<usize>, String)> {
+fn own_thinking_in(text: &[u8], turn: &RawValue) -> Option<(Range<usize>, String)> {
     // A turn whose content is a plain string has no blocks.
-    let turn: Turn = serde_json::from_str(turn.get()).ok()?;
+    let turn: Turn = json::read(turn.get()).ok()?;
     let is_own = |block: &RawValue| {
-        serde_json::from_str(block.get()).is_ok_and(|block: Block| {
+        json::read(block.get()).is_ok_and(|block: Block| {
             let is_own = |mark: &str| reasoning::is_own(mark) || mark == demo::SIGNATURE;
             match &*block.kind {
                 "thinking" => is_own(&block.signature),
@@ -118,21 +118,21 @@ fn own_thinking_in(text: &str, turn: &RawValue) -> Option<(Range<usize>, String)
 }
 
 /// Where a raw value, which is a part of the text, stands in it.
-fn place(text: &str, value: &RawValue) -> Range<usize> {
+fn place(text: &[u8], value: &RawValue) -> Range<usize> {
     let start = (value.get().as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
     start..start.saturating_add(value.get().len())
 }
 
-fn applied(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
+fn applied(text: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Vec<u8> {
     edits.sort_by_key(|(place, _)| place.start);
-    let mut out = String::with_capacity(text.len());
+    let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
     for (place, new) in edits {
-        out.push_str(text.get(at..place.start).unwrap_or_default());
-        out.push_str(&new);
+        out.extend_from_slice(text.get(at..place.start).unwrap_or_default());
+        out.extend_from_slice(new.as_bytes());
         at = place.end;
     }
-    out.push_str(text.get(at..).unwrap_or_default());
+    out.extend_from_slice(text.get(at..).unwrap_or_default());
     out
 }
 
@@ -168,17 +168,16 @@ pub fn with_limit(body: &[u8], most: u64) -> Result<Vec<u8>, Refusal> {
         #[serde(borrow)]
         max_completion_tokens: Option<&'a RawValue>,
     }
-    let text = std::str::from_utf8(body).map_err(|error| invalid(&error))?;
-    let request: Request = serde_json::from_str(text).map_err(|error| invalid(&error))?;
+    let request: Request = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
     let limits = [request.max_tokens, request.max_completion_tokens];
     let mut edits: Vec<_> = limits
         .into_iter()
         .flatten()
         .filter(|limit| limit.get().parse::<u64>().is_ok_and(|limit| limit > most))
-        .map(|limit| (place(text, limit), most.to_string()))
+        .map(|limit| (place(body, limit), most.to_string()))
         .collect();
     edits.sort_by_key(|(place, _)| place.start);
-    Ok(applied(text, edits).into_bytes())
+    Ok(applied(body, edits))
 }
 
 /// A chat that streams, with the wish to be told at its end what it has used.
@@ -192,16 +191,15 @@ pub fn asking_for_usage(body: &[u8]) -> Result<Vec<u8>, Refusal> {
         stream_options: Option<&'a RawValue>,
     }
     const WISH: &str = r#"{"include_usage":true}"#;
-    let text = std::str::from_utf8(body).map_err(|error| invalid(&error))?;
-    let request: Request = serde_json::from_str(text).map_err(|error| invalid(&error))?;
+    let request: Request = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
     let edit = match request.stream_options {
-        Some(options) => (place(text, options), WISH.to_owned()),
+        Some(options) => (place(body, options), WISH.to_owned()),
         None => {
-            let after = text.find('{').map_or(0, |at| at + 1);
+            let after = memchr::memchr(b'{', body).map_or(0, |at| at + 1);
             (after..after, format!("\"stream_options\":{WISH},"))
         }
     };
-    Ok(applied(text, vec![edit]).into_bytes())
+    Ok(applied(body, vec![edit]))
 }
 
 /// Whether a body is a JSON object, as every answer in either dialect is.

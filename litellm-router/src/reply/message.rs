@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Identity, Sink, StopReason, Usage};
 use crate::answer::Answer;
 use crate::error::Refusal;
+use crate::json;
 
 #[derive(Debug, PartialEq)]
 enum Block {
@@ -82,7 +83,7 @@ fn block_json(block: &Block, reason: StopReason) -> Result<Value, Refusal> {
         Block::Tool { id, name, input } => {
             let input: Value = match input.trim() {
                 "" => json!({}),
-                text => match serde_json::from_str(text) {
+                text => match json::read(text) {
                     Ok(input) => input,
                     // The limit cut the call; the stop reason tells the client not to run it.
                     Err(_) if reason == StopReason::MaxTokens => json!({}),

@@ -8,6 +8,8 @@
 
 use serde_json::Value;
 
+use crate::json;
+
 /// Deeper nesting is refused, as serde_json does when the client's library would read it.
 const DEEPEST: usize = 120;
 /// No number, bare word or escape is longer.
@@ -124,7 +126,7 @@ impl Arguments {
 
     /// An object that came as the text of a JSON string.
     fn unwrap_string(&mut self, text: &str) -> bool {
-        let Ok(inner) = serde_json::from_str::<String>(text) else {
+        let Ok(inner) = json::read::<String>(text) else {
             return false;
         };
         let mut arguments = Self::default();
@@ -337,7 +339,7 @@ impl Arguments {
             "True" => "true",
             "False" => "false",
             "None" | "NaN" | "undefined" => "null",
-            word if serde_json::from_str::<Value>(word).is_ok() => word,
+            word if json::read::<Value>(word).is_ok() => word,
             _ => {
                 self.expect = Expect::Broken;
                 return;
@@ -351,7 +353,7 @@ impl Arguments {
 
 /// Whether what follows an object is the same object again.
 fn same(after: &str, object: &str) -> bool {
-    let parsed = |text: &str| serde_json::from_str::<Value>(text).ok();
+    let parsed = |text: &str| json::read::<Value>(text).ok();
     let once = parsed(object);
     once.is_some() && parsed(after) == once
 }

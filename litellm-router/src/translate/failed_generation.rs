@@ -8,6 +8,7 @@
 use serde_json::Value;
 
 use super::arguments::Arguments;
+use crate::json;
 
 /// More text than this is not looked at.
 const LARGEST: usize = 256 * 1024;
@@ -48,7 +49,7 @@ fn unfenced(text: &str) -> &str {
 
 /// `{"tool_calls": […]}`, `{"name": …, "parameters": …}` or a list of those.
 fn in_json(text: &str) -> Option<Vec<MeantCall>> {
-    let value: Value = serde_json::from_str(text).ok()?;
+    let value: Value = json::read(text).ok()?;
     let list = match &value {
         Value::Array(items) => items.as_slice(),
         Value::Object(fields) => match fields.get("tool_calls").and_then(Value::as_array) {

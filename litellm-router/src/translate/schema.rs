@@ -11,6 +11,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// JSON whose objects keep their order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Ordered {
@@ -28,7 +30,7 @@ impl Ordered {
 /// A schema without what providers refuse: `$schema` and `$id` go, and an empty schema for additional
 /// properties becomes `true`.
 pub fn cleaned(schema: Option<&RawValue>) -> Ordered {
-    let schema = schema.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let schema = schema.and_then(|raw| json::read(raw.get()).ok());
     let mut entries = match schema {
         Some(Ordered::Object(entries)) => entries,
         _ => Vec::new(),
@@ -59,7 +61,7 @@ pub fn of_input(schema: Option<&RawValue>) -> Ordered {
 /// Whether a schema has what OpenAI's strict mode asks for: it is an object, and every object is
 /// closed and requires all of its properties (<https://platform.openai.com/docs/guides/structured-outputs>).
 pub fn is_strict(schema: &RawValue) -> bool {
-    serde_json::from_str(schema.get()).is_ok_and(|schema: Value| {
+    json::read(schema.get()).is_ok_and(|schema: Value| {
         schema.get("properties").is_some_and(Value::is_object) && is_closed(&schema)
     })
 }

@@ -7,14 +7,14 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use worker::wasm_bindgen::JsCast;
 use worker::{
     Context, Delay, Env, Result, console_log, js_sys, wasm_bindgen_futures::JsFuture, web_sys,
 };
 
+use super::chunks::Chunks;
 use super::ledger;
-use super::promise::Promised;
 use crate::relay::{self, Broken, Host, Record, Response};
 use crate::serve::{Booking, Router};
 use crate::upstream::Exchange;
@@ -135,29 +135,17 @@ impl Drop for Abort {
 
 /// A provider's body. Dropping it before its end tells the provider to stop.
 pub struct ResponseBody {
-    /// None at the end.
-    reader: Option<web_sys::ReadableStreamDefaultReader>,
-    read: Promised,
+    /// None where there is none.
+    chunks: Option<Chunks>,
     abort: Abort,
 }
 
 impl ResponseBody {
     fn new(stream: Option<web_sys::ReadableStream>, abort: Abort) -> Self {
-        let mut body = Self {
-            reader: stream.map(|stream| stream.get_reader().unchecked_into()),
-            read: Promised::new(),
+        Self {
+            chunks: stream.map(|stream| Chunks::of(&stream)),
             abort,
-        };
-        if body.reader.is_none() {
-            // A response without a body has nothing that could be cut.
-            body.end();
         }
-        body
-    }
-
-    fn end(&mut self) {
-        self.reader = None;
-        self.abort.armed = false;
     }
 }
 
@@ -168,23 +156,13 @@ impl Stream for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> Poll<Option<Self::Item>> {
-        let Some(reader) = &self.reader else {
-            return Poll::Ready(None);
+        let chunk = match &mut self.chunks {
+            Some(chunks) => ready!(chunks.poll_next_unpin(context)),
+            None => None,
         };
-        if !self.read.has_begun() {
-            self.read.begin(&reader.read());
-        }
-        let Ok(read) = ready!(self.read.poll(context)) else {
-            self.reader = None;
-            return Poll::Ready(Some(Err(Broken)));
-        };
-        let read: js_sys::IteratorNext = read.unchecked_into();
-        if read.done() {
-            self.end();
-            return Poll::Ready(None);
-        }
-        let chunk: js_sys::Uint8Array = read.value().unchecked_into();
-        Poll::Ready(Some(Ok(chunk.to_vec().into())))
+        // What has come to its end can't be cut any more.
+        self.abort.armed &= chunk.is_some();
+        Poll::Ready(chunk)
     }
 }
 

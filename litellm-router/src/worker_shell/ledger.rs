@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use worker::wasm_bindgen_futures::JsFuture;
 use worker::{
-    DurableObject, Env, Request, Response, Result, State, console_warn, durable_object,
+    DurableObject, Env, Request, Response, Result, State, console_warn, durable_object, js_sys,
     wasm_bindgen, web_sys,
 };
 
@@ -81,7 +82,10 @@ async fn ask<T: DeserializeOwned>(
     let url = format!("http://ledger/{what}");
     let request = web_sys::Request::new_with_str_and_init(&url, &init)?;
     let stub = env.durable_object("LEDGER")?.get_by_name(name)?;
-    stub.fetch_with_request(request.into()).await?.json().await
+    let answer: web_sys::Response = stub.fetch_with_request(request.into()).await?.into();
+    let answer = JsFuture::from(answer.array_buffer()?).await?;
+    let answer = js_sys::Uint8Array::new(&answer).to_vec();
+    Ok(serde_json::from_slice(&answer)?)
 }
 
 /// The object. Only this Worker reaches it.
@@ -103,11 +107,11 @@ impl DurableObject for SpendLedger {
         let now = now();
         match request.path().as_str() {
             "/report" => {
-                let report: Report = request.json().await?;
+                let report: Report = serde_json::from_slice(&request.bytes().await?)?;
                 Response::from_json(&self.deployments.borrow_mut().hear(report, now))
             }
             "/book" => {
-                let entry: Entry = request.json().await?;
+                let entry: Entry = serde_json::from_slice(&request.bytes().await?)?;
                 // Nothing is awaited between reading and writing but the storage, which lets nobody
                 // else in meanwhile.
                 let mut books = self.read().await?;

@@ -1,6 +1,7 @@
 //! The router as a Cloudflare Worker: reads calls, offers [`crate::relay`] what the platform has, and
 //! sends answers.
 
+mod chunks;
 mod host;
 mod ledger;
 mod pipe;
@@ -12,19 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use worker::wasm_bindgen::JsValue;
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::{
-    ByteStream, Context, Delay, Env, Headers, Request, Response, ResponseBuilder, Result,
-    console_warn, event, js_sys,
-};
+use worker::web_sys::{self, Request, Response};
+use worker::{Context, Delay, Env, Result, console_warn, event, js_sys};
 
 use crate::answer::{Answer, Body, Piece};
 use crate::api::Api;
 use crate::config;
 use crate::error::Refusal;
-use crate::relay::{self, Relayed};
+use crate::relay::{self, Broken, Relayed};
 use crate::serve::{self, Call, LARGEST_BODY, Router, Served};
+use chunks::Chunks;
 use host::WorkerHost;
 use pipe::Pipe;
 
@@ -70,10 +69,11 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let _ = getrandom::fill(&mut bits);
     let entropy = u128::from_le_bytes(bits);
     let id = serve::request_id(entropy);
-    let url = request.inner().url();
+    let url = request.url();
+    let path = path_and_query(&url);
     let refuse = |refusal: Refusal| {
         let refusal = refusal.of_call(id.clone());
-        let answer = refusal.answer_for(Api::of_path(&request.path()));
+        let answer = refusal.answer_for(Api::of_path(path));
         respond(answer, &id, &context)
     };
 
@@ -95,8 +95,8 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let headers = request.headers();
     let method = request.method();
     let call = Call {
-        method: method.as_ref(),
-        path: path_and_query(&url),
+        method: &method,
+        path,
         header: &|name| headers.get(name).ok().flatten(),
         body: body.into(),
         entropy,
@@ -126,18 +126,14 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         clippy::arc_with_non_send_sync,
         reason = "an isolate has one thread, and other shells have more"
     )]
-    let host = Arc::new(WorkerHost::new(
-        request.inner().signal(),
-        env,
-        Rc::clone(&context),
-    ));
+    let host = Arc::new(WorkerHost::new(request.signal(), env, Rc::clone(&context)));
     match relay::run(host, job, id.clone()).await {
         Relayed::Answer(answer) => respond(answer),
         Relayed::Stream(mut headers, words) => {
             headers.extend(for_page.iter().cloned());
             let (pipe, readable) = Pipe::new()?;
             context.wait_until(say(words, pipe));
-            Ok(head(200, &headers, &id)?.stream(readable))
+            streamed(readable, &head(200, &headers, &id)?)
         }
     }
 }
@@ -153,8 +149,8 @@ fn path_and_query(url: &str) -> &str {
 
 /// Reads the body as far as it may go.
 async fn read_body(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
-    let cut = |_| Refusal::new(400, "the body could not be read to its end");
-    let Some(stream) = request.inner().body() else {
+    let cut = || Refusal::new(400, "the body could not be read to its end");
+    let Some(stream) = request.body() else {
         return Ok(Vec::new());
     };
     let length = request.headers().get("content-length").ok().flatten();
@@ -163,14 +159,14 @@ async fn read_body(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
             return Err(serve::too_large());
         }
         // The runtime reads no more than this.
-        let all = request.inner().array_buffer().map_err(cut)?;
-        let all = JsFuture::from(all).await.map_err(cut)?;
+        let all = request.array_buffer().map_err(|_| cut())?;
+        let all = JsFuture::from(all).await.map_err(|_| cut())?;
         return Ok(js_sys::Uint8Array::new(&all).to_vec());
     }
     let mut body = Vec::new();
-    let mut stream = ByteStream::from(stream);
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| cut(JsValue::NULL))?;
+    let mut chunks = Chunks::of(&stream);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|Broken| cut())?;
         if body.len() + chunk.len() > LARGEST_BODY {
             return Err(serve::too_large());
         }
@@ -179,8 +175,8 @@ async fn read_body(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
     Ok(body)
 }
 
-fn head(status: u16, headers: &[(String, String)], id: &str) -> Result<ResponseBuilder> {
-    let all = Headers::new();
+fn head(status: u16, headers: &[(String, String)], id: &str) -> Result<web_sys::ResponseInit> {
+    let all = web_sys::Headers::new()?;
     for (name, value) in headers {
         // A provider's header that the runtime refuses is not worth the answer.
         let _ = all.set(name, value);
@@ -190,17 +186,30 @@ fn head(status: u16, headers: &[(String, String)], id: &str) -> Result<ResponseB
     if !headers.iter().any(|(name, _)| name == "request-id") {
         all.set("request-id", id)?;
     }
-    Ok(ResponseBuilder::new().with_status(status).with_headers(all))
+    let head = web_sys::ResponseInit::new();
+    head.set_status(status);
+    head.set_headers(&all);
+    Ok(head)
+}
+
+fn streamed(body: web_sys::ReadableStream, head: &web_sys::ResponseInit) -> Result<Response> {
+    let response = Response::new_with_opt_readable_stream_and_init(Some(&body), head)?;
+    Ok(response)
 }
 
 fn respond(answer: Answer, id: &str, context: &Context) -> Result<Response> {
     let head = head(answer.status, &answer.headers, id)?;
     match answer.body {
-        Body::Whole(bytes) => Ok(head.fixed(bytes)),
+        Body::Whole(bytes) => {
+            // A status that has no body takes none, not even an empty one.
+            let body = (!bytes.is_empty()).then(|| js_sys::Uint8Array::from(bytes.as_slice()));
+            let body = body.as_deref();
+            Ok(Response::new_with_opt_buffer_source_and_init(body, &head)?)
+        }
         Body::Paced(pieces) => {
             let (pipe, readable) = Pipe::new()?;
             context.wait_until(play(pieces, pipe));
-            Ok(head.stream(readable))
+            streamed(readable, &head)
         }
     }
 }

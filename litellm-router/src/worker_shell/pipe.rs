@@ -1,11 +1,24 @@
 //! A response body that is written over time.
 
+#![allow(unsafe_code)] // wasm_bindgen's imports are.
+
 use std::future::poll_fn;
 
-use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen::prelude::wasm_bindgen;
+use worker::wasm_bindgen::{self, JsValue};
 use worker::{Result, js_sys, wasm_bindgen_futures::JsFuture, web_sys};
 
 use super::promise::Promised;
+
+#[wasm_bindgen]
+extern "C" {
+    /// The runtime's own stream, which JavaScript does nothing for.
+    #[wasm_bindgen(extends = web_sys::TransformStream)]
+    type IdentityTransformStream;
+
+    #[wasm_bindgen(constructor, catch)]
+    fn new() -> std::result::Result<IdentityTransformStream, JsValue>;
+}
 
 /// The way from this code to the client: the runtime's own stream, whose write waits until the
 /// client has taken what was written before, and fails when the client has left.
@@ -17,10 +30,7 @@ pub struct Pipe {
 impl Pipe {
     /// A pipe and the end that goes into the response.
     pub fn new() -> Result<(Self, web_sys::ReadableStream)> {
-        let class = js_sys::Reflect::get(&js_sys::global(), &"IdentityTransformStream".into())?;
-        let class: js_sys::Function = class.dyn_into()?;
-        let made = js_sys::Reflect::construct(&class, &js_sys::Array::new())?;
-        let stream: web_sys::TransformStream = made.unchecked_into();
+        let stream = IdentityTransformStream::new()?;
         let pipe = Self {
             writer: stream.writable().get_writer()?,
             write: Promised::new(),

@@ -1,7 +1,7 @@
 //! A document as a tree. What has an anchor stands in it once, however often it is repeated.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -68,7 +68,8 @@ enum Items<'y> {
 #[derive(Default)]
 struct Builder<'y> {
     open: Vec<Open<'y>>,
-    anchors: BTreeMap<usize, Rc<Node<'y>>>,
+    /// By their numbers, which the parser gives one after the other.
+    anchors: Vec<Option<Rc<Node<'y>>>>,
     root: Option<Rc<Node<'y>>>,
     documents: usize,
 }
@@ -118,7 +119,7 @@ impl<'y> Builder<'y> {
                 self.place(Rc::new(scalar(text, plain, place)), anchor)?;
             }
             Event::Alias(anchor) => {
-                let node = self.anchors.get(&anchor).cloned().ok_or_else(|| {
+                let node = self.anchors.get(anchor).cloned().flatten().ok_or_else(|| {
                     Error::new("this repeats something that it is a part of", place)
                 })?;
                 self.place_at(node, 0, place)?;
@@ -173,7 +174,12 @@ impl<'y> Builder<'y> {
     /// Puts a node where the document is.
     fn place_at(&mut self, node: Rc<Node<'y>>, anchor: usize, place: Place) -> Result<(), Error> {
         if anchor != 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            if self.anchors.len() <= anchor {
+                self.anchors.resize(anchor + 1, None);
+            }
+            if let Some(known) = self.anchors.get_mut(anchor) {
+                *known = Some(Rc::clone(&node));
+            }
         }
         if self.open.len() + node.size.height > DEEPEST {
             return Err(too_deep(place));
@@ -234,13 +240,14 @@ impl<'y> Open<'y> {
         mut entries: Vec<(Key<'y>, Rc<Node<'y>>)>,
         merged: &[Rc<Node<'y>>],
     ) -> Result<Vec<(Key<'y>, Rc<Node<'y>>)>, Error> {
-        let mut known = BTreeMap::new();
+        let mut known = HashSet::new();
         for (key, _) in &entries {
-            if known.insert(key.text.clone(), ()).is_some() {
+            if !known.insert(&*key.text) {
                 let what = format!("the key {} stands here a second time", key.text);
                 return Err(Error::new(what, key.place));
             }
         }
+        let mut added = Vec::new();
         for source in merged {
             let sources = match &source.content {
                 Content::List(sources) => sources.as_slice(),
@@ -252,13 +259,14 @@ impl<'y> Open<'y> {
                     return Err(Error::new(what, source.place));
                 };
                 for (key, node) in more {
-                    if known.insert(key.text.clone(), ()).is_none() {
+                    if known.insert(&*key.text) {
                         self.grow(node.size, key.place)?;
-                        entries.push((key.clone(), Rc::clone(node)));
+                        added.push((key.clone(), Rc::clone(node)));
                     }
                 }
             }
         }
+        entries.append(&mut added);
         Ok(entries)
     }
 }

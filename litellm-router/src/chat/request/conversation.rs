@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::content::{Block, EMPTY, blocks};
 use super::wire::{FunctionCall, Message};
 use crate::error::Refusal;
+use crate::json;
 
 /// What a call gets that was never answered: Anthropic refuses a call without a result.
 const NO_RESULT: &str = "(no result: the call was interrupted)";
@@ -307,15 +308,15 @@ fn sound(id: &str) -> String {
 /// refuse the whole conversation for it, so it is wrapped.
 fn input<'a>(function: &'a FunctionCall<'a>) -> Cow<'a, RawValue> {
     let object = |raw: &RawValue| raw.get().starts_with('{');
-    let wrapped = |value: &str| RawValue::from_string(format!("{{\"input\":{value}}}"));
-    let none = || RawValue::from_string("{}".into());
+    let wrapped = |value: &str| json::read(&format!("{{\"input\":{value}}}"));
+    let none = || json::read("{}");
     let own = match function.arguments {
         Some(raw) if object(raw) => return Cow::Borrowed(raw),
         None => none(),
-        Some(raw) => match serde_json::from_str::<String>(raw.get()) {
+        Some(raw) => match json::read::<String>(raw.get()) {
             Err(_) => wrapped(raw.get()),
             Ok(text) if text.trim().is_empty() => none(),
-            Ok(text) => match serde_json::from_str::<Box<RawValue>>(&text) {
+            Ok(text) => match json::read::<Box<RawValue>>(&text) {
                 Ok(parsed) if object(&parsed) => Ok(parsed),
                 Ok(parsed) if parsed.get() == "null" => none(),
                 Ok(parsed) => wrapped(parsed.get()),

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use super::claude::Claude;
 use super::wire::ResponseFormat;
 use crate::error::Refusal;
+use crate::json;
 use crate::translate::schema::Ordered;
 
 /// How the wish for JSON is said to the model.
@@ -68,7 +69,7 @@ fn in_words(schema: &RawValue) -> String {
 /// and arrays that it refuses (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>).
 /// `None` where that would change what fits, as in an object with keys that are not known.
 fn closed(schema: &RawValue) -> Option<Ordered> {
-    let mut schema: Ordered = serde_json::from_str(schema.get()).ok()?;
+    let mut schema: Ordered = json::read(schema.get()).ok()?;
     matches!(schema, Ordered::Object(_)).then_some(())?;
     close(&mut schema)?;
     Some(schema)

@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::controls::{self, Controls};
 use crate::error::Refusal;
+use crate::json;
 use crate::malformed;
 use crate::messages::NOTHING_SAID;
 use claude::{Claude, DEFAULT_MAX_TOKENS, Form};
@@ -303,7 +304,7 @@ struct OwnThinking {
 
 impl OwnThinking {
     fn of(asked: Option<&RawValue>) -> Option<Self> {
-        let value: Value = serde_json::from_str(asked?.get()).unwrap_or_default();
+        let value: Value = json::read(asked?.get()).unwrap_or_default();
         let budget = value.get("budget_tokens").and_then(Value::as_u64);
         Some(Self {
             is_on: value.get("type").and_then(Value::as_str) != Some("disabled"),

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::wire::{ChatRequest, Function, text};
 use crate::error::Refusal;
+use crate::json;
 use crate::translate::schema::Ordered;
 
 /// A tool, in Anthropic's words. `strict` and whatever else a function may have is left out.
@@ -92,7 +93,7 @@ pub fn tools<'a>(
     let parallel = request.parallel_tool_calls != Some(false);
     let choice = match (request.tool_choice, request.function_call) {
         (Some(raw), _) | (None, Some(raw)) => {
-            let value: Value = serde_json::from_str(raw.get()).unwrap_or_default();
+            let value: Value = json::read(raw.get()).unwrap_or_default();
             choice(&value, !parallel, &mut tools)?
         }
         (None, None) => None,
@@ -115,8 +116,7 @@ fn tool<'a>(raw: &'a RawValue) -> Result<Tool<'a>, String> {
         #[serde(borrow, default, deserialize_with = "text")]
         name: Cow<'a, str>,
     }
-    let described: Described =
-        serde_json::from_str(raw.get()).map_err(|error| error.to_string())?;
+    let described: Described = json::read(raw.get()).map_err(|error| error.to_string())?;
     match described.function {
         Some(found) if !found.name.is_empty() => Ok(function(
             found.name,
@@ -146,7 +146,7 @@ fn function<'a>(
 
 /// A schema as it is, but that it says to be one of an object, as Anthropic demands.
 fn input_schema(parameters: Option<&RawValue>) -> Ordered {
-    let schema = parameters.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let schema = parameters.and_then(|raw| json::read(raw.get()).ok());
     let mut entries = match schema {
         Some(Ordered::Object(entries)) => entries,
         _ => Vec::new(),
