@@ -30,7 +30,7 @@ const BUDGETS: [Budget; 2] = [
     Budget {
         folder: "litellm-router",
         name: "the model router",
-        most_kb: 560,
+        most_kb: 508,
     },
 ];
 
