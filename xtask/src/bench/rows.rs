@@ -77,6 +77,12 @@ pub const ROWS: [Row; 11] = [
 ];
 
 impl Row {
+    /// Whether it is measured also where there is little time: what a client alone waits for, and
+    /// what a core can do for streams.
+    pub fn is_quick(&self) -> bool {
+        self.clients == 1 || (self.clients == 16 && self.stream && !self.large)
+    }
+
     /// What a client sends for it.
     pub fn body(&self, model: &str) -> String {
         match self.large {
