@@ -127,7 +127,8 @@ fn introduction(page: &mut String, bench: &Bench) -> std::fmt::Result {
         "# The model router, measured\n\n\
          Written by `cargo xtask {}`; run it to measure anew. No number here was edited.\n\n\
          Machine: {}. One-minute load average when the run began, before anything was started: {}; \
-         other work on the machine makes times longer, and the time on the core less so. All \
+         other work on the machine makes times longer, and the time on the core less so; it may come \
+         and go during a run, and then gateways that were measured minutes apart compare badly. All \
          processes of the measurement had the niceness {}.\n",
         arguments.join(" "),
         machine::description(),
