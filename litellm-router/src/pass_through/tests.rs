@@ -1,4 +1,5 @@
 use super::*;
+use crate::translate::incoming::Incoming;
 
 fn edit(body: &str, model: Option<&str>) -> String {
     let body = Bytes::copy_from_slice(body.as_bytes());
