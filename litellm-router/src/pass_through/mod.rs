@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -181,26 +181,51 @@ pub fn with_limit(body: &[u8], most: u64) -> Result<Vec<u8>, Refusal> {
     Ok(applied(body, edits))
 }
 
-/// A chat that streams, with the wish to be told at its end what it has used.
+/// A chat that streams, with the wish to be told at its end what it has used. What else it says about
+/// its stream stays.
 ///
 /// # Errors
-/// 400 where the body is not a JSON object.
+/// 400 where the body or its `stream_options` is not a JSON object, or says the same twice.
 pub fn asking_for_usage(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     #[derive(Deserialize)]
     struct Request<'a> {
-        #[serde(borrow)]
+        #[serde(borrow, default, deserialize_with = "even_null")]
         stream_options: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Options<'a> {
+        #[serde(borrow, default, deserialize_with = "even_null")]
+        include_usage: Option<&'a RawValue>,
     }
     const WISH: &str = r#"{"include_usage":true}"#;
     let request: Request = serde_json::from_slice(body).map_err(|error| invalid(&error))?;
     let edit = match request.stream_options {
-        Some(options) => (place(body, options), WISH.to_owned()),
         None => {
             let after = memchr::memchr(b'{', body).map_or(0, |at| at + 1);
             (after..after, format!("\"stream_options\":{WISH},"))
         }
+        Some(options) if options.get() == "null" => (place(body, options), WISH.to_owned()),
+        Some(options) if !options.get().starts_with('{') => {
+            return Err(invalid(&"stream_options is not an object"));
+        }
+        Some(options) => {
+            let asked: Options =
+                json::read(options.get()).map_err(|error| invalid(&error))?;
+            let inside = options.get().strip_prefix('{').map(str::trim_start);
+            let after = place(body, options).start + 1;
+            match asked.include_usage {
+                Some(wish) => (place(body, wish), "true".to_owned()),
+                None if inside == Some("}") => (place(body, options), WISH.to_owned()),
+                None => (after..after, r#""include_usage":true,"#.to_owned()),
+            }
+        }
     };
     Ok(applied(body, vec![edit]))
+}
+
+/// Reads a value that may be missing; `null` is there, and not missing.
+fn even_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(value).map(Some)
 }
 
 /// Whether a body is a JSON object, as every answer in either dialect is.

@@ -17,8 +17,37 @@ fn usage_that_nobody_asked_for_is_asked_for_and_kept_here() {
             r#"{"stream_options":{"include_usage":false},"n":1}"#,
             r#"{"stream_options":{"include_usage":true},"n":1}"#,
         ),
+        (
+            r#"{"n":1,"stream_options" : null}"#,
+            r#"{"n":1,"stream_options" : {"include_usage":true}}"#,
+        ),
+        (
+            r#"{"n":1,"stream\u005foptions":null}"#,
+            r#"{"n":1,"stream\u005foptions":{"include_usage":true}}"#,
+        ),
+        (
+            r#"{"n":1,"stream_options":{ }}"#,
+            r#"{"n":1,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#"{"n":1,"stream_options":{ "a":{"include_usage":7}}}"#,
+            r#"{"n":1,"stream_options":{"include_usage":true, "a":{"include_usage":7}}}"#,
+        ),
+        (
+            r#"{"n":1,"stream_options":{"include_obfuscation":false,"include_usage": null}}"#,
+            r#"{"n":1,"stream_options":{"include_obfuscation":false,"include_usage": true}}"#,
+        ),
     ] {
-        assert_eq!(asking_for_usage(body.as_bytes()).unwrap(), asked.as_bytes());
+        let made = asking_for_usage(body.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(made).unwrap(), asked);
+    }
+    for wrong in [
+        r#"{"stream_options":null,"stream_options":{}}"#,
+        r#"{"stream_options":{"include_usage":true,"include_usage":false}}"#,
+        r#"{"stream_options":"all"}"#,
+        r#"{"stream_options":[true]}"#,
+    ] {
+        assert_eq!(asking_for_usage(wrong.as_bytes()).unwrap_err().status, 400);
     }
     let text =
         "data: {\"choices\":[{\"delta\":{\"content\":\"\\\"usage\\\":1\"}}],\"usage\":null}\n\n";
