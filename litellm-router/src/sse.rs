@@ -7,7 +7,7 @@
 use memchr::memchr2;
 
 /// The most bytes of one event, and of one line.
-const LARGEST_EVENT: usize = 8 * 1024 * 1024;
+pub const LARGEST_EVENT: usize = 8 * 1024 * 1024;
 
 /// One event: its name ("" if it has none) and its data, lines joined by line feeds.
 #[derive(Debug, PartialEq, Eq)]

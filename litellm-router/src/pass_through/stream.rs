@@ -8,7 +8,7 @@ use crate::answer::{Answer, Body};
 use crate::api::Api;
 use crate::error::{self, Refusal};
 use crate::reply::Usage;
-use crate::sse::{Event, SseParser};
+use crate::sse::{Event, LARGEST_EVENT, SseParser};
 use crate::translate::incoming::Incoming;
 use crate::translate::usage::usage_in;
 
@@ -176,7 +176,12 @@ impl Incoming for PassedThrough {
         let out = self.keeps_usage.then_some(&mut self.out);
         watch.between = bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n");
         let read = self.parser.push(bytes, &mut watching(watch, api, out));
-        if read.is_err() {
+        // What is kept back until the first event may be comments without end.
+        let piles_up = self.watch.events == 0 && self.out.len() > LARGEST_EVENT;
+        if read.is_err() || piles_up {
+            if piles_up {
+                self.out.clear();
+            }
             let message = format!("{} sent an event that is too large", self.provider);
             self.fail(Refusal::new(502, message));
         } else if let Some(data) = &self.watch.error {

@@ -94,6 +94,21 @@ fn s09_a_provider_that_does_not_close_after_the_end_is_no_error() {
 }
 
 #[test]
+fn what_comes_before_the_first_event_is_not_kept_without_bound() {
+    let comments = b": x\n".repeat(64 * 1024);
+    for api in [Api::Messages, Api::Chat] {
+        let mut stream = PassedThrough::new("anthropic", api, false);
+        for _ in 0..32 {
+            stream.push(&comments);
+            assert!(!stream.is_done() && stream.take().is_empty());
+        }
+        stream.push(&comments);
+        assert!(stream.is_done() && stream.early_failure().unwrap().status == 502);
+        assert!(stream.take().len() < 1_000);
+    }
+}
+
+#[test]
 fn e06_only_the_model_is_replaced() {
     let body = r#"{ "messages":[{"model":"inner"}],  "model" : "claude-x" ,"n":1.50}"#;
     assert_eq!(edit(body, None), body);
