@@ -102,13 +102,16 @@ impl Watch {
     }
 }
 
-/// Whether an event may have the key `quoted` with another value than null. What stands in a text does not
-/// count, because its quotes are escaped there.
+/// Whether an event may have the key `quoted` with another value than null and an empty text, which some
+/// providers write for null. What stands in a text does not count, because its quotes are escaped there.
 fn has_value(data: &[u8], quoted: &[u8]) -> bool {
     memchr::memmem::find_iter(data, quoted).any(|at| {
         let after = data.get(at + quoted.len()..).unwrap_or_default();
         let value = after.trim_ascii_start().strip_prefix(b":");
-        value.is_some_and(|value| !value.trim_ascii_start().starts_with(b"null"))
+        value.is_some_and(|value| {
+            let value = value.trim_ascii_start();
+            !value.starts_with(b"null") && !value.starts_with(b"\"\"")
+        })
     })
 }
 

@@ -109,6 +109,18 @@ fn what_comes_before_the_first_event_is_not_kept_without_bound() {
 }
 
 #[test]
+fn an_empty_reason_is_not_the_end_of_a_chat() {
+    for (reason, ends) in [(r#""""#, false), (r#" "" "#, false), (r#""stop""#, true)] {
+        let mut stream = PassedThrough::new("groq", Api::Chat, false);
+        let chunk =
+            format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":{reason}}}]}}\n\n");
+        stream.push(chunk.as_bytes());
+        stream.finish();
+        assert_eq!(stream.failed().is_none(), ends, "{reason}");
+    }
+}
+
+#[test]
 fn e06_only_the_model_is_replaced() {
     let body = r#"{ "messages":[{"model":"inner"}],  "model" : "claude-x" ,"n":1.50}"#;
     assert_eq!(edit(body, None), body);

@@ -171,8 +171,11 @@ impl Completion {
         Ok(())
     }
 
-    /// The provider has said why the model stopped.
+    /// The provider has said why the model stopped. Some write an empty text for null in every chunk.
     fn stopped(&mut self, reason: &str) {
+        if reason.is_empty() {
+            return;
+        }
         if reason == "error" {
             let message = format!("{} ended the answer with an error", self.provider);
             self.fail(Refusal::new(502, message));

@@ -248,6 +248,7 @@ fn s10_an_end_without_a_reason_is_no_end() {
     0 + x
     error api_error: groq cut the stream before the answer was finished
     ");
+    assert_eq!(raw(&sse(&[text[0].clone(), finish("")], "")), cut);
     assert!(raw(&sse(&[text[0].clone(), finish("stop")], "")).ends_with("end"));
     assert!(raw(b"").starts_with("error api_error"));
 }
