@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::json;
 
 /// LiteLLM's own keys. Not `metadata` and `user`, which OpenAI has as well.
-const OWN: [&str; 36] = [
+const OWN: [&str; 41] = [
     "additional_drop_params",
     "allowed_model_region",
     "api_base",
@@ -35,13 +35,16 @@ const OWN: [&str; 36] = [
     "default_fallbacks",
     "disable_fallbacks",
     "drop_params",
+    "extra_headers",
     "fallbacks",
     "guardrails",
+    "headers",
     "input_cost_per_token",
     "litellm_call_id",
     "litellm_metadata",
     "litellm_session_id",
     "litellm_trace_id",
+    "max_fallbacks",
     "max_retries",
     "mock_response",
     "mock_testing_content_policy_fallbacks",
@@ -52,8 +55,10 @@ const OWN: [&str; 36] = [
     "no-log",
     "num_retries",
     "output_cost_per_token",
+    "prompt_id",
     "request_timeout",
     "retry_policy",
+    "stream_timeout",
     "tags",
     "timeout",
 ];

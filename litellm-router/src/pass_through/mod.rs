@@ -7,16 +7,17 @@
 
 mod stream;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::api::Api;
-use crate::controls;
 use crate::demo;
 use crate::error::Refusal;
 use crate::json;
@@ -137,24 +138,57 @@ fn applied(text: &[u8], mut edits: Vec<(Range<usize>, String)>) -> Vec<u8> {
     out
 }
 
-/// The body without some of its keys, by the deployment's `additional_drop_params`, and where `own`
-/// is set without those that are LiteLLM's own.
+/// The body without the keys that `leaves_out` names; the others keep their bytes and their order.
 ///
 /// # Errors
 /// 400 where the body is not a JSON object.
-pub fn without(body: Bytes, dropped: &[String], own: bool) -> Result<Bytes, Refusal> {
-    if dropped.is_empty() && !own {
+pub fn without(body: Bytes, leaves_out: &dyn Fn(&str) -> bool) -> Result<Bytes, Refusal> {
+    let mut reader = serde_json::Deserializer::from_slice(&body);
+    let entries = reader
+        .deserialize_map(Entries)
+        .map_err(|error| invalid(&error))?;
+    if !entries.iter().any(|(key, _)| leaves_out(key)) {
         return Ok(body);
     }
-    let fields: BTreeMap<&str, &RawValue> =
-        serde_json::from_slice(&body).map_err(|error| invalid(&error))?;
-    let kept: BTreeMap<&str, &RawValue> = fields
-        .into_iter()
-        .filter(|(name, _)| !dropped.iter().any(|drop| drop == name))
-        .filter(|(name, _)| !own || !controls::is_own(name))
-        .collect();
-    let kept = serde_json::to_vec(&kept).map_err(|error| invalid(&error))?;
+    let mut kept = Vec::with_capacity(body.len());
+    let mut at = 0;
+    for (key, value) in &entries {
+        let end = place(&body, value).end;
+        // Between two values there are only a comma, blanks, the key and a colon.
+        let entry = body.get(at..end).unwrap_or_default();
+        let entry = memchr::memchr(b'"', entry).and_then(|quote| entry.get(quote..));
+        at = end;
+        if !leaves_out(key) {
+            kept.push(if kept.is_empty() { b'{' } else { b',' });
+            kept.extend_from_slice(entry.unwrap_or_default());
+        }
+    }
+    if kept.is_empty() {
+        kept.push(b'{');
+    }
+    kept.push(b'}');
     Ok(kept.into())
+}
+
+/// Reads the entries of an object in their order.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        #[derive(Deserialize)]
+        struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+        let mut entries = Vec::new();
+        while let Some((Key(key), value)) = map.next_entry()? {
+            entries.push((key, value));
+        }
+        Ok(entries)
+    }
 }
 
 /// A chat whose limits on the answer's tokens are at most `most`.
@@ -209,8 +243,7 @@ pub fn asking_for_usage(body: &[u8]) -> Result<Vec<u8>, Refusal> {
             return Err(invalid(&"stream_options is not an object"));
         }
         Some(options) => {
-            let asked: Options =
-                json::read(options.get()).map_err(|error| invalid(&error))?;
+            let asked: Options = json::read(options.get()).map_err(|error| invalid(&error))?;
             let inside = options.get().strip_prefix('{').map(str::trim_start);
             let after = place(body, options).start + 1;
             match asked.include_usage {

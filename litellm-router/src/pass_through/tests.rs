@@ -121,6 +121,28 @@ fn an_empty_reason_is_not_the_end_of_a_chat() {
 }
 
 #[test]
+fn keys_are_left_out_and_the_others_keep_their_bytes_and_their_order() {
+    let cut = |body: &str| {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let cut = without(body, &|key| ["a", "b"].contains(&key)).unwrap();
+        String::from_utf8(cut.to_vec()).unwrap()
+    };
+    for (body, left) in [
+        (
+            r#"{ "z":1.50, "a" :{"z":"}, \""},"\u0062":2 , "y": { "a":1 } }"#,
+            r#"{"z":1.50,"y": { "a":1 }}"#,
+        ),
+        (r#"{ "z" : 1 , "A":2}"#, r#"{ "z" : 1 , "A":2}"#),
+        (r#"{"a":1,"k\"":2,"b":3}"#, r#"{"k\"":2}"#),
+        (r#"{"a":1,"b":2}"#, "{}"),
+        ("{}", "{}"),
+    ] {
+        assert_eq!(cut(body), left);
+    }
+    assert!(without(Bytes::from_static(b"[1]"), &|_| true).is_err());
+}
+
+#[test]
 fn e06_only_the_model_is_replaced() {
     let body = r#"{ "messages":[{"model":"inner"}],  "model" : "claude-x" ,"n":1.50}"#;
     assert_eq!(edit(body, None), body);

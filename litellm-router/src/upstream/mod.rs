@@ -9,6 +9,7 @@ use crate::api::Api;
 use crate::auth::Credential;
 use crate::chat::reply::ChatForm;
 use crate::chat::request::{self as chat_request, Head};
+use crate::controls;
 use crate::count;
 use crate::deployment::Target;
 use crate::error::{self, ErrorClass, KeyOwner, Refusal};
@@ -121,7 +122,7 @@ impl Exchange {
             drop_server_tools: deployment.drop_params,
         };
         let (body, asked) = request::translate(request, upstream)?;
-        let body = pass_through::without(body.into(), &deployment.dropped, false)?;
+        let body = without(body.into(), target, false)?;
         let key_owner = owner(credential);
         let terms = Terms {
             identity,
@@ -179,7 +180,7 @@ impl Exchange {
         let model = (head.model != target.model).then_some(target.model.as_str());
         let most = max_tokens.or(target.deployment.max_output_tokens);
         let body = pass_through::edited(&caller.body, model)?;
-        let body = pass_through::without(body, &target.deployment.dropped, caller.own_keys)?;
+        let body = without(body, target, caller.own_keys)?;
         let body = match most {
             Some(most) if head.max_tokens > Some(most) => {
                 pass_through::with_limit(&body, most)?.into()
@@ -265,7 +266,7 @@ impl Exchange {
     ) -> Result<Self, Refusal> {
         let model = (asked != target.model).then_some(target.model.as_str());
         let body = pass_through::edited(&caller.body, model)?;
-        let body = pass_through::without(body, &target.deployment.dropped, caller.own_keys)?;
+        let body = without(body, target, caller.own_keys)?;
         let base = api_base(target)?;
         let base = base.strip_suffix("/v1/messages").unwrap_or(base);
         let base = base.strip_suffix("/v1").unwrap_or(base);
@@ -438,6 +439,18 @@ pub fn broke(provider: &str) -> Refusal {
 
 fn owner(credential: Option<&Credential>) -> KeyOwner {
     credential.map_or(KeyOwner::Router, |credential| credential.owner)
+}
+
+/// A body without the keys that the deployment does not get, and where `own` is set without those that
+/// are LiteLLM's own.
+fn without(body: Bytes, target: &Target, own: bool) -> Result<Bytes, Refusal> {
+    let dropped = &target.deployment.dropped;
+    if dropped.is_empty() && !own {
+        return Ok(body);
+    }
+    pass_through::without(body, &|key| {
+        dropped.iter().any(|drop| drop == key) || (own && controls::is_own(key))
+    })
 }
 
 fn api_base(target: &Target) -> Result<&str, Refusal> {
