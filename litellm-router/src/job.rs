@@ -303,6 +303,7 @@ impl Job {
         };
         exchange.map(|mut exchange| {
             if let Some(timeout_ms) = request.controls().timeout_ms {
+                exchange.is_hurried = timeout_ms < exchange.timeout_ms;
                 exchange.timeout_ms = exchange.timeout_ms.min(timeout_ms);
             }
             exchange

@@ -157,6 +157,19 @@ async fn a_stream_has_its_first_words_within_its_own_timeout() {
 }
 
 #[tokio::test]
+async fn who_wants_an_answer_sooner_than_it_can_be_had_keeps_nobody_else_from_it() {
+    let settings = "num_retries: 0, allowed_fails: 0";
+    let slow = Script::chat("hello").after(Duration::from_millis(500));
+    let world = World::start(&config(settings), &[("three", &[slow])]).await;
+    for stream in [true, false] {
+        let mut hasty = question("b", stream);
+        hasty["timeout"] = json!(0.1);
+        assert_eq!(world.post("/v1/messages", &hasty).await.status(), 504);
+        assert_eq!(world.ask("b", stream).await.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_request_timeout_leaves_time_for_another() {
     let hanging = Script::chat("late").after(Duration::from_secs(60));
     let config = config("num_retries: 0, fallbacks: [{b: [c]}]")

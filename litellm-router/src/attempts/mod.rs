@@ -156,8 +156,11 @@ impl Attempts {
         let Some(last) = self.last.clone() else {
             return Step::Refuse(refusal);
         };
-        // What a caller's own key or a missing one meets says nothing of the deployment.
-        if self.only.is_none() && sent != Sent::Nothing {
+        // What a caller's own key or a missing one meets says nothing of the deployment, nor does a
+        // name that the caller has made up and a pattern has taken.
+        let made_up = class == ErrorClass::NotFound && last.deployment.model.contains('*');
+        let says_something = !made_up && !refusal.is_of_the_caller();
+        if self.only.is_none() && sent != Sent::Nothing && says_something {
             self.heard(Outcome::Failed(class, retry_after_ms), &mut moment);
         }
         self.failed.push(last.deployment.entry);

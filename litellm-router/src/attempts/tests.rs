@@ -11,7 +11,7 @@ struct World {
     random: u64,
 }
 
-/// Models `a` (two deployments at groq), `b` (openrouter) and `c` (anthropic).
+/// Models `a` (two deployments at groq), `b` (openrouter), `c` (anthropic) and the pattern `p/*`.
 fn world(settings: &str) -> World {
     let yaml = format!(
         "router_settings: {{{settings}}}\n\
@@ -19,12 +19,13 @@ fn world(settings: &str) -> World {
          - {{model_name: a, litellm_params: {{model: groq/1}}}}\n\
          - {{model_name: a, litellm_params: {{model: groq/2}}}}\n\
          - {{model_name: b, litellm_params: {{model: openrouter/3}}}}\n\
-         - {{model_name: c, litellm_params: {{model: anthropic/4, max_retries: 1}}}}\n"
+         - {{model_name: c, litellm_params: {{model: anthropic/4, max_retries: 1}}}}\n\
+         - {{model_name: 'p/*', litellm_params: {{model: 'groq/*'}}}}\n"
     );
     let config = Config::parse(&yaml).unwrap();
     World {
         routes: Routes::new(&config, &|_| None),
-        balance: Balance::new(4),
+        balance: Balance::new(5),
         routing: config.routing,
         now: NOW,
         random: 500,
@@ -189,6 +190,30 @@ fn r18_a_limit_that_is_too_high_is_lowered_once() {
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(asked[1].starts_with("3+0 limit 5"), "{asked:?}");
     assert!(said.contains("context limit"), "{said}");
+}
+
+#[test]
+fn what_one_caller_brings_about_leaves_a_deployment_open_to_all() {
+    let late = Refusal::new(504, "late");
+    let missing = Refusal::new(404, "no such model");
+    for (model, failure, asked_again) in [
+        ("b", &late.clone().of_the_caller(), 1),
+        ("b", &late, 0),
+        ("p/made-up", &missing, 1),
+        ("p/made-up", &Refusal::new(500, "down"), 0),
+        ("b", &missing, 0),
+    ] {
+        let mut world = world("allowed_fails: 0, num_retries: 0");
+        assert_eq!(
+            world
+                .run(model, false, std::slice::from_ref(failure))
+                .0
+                .len(),
+            1
+        );
+        let (asked, _) = world.run(model, false, std::slice::from_ref(failure));
+        assert_eq!(asked.len(), asked_again, "{model} {failure:?}");
+    }
 }
 
 #[test]

@@ -54,6 +54,8 @@ pub struct Refusal {
     said: String,
     /// The provider's whole answer, where the caller speaks the provider's dialect.
     verbatim: Option<Box<Verbatim>>,
+    /// See [`Self::is_of_the_caller`].
+    of_the_caller: bool,
 }
 
 /// A provider's answer that goes to the caller byte for byte: clients of Anthropic's API recover by
@@ -77,6 +79,7 @@ impl Refusal {
             class: ErrorClass::of_status(status),
             said: String::new(),
             verbatim: None,
+            of_the_caller: false,
         }
     }
 
@@ -95,6 +98,18 @@ impl Refusal {
     pub fn with_class(mut self, class: ErrorClass) -> Self {
         self.class = class;
         self
+    }
+
+    /// The same failure, which the caller has brought about by what it asked for.
+    pub fn of_the_caller(mut self) -> Self {
+        self.of_the_caller = true;
+        self
+    }
+
+    /// Whether the caller alone has brought it about: then it says nothing of the deployment, however
+    /// often it happens.
+    pub fn is_of_the_caller(&self) -> bool {
+        self.of_the_caller
     }
 
     /// The same with a type of its own.

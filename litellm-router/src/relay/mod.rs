@@ -301,6 +301,7 @@ async fn attempt<H: Host>(
         }
     };
     let (provider, silence_ms) = (exchange.provider(), exchange.stream_timeout_ms);
+    let is_hurried = exchange.is_hurried;
     let header = |name: &str| response.headers.get(name);
     match exchange.begin(response.status, &header) {
         upstream::Next::Collect(collect) => {
@@ -331,7 +332,7 @@ async fn attempt<H: Host>(
                 }
                 live.first = live.stream.take();
                 if live.first.is_empty() && !live.stream.is_done() && host.now() >= until {
-                    return Err(upstream::too_slow(provider, patience));
+                    return Err(upstream::too_slow(provider, patience, is_hurried));
                 }
             }
             Ok(Attempt::Live(live))

@@ -39,6 +39,8 @@ pub struct Exchange {
     /// How long the provider may take to begin its response; a stream has to have its first words
     /// by then.
     pub timeout_ms: u32,
+    /// Whether that is less than the configuration says, because the caller wants it so.
+    pub is_hurried: bool,
     /// How long it may be silent within it.
     pub stream_timeout_ms: u32,
     /// The limit on the answer's tokens that it is sent.
@@ -335,6 +337,7 @@ impl Exchange {
             } else {
                 deployment.timeout_ms
             },
+            is_hurried: false,
             stream_timeout_ms: deployment.stream_timeout_ms,
             max_tokens: None,
             provider: target.provider.name,
@@ -403,7 +406,7 @@ impl Exchange {
 
     /// The provider has not begun to answer in time.
     pub fn timed_out(&self, waited_ms: u64) -> Refusal {
-        too_slow(self.provider, waited_ms)
+        too_slow(self.provider, waited_ms, self.is_hurried)
     }
 
     /// For errors that come after [`Self::begin`] has taken the exchange.
@@ -417,11 +420,16 @@ fn translated(mut headers: Vec<(String, String)>, stream: Box<dyn Incoming>) -> 
     Next::Stream { headers, stream }
 }
 
-/// The provider has not begun to answer in time.
-pub fn too_slow(provider: &str, waited_ms: u64) -> Refusal {
+/// The provider has not begun to answer in time. `is_hurried`: see [`Exchange::is_hurried`].
+pub fn too_slow(provider: &str, waited_ms: u64, is_hurried: bool) -> Refusal {
     let seconds = waited_ms as f64 / 1000.0;
     let message = format!("{provider} did not answer within {seconds} s");
-    Refusal::new(504, message).with_kind("api_error")
+    let refusal = Refusal::new(504, message).with_kind("api_error");
+    if is_hurried {
+        refusal.of_the_caller()
+    } else {
+        refusal
+    }
 }
 
 /// The provider has been silent within its answer for too long.
