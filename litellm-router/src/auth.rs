@@ -86,6 +86,15 @@ impl Caller {
         matches!(self, Self::Trusted | Self::Holder(_))
     }
 
+    /// Whether this caller's key is for some models alone.
+    pub fn is_bound(&self, keys: &Keys) -> bool {
+        let Self::Holder(place) = self else {
+            return false;
+        };
+        let holder = keys.holder(*place);
+        holder.is_none_or(|holder| !holder.models.is_empty())
+    }
+
     /// Whether this caller's key is for `model`.
     ///
     /// # Errors

@@ -71,6 +71,12 @@ pub fn is_own(key: &str) -> bool {
     OWN.binary_search(&key).is_ok()
 }
 
+/// Whether a key of a request names models beside the one that was asked for, of which a provider may
+/// choose (<https://openrouter.ai/docs/features/model-routing>).
+pub fn names_other_models(key: &str) -> bool {
+    matches!(key, "models" | "route")
+}
+
 /// What a caller asks of the router itself. What is not understood is not asked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Controls {

@@ -276,6 +276,49 @@ fn with_a_master_key_the_routers_keys_are_for_its_holders() {
 }
 
 #[test]
+fn a_key_for_some_models_lets_no_provider_choose_another() {
+    const KEYS: &str = "
+general_settings:
+  master_key: sk-master
+  keys: [{name: t, key: sk-t, models: ['openrouter/a', 'claude-*']}]
+";
+    let secrets = [("OPENROUTER_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k")];
+    let gateway = [("ANTHROPIC_BASE_URL", "http://10.0.0.1:4000")];
+    for (secrets, key, door, model, others) in [
+        (
+            &secrets[..],
+            "sk-t",
+            "/v1/chat/completions",
+            "openrouter/a",
+            false,
+        ),
+        (
+            &secrets[..],
+            "sk-master",
+            "/v1/chat/completions",
+            "openrouter/a",
+            true,
+        ),
+        (&secrets[..], "sk-t", "/v1/messages", "openrouter/a", false),
+        (&secrets[..], "sk-t", "/v1/messages", "claude-x", false),
+        (&secrets[..], "sk-master", "/v1/messages", "claude-x", true),
+        (&gateway[..], "sk-t", "/v1/messages", "claude-x", false),
+    ] {
+        let client = client(&format!("{CONFIG}{KEYS}"), secrets).with("x-api-key", key);
+        let body = json!({"model": model, "max_tokens": 9, "route": "fallback",
+            "models": ["b"], "fallbacks": ["c"], "top_p": 0.5,
+            "messages": [{"role": "user", "content": "hi"}]});
+        let sent = client.fetch(door, body.to_string().as_bytes());
+        let sent: Value = serde_json::from_slice(&sent.body).unwrap();
+        assert_eq!(sent["top_p"], 0.5);
+        for name in ["models", "route"] {
+            assert_eq!(sent.get(name).is_some(), others, "{key} {door} {sent}");
+        }
+        assert_eq!(sent.get("fallbacks"), None, "{key} {door} {sent}");
+    }
+}
+
+#[test]
 fn a_server_without_a_key_and_the_routers_secrets_are_for_holders_of_the_master_key() {
     let yaml = "model_list:\n  - model_name: mine\n    litellm_params:\n      model: hosted_vllm/m\n      \
                 api_base: http://10.0.0.1/v1\n  - model_name: theirs\n    litellm_params:\n      \

@@ -115,6 +115,7 @@ impl Router {
             hasher.finish()
         });
         let own_key = matches!(caller, Caller::OwnKey(_));
+        let is_bound = caller.is_bound(&self.keys);
         let trail = Trail {
             model: request.model().chars().take(200).collect(),
             group: group.name.clone(),
@@ -144,8 +145,9 @@ impl Router {
                 anthropic_version: (call.header)("anthropic-version"),
                 anthropic_beta: (call.header)("anthropic-beta"),
                 accept: (call.header)("accept"),
-                // A gateway may well be LiteLLM, which reads them.
-                own_keys: request.controls().any && !self.config.through_gateway,
+                // A gateway may well be LiteLLM, which reads them: some choose another model.
+                own_keys: request.controls().any && (!self.config.through_gateway || is_bound),
+                is_bound,
                 identity: self.identity_headers(call),
             },
             identity: Identity {

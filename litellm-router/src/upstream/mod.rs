@@ -84,6 +84,8 @@ pub struct Inbound {
     pub accept: Option<String>,
     /// Whether the body has keys that are LiteLLM's own and for no provider, see [`crate::controls`].
     pub own_keys: bool,
+    /// Whether the caller's key is not for every model: then no provider is to choose among others.
+    pub is_bound: bool,
     /// Headers that tell a gateway behind this one who calls.
     pub identity: Vec<(String, String)>,
 }
@@ -124,7 +126,7 @@ impl Exchange {
             drop_server_tools: deployment.drop_params,
         };
         let (body, asked) = request::translate(request, upstream)?;
-        let body = without(body.into(), target, false)?;
+        let body = without(body.into(), target, &Inbound::default())?;
         let key_owner = owner(credential);
         let terms = Terms {
             identity,
@@ -182,7 +184,7 @@ impl Exchange {
         let model = (head.model != target.model).then_some(target.model.as_str());
         let most = max_tokens.or(target.deployment.max_output_tokens);
         let body = pass_through::edited(&caller.body, model)?;
-        let body = without(body, target, caller.own_keys)?;
+        let body = without(body, target, caller)?;
         let body = match most {
             Some(most) if head.max_tokens > Some(most) => {
                 pass_through::with_limit(&body, most)?.into()
@@ -268,7 +270,7 @@ impl Exchange {
     ) -> Result<Self, Refusal> {
         let model = (asked != target.model).then_some(target.model.as_str());
         let body = pass_through::edited(&caller.body, model)?;
-        let body = without(body, target, caller.own_keys)?;
+        let body = without(body, target, caller)?;
         let base = api_base(target)?;
         let base = base.strip_suffix("/v1/messages").unwrap_or(base);
         let base = base.strip_suffix("/v1").unwrap_or(base);
@@ -449,15 +451,16 @@ fn owner(credential: Option<&Credential>) -> KeyOwner {
     credential.map_or(KeyOwner::Router, |credential| credential.owner)
 }
 
-/// A body without the keys that the deployment does not get, and where `own` is set without those that
-/// are LiteLLM's own.
-fn without(body: Bytes, target: &Target, own: bool) -> Result<Bytes, Refusal> {
+/// A body of the caller's without the keys that the deployment does not get.
+fn without(body: Bytes, target: &Target, caller: &Inbound) -> Result<Bytes, Refusal> {
     let dropped = &target.deployment.dropped;
-    if dropped.is_empty() && !own {
+    if dropped.is_empty() && !caller.own_keys && !caller.is_bound {
         return Ok(body);
     }
     pass_through::without(body, &|key| {
-        dropped.iter().any(|drop| drop == key) || (own && controls::is_own(key))
+        dropped.iter().any(|drop| drop == key)
+            || (caller.own_keys && controls::is_own(key))
+            || (caller.is_bound && controls::names_other_models(key))
     })
 }
 
