@@ -170,6 +170,22 @@ async fn who_wants_an_answer_sooner_than_it_can_be_had_keeps_nobody_else_from_it
 }
 
 #[tokio::test]
+async fn a_whole_answer_has_to_be_whole_within_its_timeout() {
+    let drips = Script {
+        parts: vec![(Duration::from_millis(200), " ".into()); 500],
+        ..Script::json(200, json!({}))
+    };
+    let world = World::start(
+        &config("num_retries: 0, fallbacks: [{b: [c]}]"),
+        &[("three", &[drips]), ("four", &[Script::chat("from c")])],
+    )
+    .await;
+    let text = world.ask("b", false).await.text().await.unwrap();
+    assert_eq!(text_of(&text), "from c");
+    assert_eq!(world.asked(), ["three", "four"]);
+}
+
+#[tokio::test]
 async fn a_request_timeout_leaves_time_for_another() {
     let hanging = Script::chat("late").after(Duration::from_secs(60));
     let config = config("num_retries: 0, fallbacks: [{b: [c]}]")

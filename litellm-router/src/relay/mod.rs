@@ -300,6 +300,8 @@ async fn attempt<H: Host>(
             Either::Right(_) => return Err(exchange.timed_out(patience)),
         }
     };
+    // What bounds the head bounds all that a caller waits for without seeing anything of it.
+    let until = sent_at.saturating_add(patience);
     let (provider, silence_ms) = (exchange.provider(), exchange.stream_timeout_ms);
     let is_hurried = exchange.is_hurried;
     let header = |name: &str| response.headers.get(name);
@@ -310,10 +312,13 @@ async fn attempt<H: Host>(
             } else {
                 LARGEST_RESPONSE
             };
-            let body = whole(host, response.body, provider, silence_ms, most, deadline).await;
+            let body = whole(host, response.body, provider, silence_ms, most, until).await;
             // An error whose words are lost is still that error.
             let body = match body {
                 Err(_) if collect.is_error() => Vec::new(),
+                Err(refusal) if is_hurried && host.now() >= until => {
+                    return Err(refusal.of_the_caller());
+                }
                 body => body?,
             };
             let (answer, used) = collect.answer(&body)?;
@@ -323,7 +328,6 @@ async fn attempt<H: Host>(
             let stream = (headers, stream);
             let mut live = Live::new(host, response.body, stream, api, provider, silence_ms);
             // Signs of life are not words: they are another's business as long as none has come.
-            let until = sent_at.saturating_add(patience);
             while live.first.is_empty() && !live.stream.is_done() {
                 live.listen(until).await;
                 // Once it is taken, nothing can be tried elsewhere.
@@ -340,23 +344,23 @@ async fn attempt<H: Host>(
     }
 }
 
-/// Reads a whole body, as far as it may go.
+/// Reads a whole body, as far as it may go, until a time at most.
 async fn whole<H: Host>(
     host: &Arc<H>,
     mut body: H::Body,
     provider: &'static str,
     silence_ms: u32,
     most: usize,
-    deadline: u64,
+    until: u64,
 ) -> Result<Vec<u8>, Refusal> {
     let mut read = Vec::new();
     loop {
         let now = host.now();
-        if now >= deadline {
+        if now >= until {
             let message = format!("{provider} took too long to finish its answer");
             return Err(Refusal::new(504, message).with_kind("api_error"));
         }
-        let patience = u64::from(silence_ms).min(deadline - now);
+        let patience = u64::from(silence_ms).min(until - now);
         match select(body.next(), host.sleep(patience)).await {
             Either::Left((Some(Ok(chunk)), _)) => {
                 if read.len() + chunk.len() > most {
@@ -367,7 +371,7 @@ async fn whole<H: Host>(
             }
             Either::Left((Some(Err(Broken)), _)) => return Err(upstream::broke(provider)),
             Either::Left((None, _)) => return Ok(read),
-            // The deadline speaks for itself above.
+            // That the time is over speaks for itself above.
             Either::Right(_) if patience < u64::from(silence_ms) => {}
             Either::Right(_) => return Err(upstream::fell_silent(provider, silence_ms)),
         }

@@ -36,8 +36,8 @@ pub struct Exchange {
     pub url: String,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
-    /// How long the provider may take to begin its response; a stream has to have its first words
-    /// by then.
+    /// How long the provider may take for its response; a stream has to have its first words by then,
+    /// anything else has to be whole.
     pub timeout_ms: u32,
     /// Whether that is less than the configuration says, because the caller wants it so.
     pub is_hurried: bool,
