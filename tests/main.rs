@@ -23,6 +23,7 @@ mod provider_failures;
 mod queue;
 mod reconnect;
 mod router;
+mod saves;
 mod sharing;
 mod spend;
 mod storage;
@@ -57,6 +58,7 @@ fn main() {
         queue::tests(&local),
         reconnect::tests(&local),
         router::tests(&local),
+        saves::tests(&local),
         sharing::tests(&guarded),
         spend::tests(&local),
         storage::tests(&local),

@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
 use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
 
 /// A provider on a port of its own.
 pub struct ScriptedProvider {
@@ -20,8 +21,9 @@ pub struct ScriptedProvider {
 }
 
 /// The ways in which it answers; each is a model of the router, `scripted/<way>`.
-const WAYS: [&str; 11] = [
+const WAYS: [&str; 13] = [
     "text", "401", "429", "500", "cut", "hang", "html", "late", "halting", "endless", "fast",
+    "recall", "slow",
 ];
 
 /// Longer than the router lets a client wait without a sign of life.
@@ -74,7 +76,11 @@ impl ScriptedProvider {
     }
 }
 
-async fn answer(State(endless): State<Arc<()>>, Path(way): Path<String>) -> Response<Body> {
+async fn answer(
+    State(endless): State<Arc<()>>,
+    Path(way): Path<String>,
+    request: axum::Json<Value>,
+) -> Response<Body> {
     let error = |status: u16, message: &str| {
         let body =
             format!(r#"{{"error":{{"message":"{message}","type":"scripted","code":null}}}}"#);
@@ -92,6 +98,16 @@ async fn answer(State(endless): State<Arc<()>>, Path(way): Path<String>) -> Resp
         "hang" => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             error(500, "too late")
+        }
+        // It says what it was told, as far as that was said by a person or done by a tool.
+        "recall" => stream_of(whole([told(&request)]), false),
+        "slow" => {
+            let pieces = stream::iter(whole((0..20).map(|piece| format!("piece {piece} "))));
+            let slowly = pieces.then(async |data| {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                event(&data)
+            });
+            events(Body::from_stream(slowly))
         }
         "cut" => stream_of(vec![delta("The beginning of")], true),
         "late" => {
@@ -126,9 +142,51 @@ fn whole(tokens: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 fn delta(text: &str) -> String {
-    format!(
-        r#"{{"id":"c","object":"chat.completion.chunk","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#
-    )
+    json!({
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "choices": [{ "index": 0, "delta": { "content": text } }],
+    })
+    .to_string()
+}
+
+/// The conversation in a line: what people said, and the arguments of the tools that were called.
+fn told(request: &Value) -> String {
+    let mut told = Vec::new();
+    for message in request["messages"].as_array().into_iter().flatten() {
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
+            told.push(
+                call["function"]["arguments"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+        }
+        if message["role"] == "user" {
+            let parts = message["content"].as_array().into_iter().flatten();
+            told.extend(
+                parts
+                    .filter_map(|part| part["text"].as_str())
+                    .map(str::to_owned),
+            );
+            told.extend(message["content"].as_str().map(str::to_owned));
+        }
+    }
+    let said: Vec<String> = told.iter().map(|text| without_reminders(text)).collect();
+    said.join(" | ")
+}
+
+/// A text without what Claude Code adds of its own.
+fn without_reminders(text: &str) -> String {
+    let mut rest = text;
+    let mut said = String::new();
+    while let Some((before, reminder)) = rest.split_once("<system-reminder>") {
+        said += before;
+        rest = reminder
+            .split_once("</system-reminder>")
+            .map_or("", |(_, rest)| rest);
+    }
+    (said + rest).trim().to_owned()
 }
 
 fn stream_of(all: Vec<String>, cut: bool) -> Response<Body> {

@@ -55,7 +55,18 @@ impl World {
         .await
     }
 
-    /// The same, with these variables of the session Worker too.
+    /// The same, with these variables of the session Worker besides.
+    ///
+    /// # Errors
+    /// What did not start.
+    pub async fn start_with_worker(sandboxes: Provider, vars: &[(&str, &str)]) -> Result<Self> {
+        let vars = vars
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self::start_with_both(sandboxes, Vec::new(), vars.collect()).await
+    }
+
+    /// The same, with these variables of both Workers.
     ///
     /// # Errors
     /// What did not start.
@@ -120,6 +131,61 @@ impl World {
         self.stack.start_workers().await
     }
 
+    /// Kills a session's sandbox as a machine that fails would, and takes its disk away, where sandboxes
+    /// are processes.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn lose_sandbox(&self, session: &str) -> Result<()> {
+        self.kill_in_sandbox(session, "agent-server")?;
+        let workspace = self.workspace(session);
+        let folder = workspace.parent().context("a sandbox has a folder")?;
+        // At once: another sandbox of the name may be there the next moment, and what is left of this
+        // one's processes may still write.
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let lost = format!("lost-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        std::fs::rename(folder, self.data.path().join(lost))?;
+        Ok(())
+    }
+
+    /// Kills (-9) the process of this name in a session's sandbox, where sandboxes are processes.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub fn kill_in_sandbox(&self, session: &str, name: &str) -> Result<()> {
+        let processes = self.processes_in_sandbox(session, name)?;
+        ensure!(!processes.is_empty(), "there is no {name} of {session}");
+        for pid in processes {
+            std::process::Command::new("kill")
+                .args(["-9", &pid])
+                .status()?;
+        }
+        Ok(())
+    }
+
+    /// The ids of the processes of this name in a session's sandbox.
+    ///
+    /// # Errors
+    /// Where the machine does not say.
+    pub fn processes_in_sandbox(&self, session: &str, name: &str) -> Result<Vec<String>> {
+        let home = self.workspace(session).with_file_name("home");
+        let home = home.to_string_lossy();
+        let mut found = Vec::new();
+        for process in std::fs::read_dir("/proc")?.flatten() {
+            let read = |file: &str| {
+                let bytes = std::fs::read(process.path().join(file)).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).into_owned()
+            };
+            let command = read("cmdline");
+            let of_session = command.contains(&*home) || read("environ").contains(&*home);
+            let program = command.split('\0').next().unwrap_or_default();
+            if of_session && (program.ends_with(name) || read("comm").trim() == name) {
+                found.push(process.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(found)
+    }
+
     /// The folder in which a session's sandbox keeps its workspace, where sandboxes are processes.
     pub fn workspace(&self, session: &str) -> std::path::PathBuf {
         let name = format!("claude-session-{session}");
@@ -128,6 +194,22 @@ impl World {
             .join("sandboxes")
             .join(name)
             .join("workspace")
+    }
+
+    /// The archives of all sessions' saves, as the bucket holds them.
+    ///
+    /// # Errors
+    /// Where they can't be listed.
+    pub fn archives(&self) -> Result<Vec<std::path::PathBuf>> {
+        let folder = self
+            .data
+            .path()
+            .join("workers/v3/r2/agent-router-saves/blobs");
+        let mut all = Vec::new();
+        for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            all.push(entry?.path());
+        }
+        Ok(all)
     }
 
     /// Carries out an SQL statement in the database of a session's object, behind its back: what a

@@ -5,24 +5,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::options::Turn;
-use protocol::sandbox::{AgentState, TurnRequest};
+use protocol::sandbox::{AgentState, Transcript, TurnRequest};
 use protocol::{Problem, ProblemKind, SessionId, TurnId};
 use tokio::sync::{mpsc, watch};
 
 use crate::conversations::Conversations;
 use crate::direct::Slots;
+use crate::disk::{self, Disk};
 use crate::drive::Driver;
 use crate::launch::Setup;
 use crate::processes::Children;
 use crate::turn_log::TurnLog;
 
+/// What the driver is to do.
+#[derive(Debug)]
+pub enum Job {
+    Turn(TurnJob),
+    /// The disk has become ready: the conversation to go on with stands on it now.
+    DiskReady,
+}
+
 /// A turn that is to run.
 #[derive(Debug)]
-pub struct Job {
+pub struct TurnJob {
     pub log: Arc<TurnLog>,
     pub turn: Turn,
     /// A person can be asked.
     pub asks: bool,
+    /// What the conversation's transcript may lack.
+    pub transcript: Option<Transcript>,
 }
 
 /// What the parts of the server share.
@@ -33,6 +44,7 @@ pub struct Shared {
     conversations: Mutex<Conversations>,
     process: Mutex<ProcessState>,
     pub direct: Slots,
+    pub disk: Disk,
     /// Set once, when the server stops.
     pub stopping: watch::Sender<bool>,
 }
@@ -49,7 +61,7 @@ pub struct ProcessState {
 }
 
 impl Shared {
-    pub fn new(setup: Setup) -> Self {
+    pub fn new(setup: Setup, disk: Disk) -> Self {
         let conversations = Conversations::load(&setup.home);
         Self {
             setup,
@@ -63,6 +75,7 @@ impl Shared {
                 conversation: None,
             }),
             direct: Slots::default(),
+            disk,
             stopping: watch::Sender::new(false),
         }
     }
@@ -102,8 +115,8 @@ struct Turns {
 
 impl Agent {
     /// Starts the agent; its first process comes up in the background.
-    pub fn start(setup: Setup, session: Option<SessionId>) -> Self {
-        let shared = Arc::new(Shared::new(setup));
+    pub fn start(setup: Setup, disk: Disk, session: Option<SessionId>) -> Self {
+        let shared = Arc::new(Shared::new(setup, disk));
         let (jobs, queue) = mpsc::unbounded_channel();
         tokio::spawn(Driver::new(Arc::clone(&shared)).run(queue));
         Self {
@@ -123,8 +136,12 @@ impl Agent {
     /// Starts a turn, or finds it where it was started already.
     ///
     /// # Errors
-    /// A 409 problem for another session's turn, and for a turn before the latest.
+    /// A 409 problem for another session's turn, for a turn before the latest, and before the disk is
+    /// ready.
     pub fn begin(&self, request: TurnRequest) -> Result<Arc<TurnLog>, Problem> {
+        if !self.shared.disk.is_ready() {
+            return Err(disk::not_ready());
+        }
         let mut turns = self.turns();
         match &turns.session {
             None => turns.session = Some(request.session_id),
@@ -149,14 +166,21 @@ impl Agent {
             latest.interrupt();
         }
         let log = turns.add(request.turn_id);
-        let job = Job {
+        let job = Job::Turn(TurnJob {
             log: Arc::clone(&log),
             turn: request.turn,
             asks: request.asks,
-        };
+            transcript: request.transcript,
+        });
         // Where the driver is gone the server stops, and the stream is cut.
         let _stopping = self.jobs.send(job);
         Ok(log)
+    }
+
+    /// The disk has become ready.
+    pub fn disk_ready(&self) {
+        self.shared.conversations().reload();
+        let _stopping = self.jobs.send(Job::DiskReady);
     }
 
     /// A turn whose records are kept.

@@ -3,9 +3,11 @@
 //!
 //! The agent can write to its home, so what the file holds is checked like a client's words.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use protocol::sandbox::Transcript;
 use serde::{Deserialize, Serialize};
 
 use crate::launch::Conversation;
@@ -48,6 +50,11 @@ impl Conversations {
                     .collect(),
             },
         }
+    }
+
+    /// Reads the file anew, where it has come back with the disk.
+    pub fn reload(&mut self) {
+        *self = Self::load(&self.home);
     }
 
     /// The session's conversation to go on with, or a new one.
@@ -95,13 +102,61 @@ impl Conversations {
 
     /// Whether there is a transcript: `~/.claude/projects/<working directory>/<id>.jsonl`.
     pub fn has_transcript(&self, id: &str) -> bool {
+        self.transcript(id).is_some()
+    }
+
+    fn transcript(&self, id: &str) -> Option<PathBuf> {
         let name = format!("{id}.jsonl");
-        let Ok(projects) = std::fs::read_dir(self.home.join(".claude/projects")) else {
-            return false;
-        };
-        projects
+        let projects = std::fs::read_dir(self.home.join(".claude/projects")).ok()?;
+        let mut paths = projects
             .filter_map(Result::ok)
-            .any(|project| project.path().join(&name).is_file())
+            .map(|project| project.path().join(&name));
+        paths.find(|path| path.is_file())
+    }
+
+    /// Adds to a transcript the lines that it lacks, by their `uuid`, and makes the conversation the
+    /// session's. Returns whether there were any.
+    ///
+    /// # Errors
+    /// Where the transcript can't be written.
+    pub fn complete(&mut self, transcript: &Transcript) -> io::Result<bool> {
+        let id = &transcript.conversation;
+        if !is_uuid(id) {
+            return Ok(false);
+        }
+        let path = self.transcript(id).unwrap_or_else(|| {
+            let project = self.home.join(".claude/projects/-workspace");
+            project.join(format!("{id}.jsonl"))
+        });
+        let held = match std::fs::read_to_string(&path) {
+            Ok(held) => held,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let known: HashSet<String> = held.lines().filter_map(uuid_of).collect();
+        let lacking: Vec<&str> = transcript
+            .lines
+            .lines()
+            .filter(|line| uuid_of(line).is_some_and(|uuid| !known.contains(&uuid)))
+            .collect();
+        if lacking.is_empty() {
+            return Ok(false);
+        }
+        if let Some(project) = path.parent() {
+            std::fs::create_dir_all(project)?;
+        }
+        let mut file = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&path)?;
+        if !held.is_empty() && !held.ends_with('\n') {
+            file.write_all(b"\n")?; // Its last line is torn.
+        }
+        for line in lacking {
+            writeln!(file, "{line}")?;
+        }
+        self.set_current(id);
+        Ok(true)
     }
 
     fn save(&self) {
@@ -129,6 +184,16 @@ fn read(path: &Path) -> Option<File> {
         .read_to_end(&mut bytes)
         .ok()?;
     serde_json::from_slice(&bytes).ok()
+}
+
+/// A transcript's line's own name; none where it has none.
+fn uuid_of(line: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        uuid: String,
+    }
+    let named: Named = serde_json::from_str(line).ok()?;
+    Some(named.uuid)
 }
 
 fn is_uuid(id: &str) -> bool {

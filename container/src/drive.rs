@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use protocol::event::EventBody;
 use protocol::options::Turn;
-use protocol::sandbox::{AgentState, AnswerRequest, Record, Settings, TurnEnd};
+use protocol::sandbox::{AgentState, AnswerRequest, MAX_RECORD, Record, Settings, TurnEnd};
 use protocol::{PermissionMode, ProblemKind, Verdict};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::agent::{Job, Shared};
+use crate::agent::{Job, Shared, TurnJob};
 use crate::asks::Asks;
 use crate::claude::{Exit, Heard, MAX_LINE};
 use crate::conversations::fresh_uuid;
@@ -26,6 +26,9 @@ const PATIENCE_INTERRUPT: Duration = Duration::from_millis(700);
 
 /// How many processes may die under a message before they have taken it.
 const ATTEMPTS: u32 = 3;
+
+/// Bytes of a transcript's lines that a record may hold: as text in JSON they take up to twice that.
+const MAX_MIRRORED: usize = MAX_RECORD / 2 - 1000;
 
 /// Lines that are looked at together.
 const BATCH: usize = 64;
@@ -65,14 +68,17 @@ impl Driver {
 
     /// Runs turns until the server stops.
     pub async fn run(mut self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        self.kept.restart();
         let shared = Arc::clone(&self.shared);
+        if shared.disk.is_ready() {
+            self.kept.restart();
+        }
         loop {
             tokio::select! {
                 biased;
                 () = shared.stopped() => break,
                 job = jobs.recv() => match job {
-                    Some(job) => self.run_job(job).await,
+                    Some(Job::Turn(job)) => self.run_job(job).await,
+                    Some(Job::DiskReady) => self.kept.restart(),
                     None => break,
                 },
                 heard = self.kept.hear() => self.heard_idle(heard).await,
@@ -82,12 +88,15 @@ impl Driver {
         self.kept.end().await;
     }
 
-    async fn run_job(&mut self, job: Job) {
+    async fn run_job(&mut self, job: TurnJob) {
         if job.log.is_interrupted() {
             job.log.end_interrupted();
             return;
         }
         self.shared.process().state = AgentState::Busy;
+        if let Some(transcript) = &job.transcript {
+            self.kept.complete(transcript).await;
+        }
         let model = self.kept.model(&job.turn);
         let shared = Arc::clone(&self.shared);
         let result = tokio::select! {
@@ -125,7 +134,7 @@ impl Driver {
         }
     }
 
-    async fn turn(&mut self, job: &Job) -> Result<Ended, Cause> {
+    async fn turn(&mut self, job: &TurnJob) -> Result<Ended, Cause> {
         self.translator.begin();
         for _ in 0..ATTEMPTS {
             if let Some(end) = self.attempt(job).await? {
@@ -139,8 +148,10 @@ impl Driver {
     }
 
     /// None where the process was dead before it could take the message.
-    async fn attempt(&mut self, job: &Job) -> Result<Option<Ended>, Cause> {
-        let Job { log, turn, asks } = job;
+    async fn attempt(&mut self, job: &TurnJob) -> Result<Option<Ended>, Cause> {
+        let TurnJob {
+            log, turn, asks, ..
+        } = job;
         tokio::select! {
             biased;
             () = log.interruption() => {
@@ -298,6 +309,20 @@ impl Driver {
                 }
             }
             Kind::ControlResponse(response) => self.switched(&response.response),
+            Kind::Mirror(mirror) => {
+                let written = mirror.transcript(&self.kept.conversation_id());
+                let Some(written) = written.filter(|written| written.lines.len() <= MAX_MIRRORED)
+                else {
+                    return Ok(());
+                };
+                pieces.flush(log)?;
+                return log
+                    .add(Record {
+                        transcript: Some(written),
+                        ..Record::default()
+                    })
+                    .map_err(|_| full());
+            }
             // Between Claude Code and its host.
             Kind::Lifecycle(_) | Kind::ThinkingTokens => return Ok(()),
             Kind::Init(init) => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,21 +15,27 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use bytes::BytesMut;
-use futures_util::{Stream, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use protocol::options::MAX_BODY;
 use protocol::sandbox::{
-    Acknowledge, AnswerRequest, HEARTBEAT_SECONDS, Health, InterruptRequest, PROTOCOL, Settings,
-    TurnRequest,
+    Acknowledge, AnswerRequest, HEARTBEAT_SECONDS, Health, InterruptRequest, PROTOCOL, SAVE_AFTER,
+    SAVE_SHA256, SaveRequest, Settings, TurnRequest,
 };
 use protocol::{ClaudeCodeOptions, Problem, ProblemKind, TurnId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 
 use crate::agent::Agent;
 use crate::direct::{self, RequestId};
+use crate::disk;
 use crate::guard::{authorize, refuse_browsers, refuse_foreign_names};
 use crate::launch::Secret;
 use crate::turn_log::{Order, Read, TurnLog};
+
+/// Bytes of a turn's request, with what its conversation's transcript may lack.
+const MAX_TURN: usize = 40 * 1024 * 1024;
 
 /// How many times the limit of a body is read before its sender is cut off.
 const MAX_EXCESS: usize = 16;
@@ -76,7 +83,9 @@ impl Server {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: self.now(),
+            unused_ms: u64::try_from(self.idle().as_millis()).ok(),
             agent: self.agent.shared.process().state,
+            disk: Some(self.agent.shared.disk.told()),
             turn_id: self.agent.running(),
         }
     }
@@ -135,6 +144,8 @@ pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Rou
             "/acknowledge",
             only(on(MethodFilter::POST, acknowledge), "POST"),
         )
+        .route("/save", only(on(MethodFilter::POST, save), "POST"))
+        .route("/restore", only(on(MethodFilter::POST, restore), "POST"))
         .fallback(unknown);
     if let Some(token) = token {
         routes = routes.layer(middleware::from_fn_with_state(token, authorize));
@@ -173,7 +184,6 @@ pub(crate) async fn unknown(method: Method, uri: axum::http::Uri) -> Refused {
 /// The body, up to `limit` bytes. A longer one is read past, so that its sender, who reads nothing
 /// before it has sent everything, hears the answer; but not without end.
 pub(crate) async fn body(body: Body, limit: usize) -> Result<Bytes, Problem> {
-    use futures_util::StreamExt;
     let mut stream = body.into_data_stream();
     let mut bytes = BytesMut::new();
     let mut length = 0;
@@ -196,7 +206,11 @@ pub(crate) async fn body(body: Body, limit: usize) -> Result<Bytes, Problem> {
 }
 
 async fn json<T: DeserializeOwned>(request: Body) -> Result<T, Problem> {
-    let bytes = body(request, MAX_BODY).await?;
+    json_of(request, MAX_BODY).await
+}
+
+async fn json_of<T: DeserializeOwned>(request: Body, limit: usize) -> Result<T, Problem> {
+    let bytes = body(request, limit).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::bad_request(format!("not what is expected here: {error}")))
 }
@@ -261,7 +275,7 @@ async fn begin(
     request: Body,
 ) -> Answer {
     server.used();
-    let request: TurnRequest = json(request).await?;
+    let request: TurnRequest = json_of(request, MAX_TURN).await?;
     if request.protocol > PROTOCOL {
         return Err(Problem::new(
             ProblemKind::Conflict,
@@ -350,7 +364,6 @@ impl Drop for OpenStream {
 
 /// An answer of lines, sent one by one.
 fn ndjson(lines: impl Stream<Item = Bytes> + Send + 'static) -> Response {
-    use futures_util::StreamExt;
     let headers = [
         (
             header::CONTENT_TYPE,
@@ -404,6 +417,72 @@ async fn acknowledge(State(server): State<Arc<Server>>, request: Body) -> Answer
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
+/// An archive of what has changed, as it stands on the disk.
+async fn save(State(server): State<Arc<Server>>, request: Body) -> Answer {
+    let request: SaveRequest = json(request).await?;
+    let Some(archive) = server.agent.shared.disk.save(request).await? else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let digits: String = archive
+        .sha256
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let file = tokio::fs::File::from_std(archive.file);
+    let body = ReaderStream::with_capacity(file, 64 * 1024);
+    let mut response = Response::builder()
+        .header(header::CONTENT_TYPE, "application/gzip")
+        .header(header::CONTENT_LENGTH, archive.bytes)
+        .header(SAVE_SHA256, digits);
+    if let Some(after) = archive.after {
+        response = response.header(SAVE_AFTER, after);
+    }
+    let response = response.body(Body::from_stream(body));
+    response.map_err(|error| Problem::new(ProblemKind::Internal, error.to_string()).into())
+}
+
+#[derive(Deserialize)]
+struct Restore {
+    #[serde(default)]
+    last: bool,
+}
+
+/// Archives back onto a new disk.
+async fn restore(
+    State(server): State<Arc<Server>>,
+    Query(Restore { last }): Query<Restore>,
+    request: Body,
+) -> Answer {
+    server.used();
+    let mut stream = request
+        .into_data_stream()
+        .map_err(|error| io::Error::new(io::ErrorKind::ConnectionAborted, error));
+    let files = &server.agent.shared.disk;
+    let mut piece = stream.next().await;
+    if piece.is_none() && last {
+        files.restore_nothing().await?;
+    } else {
+        // What unpacks it runs where it may wait, so it needs a stream of its own.
+        let (pieces, read) = tokio::sync::mpsc::channel(4);
+        let archive = SyncIoBridge::new(StreamReader::new(ReceiverStream::new(read)));
+        let send = async {
+            while let Some(next) = piece.take() {
+                if pieces.send(next).await.is_err() {
+                    break; // It has failed; the rest is not needed.
+                }
+                piece = stream.next().await;
+            }
+            drop(pieces);
+        };
+        let (restored, ()) = tokio::join!(files.restore(archive, last), send);
+        restored?;
+    }
+    if last {
+        server.agent.disk_ready();
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 #[derive(Deserialize)]
 struct Named {
     #[serde(default)]
@@ -423,9 +502,11 @@ async fn direct_request(
     let stream = options.wants_stream();
     let session = options.session_id.clone();
     let turn = options.into_turn()?;
+    if !server.agent.shared.disk.is_ready() {
+        return Err(disk::not_ready().into());
+    }
     let answer = direct::begin(&server.agent.shared, turn, session).await?;
     if stream {
-        use futures_util::StreamExt;
         let open = OpenStream::new(&server);
         return Ok(ndjson(answer.lines().map(move |line| {
             let _open = &open;

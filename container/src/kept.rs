@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::options::{Launch, Turn};
-use protocol::sandbox::AgentState;
+use protocol::sandbox::{AgentState, Transcript};
 use protocol::{PermissionMode, ProblemKind};
 use serde_json::{Value, json};
 
@@ -176,6 +176,24 @@ impl Kept {
             claude.running.mode = Some(mode);
         }
         switched
+    }
+
+    /// Claude Code's name for the conversation that the process takes part in.
+    pub fn conversation_id(&self) -> String {
+        let claude = self.claude.as_ref();
+        claude.map_or_else(String::new, |claude| claude.conversation.clone())
+    }
+
+    /// Adds to a conversation's transcript what it lacks; then it is the one to go on with, by a
+    /// process that has read it.
+    pub async fn complete(&mut self, transcript: &Transcript) {
+        let completed = self.shared.conversations().complete(transcript);
+        match completed {
+            Ok(false) => {}
+            Ok(true) => self.put_down().await,
+            // The turn goes on with what there is.
+            Err(error) => tracing::warn!(%error, "a transcript could not be completed"),
+        }
     }
 
     /// The conversation that a turn belongs to.

@@ -104,7 +104,7 @@ pub struct Start {
     /// The launch's `add_dir` as real folders.
     pub add_dir: Vec<PathBuf>,
     /// It is a session's: pieces of the model's text are wanted as they come, a person can be asked,
-    /// and what is allowed is told as it changes.
+    /// what is allowed is told as it changes, and what is written to the transcript as well.
     pub kept: bool,
 }
 
@@ -173,6 +173,9 @@ impl Start {
             arguments.push("--include-partial-messages".into());
             // Not the mode, but that it may be chosen later.
             arguments.push("--allow-dangerously-skip-permissions".into());
+        }
+        if self.kept {
+            arguments.push("--session-mirror".into());
         }
         arguments.extend(launch.additional_args.iter().map(OsString::from));
         arguments
@@ -346,6 +349,7 @@ mod tests {
             "--strict-mcp-config",
             "--include-partial-messages",
             "--allow-dangerously-skip-permissions",
+            "--session-mirror",
             "--effort=high",
         ]
         "#);

@@ -10,6 +10,7 @@
 //! | [`direct`] | requests beside the session, each with a process of its own |
 //! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
+//! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`translate`] | lines as events; pure |
 //! | `asks` | what Claude Code asks of a person, and what it is answered; pure |
 //! | [`turn_log`] | a turn's records until they are acknowledged |
@@ -23,6 +24,7 @@ mod asks;
 pub mod claude;
 pub mod conversations;
 pub mod direct;
+pub mod disk;
 pub mod drive;
 mod guard;
 pub mod host;

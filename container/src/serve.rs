@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
+use crate::disk::Disk;
 use crate::http::{Server, routes};
 use crate::launch::{Secret, Setup};
 use crate::processes::Children;
@@ -48,6 +49,9 @@ pub struct Options {
         default_value = "http://router.internal"
     )]
     pub model_url: String,
+    /// Wait on a new disk until it is said what to restore onto it, or that there is nothing
+    #[arg(long, env = "AGENT_AWAIT_RESTORE")]
+    pub await_restore: bool,
     /// The token for it. Only by AGENT_MODEL_TOKEN: arguments are seen by every process
     #[arg(skip = model_token())]
     pub model_token: Secret,
@@ -123,9 +127,11 @@ pub async fn serve(options: Options) -> io::Result<()> {
     let (idle_seconds, until_stdin_closes) = (options.idle_seconds, options.until_stdin_closes);
     let session = options.session_id.clone();
     let token = options.server_token.clone();
+    let awaits = options.await_restore;
     let setup = setup(options)?;
+    let disk = Disk::open(&setup.workspace, &setup.home, awaits)?;
     Children::adopt_orphans();
-    let agent = Agent::start(setup, session);
+    let agent = Agent::start(setup, disk, session);
     tokio::spawn(bury_orphans(
         Arc::clone(&agent.shared.children),
         child_ended,

@@ -6,8 +6,10 @@
 //! nested deeper than a parser follows, and the line must still be understood.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use protocol::PermissionMode;
+use protocol::sandbox::Transcript;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -38,6 +40,8 @@ pub enum Kind {
     ControlResponse(ControlResponse),
     /// `command_lifecycle`: where a message of ours is.
     Lifecycle(Lifecycle),
+    /// `transcript_mirror` (with `--session-mirror`): what was written to a transcript.
+    Mirror(Mirror),
     /// `system/thinking_tokens`: an estimate that comes with each piece of thinking.
     ThinkingTokens,
     Other,
@@ -230,6 +234,29 @@ pub struct Lifecycle {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mirror {
+    /// The transcript, or that of a sub-agent.
+    pub file_path: String,
+    pub entries: Vec<Box<RawValue>>,
+}
+
+impl Mirror {
+    /// The lines, where they are of this conversation and not of a sub-agent's.
+    pub fn transcript(&self, conversation: &str) -> Option<Transcript> {
+        let name = Path::new(&self.file_path).file_stem()?;
+        if name != conversation || self.entries.is_empty() {
+            return None;
+        }
+        let lines: Vec<&str> = self.entries.iter().map(|entry| entry.get()).collect();
+        Some(Transcript {
+            conversation: conversation.to_owned(),
+            lines: lines.join("\n"),
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
 pub struct ControlRequest {
     pub request_id: String,
     pub request: ControlAsked,
@@ -326,6 +353,7 @@ impl Kind {
             ("system", Some("api_retry")) => read(line).map(Self::ApiRetry),
             ("system", Some("compact_boundary")) => Some(Self::CompactBoundary),
             ("system", Some("thinking_tokens")) => Some(Self::ThinkingTokens),
+            ("transcript_mirror", _) => read(line).map(Self::Mirror),
             ("assistant", _) => read(line).map(Self::Assistant),
             ("user", _) => read(line).map(Self::User),
             ("stream_event", _) => read(line).map(Self::StreamEvent),

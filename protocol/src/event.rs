@@ -204,6 +204,10 @@ pub struct Status {
     /// All that is allowed in this session without asking, where it has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<Vec<String>>,
+    /// The save that holds the workspace and the conversation as the turn left them, with
+    /// [`TurnState::Ended`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub save: Option<u64>,
 }
 
 impl Status {
@@ -217,6 +221,7 @@ impl Status {
             usage: None,
             permission_mode: None,
             rules: None,
+            save: None,
         }
     }
 }

@@ -9,6 +9,8 @@
 //! | `POST /answer` with an [`AnswerRequest`] | 204 once it is taken, also where the request is not open any more; 404 where the turn is not known |
 //! | `POST /settings` with [`Settings`] | 204 once they are taken: the running turn goes on with them; 404 where it is not known |
 //! | `POST /acknowledge` with an [`Acknowledge`] | 204; the records up to `n` are forgotten, also in the middle of the turn |
+//! | `POST /save` with a [`SaveRequest`] | an archive (`.tar.gz`) of what has changed, 204 where that is nothing |
+//! | `POST /restore?last=…` with an archive | 204; without `last`, or with a body of no bytes, see [`DiskState`] |
 //! | `POST /` with ClaudeCodeOptions | a turn beside the session's log: Claude Code's own messages |
 //!
 //! A stream of records ends with one that has an `end`. One without it was cut: the session asks
@@ -49,6 +51,10 @@ pub struct TurnRequest {
     #[serde(default)]
     pub asks: bool,
     pub turn: Turn,
+    /// What the conversation came to after the last save: a disk that was lost in the middle of a turn
+    /// lacks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<Transcript>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,6 +91,46 @@ pub struct Acknowledge {
     pub n: u64,
 }
 
+/// Asks for what has changed on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaveRequest {
+    /// The number that this save will have. Counts up.
+    pub save: u64,
+    /// The last one that is kept. Where the agent-server does not know what the disk held then, the
+    /// archive holds everything, and says so ([`SAVE_AFTER`] is missing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// More bytes of files are not saved: 413.
+    pub max_bytes: u64,
+}
+
+/// Header of the answer to a [`SaveRequest`]: the save that the archive builds on.
+pub const SAVE_AFTER: &str = "x-save-after";
+
+/// Header of the answer to a [`SaveRequest`]: the archive's SHA-256 in hexadecimal digits.
+pub const SAVE_SHA256: &str = "x-save-sha256";
+
+/// Whether turns may run on the sandbox's disk.
+///
+/// An agent-server that is started with `AGENT_AWAIT_RESTORE=true` on a new disk waits for archives: a
+/// whole one, then those that build on it, in their order, the last with `last=true`. An empty body
+/// with `last=true` says that there is none. Until then a turn is refused (409).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskState {
+    Awaiting,
+    Ready,
+}
+
+/// A conversation's last lines, as Claude Code writes them to its transcript.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transcript {
+    /// Claude Code's name for the conversation.
+    pub conversation: String,
+    /// JSON, one a line.
+    pub lines: String,
+}
+
 /// One line of a turn's stream.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -98,6 +144,9 @@ pub struct Record {
     /// Requests of this turn's events that are not asked any more, by their names there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withdrawn: Vec<String>,
+    /// What Claude Code has just written to the conversation's transcript.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transcript: Option<Transcript>,
     /// The last record of a turn says how it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<TurnEnd>,
@@ -122,7 +171,13 @@ pub struct Health {
     pub protocol: u32,
     pub version: String,
     pub uptime_ms: u64,
+    /// For how long nobody has used it: no turn, no request but after its health and for a save.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unused_ms: Option<u64>,
     pub agent: AgentState,
+    /// None from an agent-server that knows nothing of saves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskState>,
     /// The turn that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_id: Option<TurnId>,

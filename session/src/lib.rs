@@ -5,12 +5,16 @@
 //! the changed [`State`] before anything else happens, so that what was seen is what is stored.
 //!
 //! ```text
-//!             message            start             first record            last record
-//!   (nothing) ───────► queued ─────────► starting ──────────────► running ─────────────► ended
-//!                         └── interrupt ──┴──────── interrupt, lost ─┴───────────────────► ended
+//!             message            start             first record          last record          saved
+//!   (nothing) ───────► queued ─────────► starting ──────────────► running ───────────► saving ─────► ended
+//!                         │                 ▲ └────── lost before ─────┤                  │
+//!                         │                 └──────── any tool ran ────┘                  │
+//!                         └── interrupt ──────┴─────── interrupt, lost ┴── interrupt ─────┴────────► ended
 //! ```
 //!
 //! A turn ends exactly once, with one `status` event of state `ended`, and nothing of it comes after.
+//! What it has done to the sandbox's disk is saved before that, so that nothing of an ended turn is lost
+//! with its sandbox.
 
 mod asks;
 pub mod page;
@@ -26,6 +30,7 @@ pub use step::{Effect, Input, Step};
 
 use std::collections::{BTreeMap, VecDeque};
 
+use protocol::sandbox::TurnEnd;
 use protocol::{PermissionMode, SessionId, TurnId, TurnState};
 use serde::{Deserialize, Serialize};
 
@@ -94,13 +99,35 @@ pub struct Settings {
     pub model: Option<String>,
 }
 
-/// The turn that is starting or running.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The turn that is under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Current {
     pub id: TurnId,
     pub phase: Phase,
     /// Somebody asked to stop it.
     pub interrupted: bool,
+    /// It has called a tool, so that it can't be begun anew as if nothing had happened.
+    #[serde(default)]
+    pub used_tools: bool,
+    /// How often it was begun anew, as its sandbox was lost.
+    #[serde(default)]
+    pub restarts: u32,
+    /// How it ends when it is saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<TurnEnd>,
+}
+
+impl Current {
+    fn new(id: TurnId) -> Self {
+        Self {
+            id,
+            phase: Phase::Starting,
+            interrupted: false,
+            used_tools: false,
+            restarts: 0,
+            end: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,6 +136,8 @@ pub enum Phase {
     /// Nothing has come from the agent yet.
     Starting,
     Running,
+    /// The agent is done with it.
+    Saving,
 }
 
 /// How far the log and the agent's stream have come: changes with every event, and is found again
@@ -139,7 +168,7 @@ impl Session {
                 ..
             }) => TurnState::Starting,
             Some(Current {
-                phase: Phase::Running,
+                phase: Phase::Running | Phase::Saving,
                 ..
             }) => TurnState::Running,
             None => TurnState::Idle,
@@ -183,6 +212,7 @@ impl Session {
                 turn: current.id,
                 after: self.position.n,
             },
+            Phase::Saving => Effect::Save { turn: current.id },
         })
     }
 }

@@ -12,7 +12,7 @@ use protocol::{
     SessionId, TurnId,
 };
 
-use crate::{Effect, Input, Session, Spent};
+use crate::{Effect, Input, Phase, Session, Spent};
 
 /// A session with the storage around it, and an agent that answers.
 struct World {
@@ -23,6 +23,7 @@ struct World {
     /// What the agent has of each turn: how many records it has made, and whether the last ended it.
     agent: BTreeMap<TurnId, (u64, bool)>,
     started: Vec<TurnId>,
+    used_tools: BTreeSet<TurnId>,
     clock: u64,
 }
 
@@ -50,6 +51,12 @@ enum Act {
     },
     Lose {
         turn: u8,
+        sandbox_gone: bool,
+    },
+    /// The agent calls a tool.
+    UseTool,
+    Save {
+        works: bool,
     },
     /// The object is evicted and comes back from what is stored.
     Evict,
@@ -94,7 +101,9 @@ fn act() -> impl Strategy<Value = Act> {
         6 => Just(Act::Work),
         3 => any::<bool>().prop_map(|failed| Act::Finish { failed }),
         2 => (0..12_u8, 0..6_u8, any::<bool>()).prop_map(|(turn, n, end)| Act::Echo { turn, n, end }),
-        1 => (0..12_u8).prop_map(|turn| Act::Lose { turn }),
+        1 => (0..12_u8, any::<bool>()).prop_map(|(turn, sandbox_gone)| Act::Lose { turn, sandbox_gone }),
+        1 => Just(Act::UseTool),
+        4 => any::<bool>().prop_map(|works| Act::Save { works }),
         1 => Just(Act::Evict),
         1 => Just(Act::Lie),
         1 => Just(Act::Hear),
@@ -153,6 +162,16 @@ fn text(content: &str) -> EventBody {
     }
 }
 
+fn tool_use() -> EventBody {
+    EventBody::ToolUse {
+        content: "ls".to_owned(),
+        tool: "Bash".to_owned(),
+        tool_use_id: "t".to_owned(),
+        input: serde_json::Value::Null,
+        parent_tool_use_id: None,
+    }
+}
+
 fn end(outcome: Outcome) -> Option<TurnEnd> {
     Some(TurnEnd {
         outcome,
@@ -170,6 +189,7 @@ impl World {
             messages: BTreeSet::new(),
             agent: BTreeMap::new(),
             started: Vec::new(),
+            used_tools: BTreeSet::new(),
             clock: 0,
         }
     }
@@ -208,6 +228,10 @@ impl World {
                         Effect::Settings { turn, .. } => {
                             assert_eq!(self.session.state.current.as_ref().unwrap().id, turn);
                         }
+                        Effect::Save { turn } => {
+                            let current = self.session.state.current.as_ref().unwrap();
+                            assert_eq!((current.id, current.phase), (turn, Phase::Saving));
+                        }
                     }
                 }
             }
@@ -233,6 +257,16 @@ impl World {
     }
 
     fn record(&mut self, end: Option<TurnEnd>) {
+        self.record_of(vec![text("x")], end);
+    }
+
+    /// The agent ends the current turn, and what it did is saved.
+    fn finish(&mut self, outcome: Outcome) {
+        self.record(end(outcome));
+        self.act(Act::Save { works: true });
+    }
+
+    fn record_of(&mut self, events: Vec<EventBody>, end: Option<TurnEnd>) {
         let Some(turn) = self
             .session
             .state
@@ -245,6 +279,9 @@ impl World {
         let made = self.agent.entry(turn).or_default();
         made.0 += 1;
         made.1 |= end.is_some();
+        if events.contains(&tool_use()) {
+            self.used_tools.insert(turn);
+        }
         // After an eviction the session hears again what it had not stored, so `n` is its own next.
         let n = self.session.position.n + 1;
         let spent = end.as_ref().map(|_| Spent {
@@ -255,7 +292,7 @@ impl World {
             turn,
             record: Record {
                 n,
-                events: vec![text("x")],
+                events,
                 end,
                 ..Record::default()
             },
@@ -408,10 +445,29 @@ impl World {
                 });
                 assert_eq!((self.session.clone(), self.log.len()), before);
             }
-            Act::Lose { turn } => self.take(Input::Lost {
-                turn: TurnId(turn.into()),
-                problem: Problem::new(ProblemKind::SandboxFailed, "gone"),
-            }),
+            Act::Lose { turn, sandbox_gone } => {
+                let turn = TurnId(turn.into());
+                let used_tools = self.used_tools.contains(&turn);
+                let starts = self.started.len();
+                self.take(Input::Lost {
+                    turn,
+                    problem: Problem::new(ProblemKind::SandboxFailed, "gone"),
+                    sandbox_gone,
+                });
+                let again = self.started[starts..].contains(&turn);
+                assert!(!(again && used_tools), "what a tool did is not done twice");
+            }
+            Act::UseTool => self.record_of(vec![tool_use()], None),
+            Act::Save { works } => {
+                let current = self.session.state.current.clone();
+                let turn = current.map_or(TurnId(1), |current| current.id);
+                let save = if works {
+                    Ok(Some(self.clock))
+                } else {
+                    Err(Problem::new(ProblemKind::SandboxFailed, "not saved"))
+                };
+                self.take(Input::Saved { turn, save });
+            }
             Act::Evict => {
                 // What is stored: the state, and the log's last entry for the position.
                 let json = serde_json::to_string(&self.session.state).unwrap();
@@ -595,6 +651,7 @@ proptest! {
         // Left alone, the agent finishes what there is.
         while world.session.state.current.is_some() {
             world.act(Act::Finish { failed: false });
+            world.act(Act::Save { works: true });
         }
         prop_assert_eq!(world.session.turn_state(), TurnState::Idle);
         let said = world.log.iter().filter(|e| matches!(e.body, EventBody::UserMessage { .. })).count();
@@ -602,7 +659,8 @@ proptest! {
         prop_assert_eq!(world.session.state.last_turn as usize, said);
         let mut in_order = world.started.clone();
         in_order.sort();
+        prop_assert_eq!(&in_order, &world.started, "turns start in order");
         in_order.dedup();
-        prop_assert_eq!(in_order, world.started, "turns start once, in order");
+        prop_assert!(world.started.len() <= in_order.len() * 3, "and few times");
     }
 }

@@ -92,16 +92,14 @@ mod tests {
             end: Some(end),
             ..Record::default()
         };
-        let ended = session
-            .step(
-                Input::Record {
-                    turn,
-                    record,
-                    spent: books,
-                },
-                1,
-            )
-            .unwrap();
+        let record = Input::Record {
+            turn,
+            record,
+            spent: books,
+        };
+        session.step(record, 1).unwrap();
+        let save = Ok(None);
+        let ended = session.step(Input::Saved { turn, save }, 1).unwrap();
         usage_in(&ended.events).unwrap()
     }
 

@@ -6,6 +6,9 @@ use protocol::{Answer, Event, EventBody, Outcome, PermissionMode, Problem, Probl
 
 use crate::{Current, MAX_QUEUE, Phase, Session, Spent};
 
+/// How often a turn is begun anew whose sandbox is lost.
+const MAX_RESTARTS: u32 = 2;
+
 /// Bytes of a turn's closing words, and of a name, that a sandbox may send.
 const MAX_END: usize = 8 * 1024;
 const MAX_NAME: usize = 200;
@@ -56,10 +59,24 @@ pub enum Input {
         /// With the end of the turn, what the router has booked for the session until now.
         spent: Option<Spent>,
     },
-    /// A turn can't go on: it could not be started, or its sandbox is gone.
+    /// A turn can't go on.
     Lost {
         turn: TurnId,
         problem: Problem,
+        /// Its sandbox is gone, with all that ran in it: another one may begin it anew.
+        sandbox_gone: bool,
+    },
+    /// A turn runs in a new sandbox, onto whose disk the files of the session were restored.
+    Restored {
+        turn: TurnId,
+        /// Why it is not the last save that was restored.
+        damage: Option<String>,
+    },
+    /// What a turn has left on the sandbox's disk is saved, or can't be.
+    Saved {
+        turn: TurnId,
+        /// The number of the save that holds it; none where nothing is saved at all.
+        save: std::result::Result<Option<u64>, Problem>,
     },
     /// The agent has heard that a turn is to stop, or is gone itself.
     Stopped {
@@ -86,6 +103,8 @@ pub enum Effect {
     Settings { turn: TurnId, change: u64 },
     /// Tell the agent that it may forget a turn's records up to `n`.
     Acknowledge { turn: TurnId, n: u64 },
+    /// Save the sandbox's disk, and say so with [`Input::Saved`].
+    Save { turn: TurnId },
 }
 
 /// What a step leaves.
@@ -126,7 +145,13 @@ impl Session {
                 record,
                 spent,
             } => step.record(turn, record, spent),
-            Input::Lost { turn, problem } => step.lost(turn, problem),
+            Input::Lost {
+                turn,
+                problem,
+                sandbox_gone,
+            } => step.lost(turn, problem, sandbox_gone),
+            Input::Restored { turn, damage } => step.restored(turn, damage),
+            Input::Saved { turn, save } => step.saved(turn, save),
             Input::Stopped { turn } => step.stopped(turn),
             Input::Booked { spent } => {
                 step.session.state.spent.get_or_insert(spent);
@@ -199,13 +224,18 @@ impl Stepping<'_> {
                 if let Some(place) = waiting.iter().position(|waiting| *waiting == turn) {
                     waiting.remove(place);
                     self.session.state.waiting_modes.remove(&turn);
-                    self.log_end(turn, interrupted("Removed from the queue"));
+                    self.log_end(turn, interrupted("Removed from the queue"), None);
                 }
             }
         }
     }
 
     fn interrupt_current(&mut self, current: &Current) {
+        if current.phase == Phase::Saving {
+            // The agent is done with it; what is left on the disk is saved by the next.
+            self.end_saved(None);
+            return;
+        }
         self.stop_agent(current.id);
         if current.phase == Phase::Starting || current.interrupted {
             // There is nothing to wait for, or it did not help: whatever still comes is ignored.
@@ -264,11 +294,15 @@ impl Stepping<'_> {
             return;
         };
         // A heartbeat, an echo, one after a gap, or of a turn that is over for the session.
-        if current.id != turn || record.n != self.session.position.n + 1 {
+        if current.id != turn
+            || record.n != self.session.position.n + 1
+            || current.phase == Phase::Saving
+        {
             return;
         }
         let first = current.phase == Phase::Starting;
         current.phase = Phase::Running;
+        current.used_tools |= record.events.iter().any(uses_tool);
         self.session.position.n = record.n;
         if let Some(mut id) = record.claude_session_id {
             cut(&mut id, MAX_NAME);
@@ -311,32 +345,85 @@ impl Stepping<'_> {
             let n = self.session.position.n;
             self.step.effects.push(Effect::Acknowledge { turn, n });
             self.stopped(turn);
-            self.end_current(end);
+            if let Some(current) = &mut self.session.state.current {
+                current.phase = Phase::Saving;
+                current.end = Some(end);
+                self.step.effects.push(Effect::Save { turn });
+            }
         }
     }
 
-    fn lost(&mut self, turn: TurnId, problem: Problem) {
+    fn restored(&mut self, turn: TurnId, damage: Option<String>) {
+        let current = self.session.state.current.as_ref();
+        if current.is_none_or(|current| current.id != turn || current.phase == Phase::Saving) {
+            return;
+        }
+        if let Some(damage) = damage {
+            let words = format!(
+                "The last save of the workspace is damaged ({damage}); the one before it was restored"
+            );
+            self.log_problem(turn, &Problem::new(ProblemKind::SandboxFailed, words));
+        }
+        let words = "A new sandbox has the workspace and the conversation as they were saved";
+        let body = EventBody::Status(Status::new(self.session.turn_state(), words));
+        self.log(Some(turn), body);
+    }
+
+    fn saved(&mut self, turn: TurnId, save: std::result::Result<Option<u64>, Problem>) {
         let Some(current) = &self.session.state.current else {
             return;
         };
-        if current.id != turn {
+        if current.id != turn || current.phase != Phase::Saving {
+            return;
+        }
+        match save {
+            Ok(save) => self.end_saved(save),
+            Err(problem) => {
+                self.log_problem(turn, &problem);
+                self.end_saved(None);
+            }
+        }
+    }
+
+    /// Ends the turn that is being saved as the agent has ended it.
+    fn end_saved(&mut self, save: Option<u64>) {
+        let end = self.session.state.current.as_mut();
+        if let Some(end) = end.and_then(|current| current.end.take()) {
+            self.end_current_with(end, save);
+        }
+    }
+
+    fn lost(&mut self, turn: TurnId, problem: Problem, sandbox_gone: bool) {
+        let Some(current) = &mut self.session.state.current else {
+            return;
+        };
+        if current.id != turn || current.phase == Phase::Saving {
             return;
         }
         let was_interrupted = current.interrupted;
+        if sandbox_gone
+            && !was_interrupted
+            && !current.used_tools
+            && current.restarts < MAX_RESTARTS
+        {
+            current.restarts += 1;
+            current.phase = Phase::Starting;
+            self.session.position.n = 0;
+            self.withdraw_all("Not asked any more: the sandbox is gone");
+            self.session.state.untold.clear();
+            let content = format!("{}. Starting again", problem.detail);
+            let body = EventBody::Status(Status::new(TurnState::Starting, content));
+            self.log(Some(turn), body);
+            self.step.effects.push(Effect::Start { turn });
+            return;
+        }
         // It may be the connection alone that is gone.
         self.stop_agent(turn);
         if was_interrupted {
             self.end_current(interrupted("Interrupted"));
             return;
         }
-        let code = problem.kind.code().to_owned();
-        self.log(
-            Some(turn),
-            EventBody::Error {
-                content: problem.detail.clone(),
-                code,
-            },
-        );
+        self.log_problem(turn, &problem);
         self.end_current(TurnEnd {
             outcome: Outcome::Failed,
             content: format!("Failed: {}", problem.detail),
@@ -345,11 +432,23 @@ impl Stepping<'_> {
         });
     }
 
+    fn log_problem(&mut self, turn: TurnId, problem: &Problem) {
+        let body = EventBody::Error {
+            content: problem.detail.clone(),
+            code: problem.kind.code().to_owned(),
+        };
+        self.log(Some(turn), body);
+    }
+
     fn end_current(&mut self, end: TurnEnd) {
+        self.end_current_with(end, None);
+    }
+
+    fn end_current_with(&mut self, end: TurnEnd, save: Option<u64>) {
         self.withdraw_all("Not asked any more: the turn is over");
         self.session.state.untold.clear();
         if let Some(current) = self.session.state.current.take() {
-            self.log_end(current.id, end);
+            self.log_end(current.id, end, save);
         }
         self.start_next();
     }
@@ -361,11 +460,7 @@ impl Stepping<'_> {
         let Some(turn) = self.session.state.queue.pop_front() else {
             return;
         };
-        self.session.state.current = Some(Current {
-            id: turn,
-            phase: Phase::Starting,
-            interrupted: false,
-        });
+        self.session.state.current = Some(Current::new(turn));
         self.session.position.n = 0;
         self.session.state.to_stop = None;
         self.session.state.settings.untold = false;
@@ -382,8 +477,9 @@ impl Stepping<'_> {
         self.step.effects.push(Effect::Start { turn });
     }
 
-    fn log_end(&mut self, turn: TurnId, end: TurnEnd) {
+    fn log_end(&mut self, turn: TurnId, end: TurnEnd, save: Option<u64>) {
         let body = EventBody::Status(Status {
+            save,
             outcome: Some(end.outcome),
             model: end.model,
             usage: end.usage,
@@ -411,6 +507,14 @@ fn interrupted(content: &str) -> TurnEnd {
         model: None,
         usage: None,
     }
+}
+
+/// Whether the agent may have done something by then.
+fn uses_tool(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::ToolUse { .. } | EventBody::ToolResult { .. } | EventBody::FileChange { .. }
+    )
 }
 
 /// Whether a sandbox may say this. What a person said or answered, and where a turn stands, is the

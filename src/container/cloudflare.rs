@@ -12,18 +12,16 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Delay, Env, Method, State, console_log};
 
 use super::platform::Container;
-use super::{Endpoint, Provider, Start};
+use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start};
 use crate::answer::{internal, within};
 
 /// Where the sandbox finds its model. The name exists nowhere: the platform hands what is sent there
 /// to the sandbox's egress object.
 const MODEL_HOST: &str = "router.internal";
 
-/// A sandbox without requests for this long is stopped, in milliseconds.
-const INACTIVITY: f64 = 10.0 * 60.0 * 1000.0;
-
-/// The same for one that was started for a single request.
-const INACTIVITY_AFTER_ONE: f64 = 60.0 * 1000.0;
+/// A sandbox that nobody stops, as its object does when it has saved it, is stopped by the platform
+/// this long after it could have been, in milliseconds.
+const INACTIVITY: f64 = 5.0 * 60.0 * 1000.0;
 
 /// How long its server may take to tell its health.
 const HEALTH: Duration = Duration::from_secs(5);
@@ -80,15 +78,12 @@ impl Cloudflare {
                     ("AGENT_MODEL_URL", &model_url),
                     // Nobody reads it: whose sandbox it is, the platform knows. Claude Code wants one.
                     ("AGENT_MODEL_TOKEN", "unused"),
+                    AWAIT_RESTORE,
                 ],
                 false,
             )
             .map_err(|error| problem_of_start(&error))?;
-        let inactivity = if start.for_one_request {
-            INACTIVITY_AFTER_ONE
-        } else {
-            INACTIVITY
-        };
+        let inactivity = start.sleep_after.as_millis() as f64 + INACTIVITY;
         if let Err(error) = container.set_inactivity_timeout(inactivity).await {
             internal("inactivity timeout", &error);
         }
@@ -165,9 +160,10 @@ impl Cloudflare {
 
 #[async_trait(?Send)]
 impl Provider for Cloudflare {
-    async fn ensure_running(&self, start: &Start) -> Result<Endpoint, Problem> {
+    async fn ensure_running(&self, start: &Start) -> Result<Ensured, Problem> {
         let container = self.container()?;
-        if !container.running() || !self.ready.get() {
+        let started = !container.running() || !self.ready.get();
+        if started {
             // Before the start, and again by an object that finds its container running.
             container
                 .intercept_outbound_http(MODEL_HOST, &self.egress)
@@ -181,7 +177,8 @@ impl Provider for Cloudflare {
             self.until_it_answers(&container).await?;
             self.ready.set(true);
         }
-        Self::endpoint(&container)
+        let endpoint = Self::endpoint(&container)?;
+        Ok(Ensured { endpoint, started })
     }
 
     async fn running(&self) -> Result<Option<Endpoint>, Problem> {
@@ -191,6 +188,20 @@ impl Provider for Cloudflare {
         } else {
             Ok(None)
         }
+    }
+
+    async fn stop(&self) -> Result<(), Problem> {
+        let container = self.container()?;
+        if !container.running() {
+            return Ok(());
+        }
+        container.destroy().await.map_err(|error| {
+            internal("container stop", &error);
+            Problem::new(
+                ProblemKind::SandboxFailed,
+                "the sandbox could not be stopped",
+            )
+        })
     }
 
     async fn last_end(&self) -> Option<String> {

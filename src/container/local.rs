@@ -10,7 +10,7 @@ use serde::Deserialize;
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Fetch, Headers, Method, Request, RequestInit, Response};
 
-use super::{Endpoint, Provider, Start};
+use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start};
 use crate::answer::{internal, read_json, within};
 
 pub struct Local {
@@ -28,6 +28,9 @@ struct Told {
     url: Option<String>,
     /// What its server asks for.
     server_token: Option<String>,
+    /// Its server has been started by this request.
+    #[serde(default)]
+    started: bool,
     /// How it ended, for people.
     end: Option<String>,
 }
@@ -90,23 +93,26 @@ impl Local {
 
 #[async_trait(?Send)]
 impl Provider for Local {
-    async fn ensure_running(&self, start: &Start) -> Result<Endpoint, Problem> {
+    async fn ensure_running(&self, start: &Start) -> Result<Ensured, Problem> {
         let body = serde_json::json!({
             "session_id": start.session_id,
             "model_url": format!("{}/sandbox/{}", self.own_url, start.session_id),
             "model_token": start.model_token,
+            "env": { AWAIT_RESTORE.0: AWAIT_RESTORE.1 },
         });
         let mut response = self.ask(Method::Put, Some(body.to_string())).await?;
         if let Some(problem) = crate::answer::problem_of(&mut response).await {
             return Err(problem);
         }
         let told: Told = read_json(&mut response).await?;
-        told.endpoint().ok_or_else(|| {
+        let started = told.started;
+        let endpoint = told.endpoint().ok_or_else(|| {
             Problem::new(
                 ProblemKind::SandboxFailed,
                 "the local sandbox did not start",
             )
-        })
+        })?;
+        Ok(Ensured { endpoint, started })
     }
 
     async fn running(&self) -> Result<Option<Endpoint>, Problem> {
@@ -116,6 +122,10 @@ impl Provider for Local {
         }
         let told: Told = read_json(&mut response).await?;
         Ok(told.endpoint())
+    }
+
+    async fn stop(&self) -> Result<(), Problem> {
+        self.ask(Method::Delete, None).await.map(drop)
     }
 
     async fn last_end(&self) -> Option<String> {

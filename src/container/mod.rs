@@ -3,28 +3,36 @@
 //!
 //! A [`Provider`] brings a sandbox up and says how to reach it; nothing above this module knows which
 //! provider it is. The sandbox has one server, the agent-server, and every request to it goes through
-//! [`Sandbox`]. The object keeps nothing but how its sandbox ended and its token; it can be deleted
-//! with its session.
+//! [`Sandbox`].
+//!
+//! A sandbox's disk is gone when it stops, so what is on it is saved (`saves.rs`), and restored before
+//! anything else happens in a new one. The object keeps which archives there are, how its sandbox ended,
+//! and its token; it can be deleted with its session.
 
 mod cloudflare;
 mod local;
 mod platform;
+mod saves;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
+use protocol::sandbox::Health;
 use protocol::{Problem, ProblemKind, SessionId};
+use serde::{Deserialize, Serialize};
 use worker::wasm_bindgen::{self, JsValue};
 use worker::{
     DurableObject, Env, Fetch, Fetcher, Headers, Method, Request, RequestInit, Response, Result,
     State, Stub, durable_object,
 };
 
-use crate::answer::{self, Answer, internal, problem_of};
+use crate::answer::{self, Answer, internal, problem_of, read_json};
+use saves::{Restored, Saves};
 
 /// The sandbox of a session, as the rest of the Worker speaks to it.
 pub struct Sandbox {
@@ -96,6 +104,21 @@ impl Sandbox {
         self.ask(method, &format!("/running{path}"), body).await
     }
 
+    /// Saves what is on its disk. Returns the number of the save that holds it; none where nothing is
+    /// saved in this deployment.
+    ///
+    /// # Errors
+    /// Why it could not be saved.
+    pub async fn save(&self) -> std::result::Result<Option<u64>, Problem> {
+        match self.ask(Method::Post, "/save", None).await? {
+            Running::Answer(mut response) => match problem_of(&mut response).await {
+                Some(problem) => Err(problem),
+                None => read_json(&mut response).await,
+            },
+            Running::Stopped(problem) => Err(problem),
+        }
+    }
+
     /// Whether this is the token that the sandbox was given for its model calls.
     ///
     /// # Errors
@@ -119,6 +142,7 @@ impl Sandbox {
             headers.set(FOR_ONE_REQUEST, "1").map_err(failed)?;
         }
         let url = format!("http://container.internal{path}");
+        let body = body.map(|body| worker::js_sys::Uint8Array::from(body.as_slice()).into());
         let request = request(&url, method, headers, body).map_err(failed)?;
         // An object that is moved or deployed anew breaks its connections: that passes.
         let mut response = self
@@ -164,6 +188,36 @@ const SESSION_ID: &str = "x-session-id";
 /// On requests that will hardly be followed by another.
 const FOR_ONE_REQUEST: &str = "x-for-one-request";
 
+/// On the first answer of a sandbox whose files were restored: [`Note`] as JSON. A sandbox can't say it.
+pub const RESTORED: &str = "x-restored";
+
+/// What the session is to hear of a sandbox whose files were restored.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Note {
+    /// Why it is not the last save that was restored.
+    pub damage: Option<String>,
+}
+
+/// How long a sandbox is left unused before it is stopped, where SANDBOX_SLEEP_SECONDS does not say
+/// otherwise.
+const SLEEP_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// The same for one that was started for a single request.
+const SLEEP_AFTER_ONE: Duration = Duration::from_secs(60);
+
+/// When to look again at a sandbox that could not be stopped.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The shortest time until then.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+
+/// Whose sandbox an alarm is for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Watch {
+    id: SessionId,
+    sleep_after_ms: u64,
+}
+
 /// On answers that are this object's own problems, and not the agent-server's: [`STOPPED`] where the
 /// sandbox does not run. A sandbox can't say it: what it answers is written anew.
 const OWN_PROBLEM: &str = "x-container-problem";
@@ -184,6 +238,24 @@ impl Endpoint {
     /// # Errors
     /// Where the sandbox does not answer.
     async fn fetch(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Response> {
+        let body = body.map(|body| worker::js_sys::Uint8Array::from(body.as_slice()).into());
+        self.fetch_with(method, path, body).await
+    }
+
+    /// Posts a body that may be a stream.
+    ///
+    /// # Errors
+    /// Where the sandbox does not answer.
+    async fn send(&self, path: &str, body: JsValue) -> Result<Response> {
+        self.fetch_with(Method::Post, path, Some(body)).await
+    }
+
+    async fn fetch_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<JsValue>,
+    ) -> Result<Response> {
         let headers = Headers::new();
         match self {
             Self::Port(port) => {
@@ -202,13 +274,11 @@ impl Endpoint {
     }
 }
 
-fn request(url: &str, method: Method, headers: Headers, body: Option<Vec<u8>>) -> Result<Request> {
+fn request(url: &str, method: Method, headers: Headers, body: Option<JsValue>) -> Result<Request> {
     let mut init = RequestInit::new();
     if let Some(body) = body {
         headers.set("content-type", "application/json")?;
-        init.with_body(Some(JsValue::from(worker::js_sys::Uint8Array::from(
-            body.as_slice(),
-        ))));
+        init.with_body(Some(body));
     }
     init.with_method(method).with_headers(headers);
     Request::new_with_init(url, &init)
@@ -219,8 +289,18 @@ pub struct Start {
     pub session_id: SessionId,
     /// For providers that can't intercept the sandbox's traffic: what its model calls carry.
     pub model_token: String,
-    /// It will hardly be asked a second time.
-    pub for_one_request: bool,
+    /// How long it is left unused before it is stopped.
+    pub sleep_after: Duration,
+}
+
+/// The variable by which a sandbox's server waits for the files of its session.
+const AWAIT_RESTORE: (&str, &str) = ("AGENT_AWAIT_RESTORE", "true");
+
+/// A sandbox that runs.
+pub struct Ensured {
+    pub endpoint: Endpoint,
+    /// It has been started for this, or may have been: nothing is known about its disk.
+    pub started: bool,
 }
 
 /// One place to run sandboxes.
@@ -230,13 +310,19 @@ pub trait Provider {
     ///
     /// # Errors
     /// Why it does not run, in words for the person who waits for it.
-    async fn ensure_running(&self, start: &Start) -> std::result::Result<Endpoint, Problem>;
+    async fn ensure_running(&self, start: &Start) -> std::result::Result<Ensured, Problem>;
 
     /// The sandbox, where it runs.
     ///
     /// # Errors
     /// Where that can't be found out.
     async fn running(&self) -> std::result::Result<Option<Endpoint>, Problem>;
+
+    /// Stops the sandbox, where it runs. Its disk may be gone then.
+    ///
+    /// # Errors
+    /// Where it can't be stopped.
+    async fn stop(&self) -> std::result::Result<(), Problem>;
 
     /// How the sandbox ended, for people; none where nothing is known.
     async fn last_end(&self) -> Option<String>;
@@ -251,7 +337,7 @@ fn repeatable(method: &Method, path: &str) -> bool {
 /// One start that several requests wait for.
 type Starting = Shared<LocalBoxFuture<'static, std::result::Result<Endpoint, Problem>>>;
 
-#[durable_object(fetch)]
+#[durable_object]
 pub struct ClaudeCodeContainer {
     object: AssertUnwindSafe<Rc<Object>>,
 }
@@ -261,18 +347,34 @@ struct Object {
     env: Env,
     provider: RefCell<Option<Rc<dyn Provider>>>,
     starting: RefCell<Option<Starting>>,
+    saves: Option<Saves>,
+    /// The sandbox's disk is as its session left it.
+    disk_ready: Cell<bool>,
+    /// What was restored, until the session has heard it.
+    restored: RefCell<Option<Restored>>,
 }
 
 impl DurableObject for ClaudeCodeContainer {
     fn new(state: State, env: Env) -> Self {
+        let saves = Saves::new(&state.storage(), &env)
+            .map_err(|error| internal("saves", &error))
+            .ok();
         Self {
             object: AssertUnwindSafe(Rc::new(Object {
                 platform: Rc::new(state),
                 env,
                 provider: RefCell::new(None),
                 starting: RefCell::new(None),
+                saves,
+                disk_ready: Cell::new(false),
+                restored: RefCell::new(None),
             })),
         }
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.object.look_after().await;
+        Response::empty()
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
@@ -339,6 +441,11 @@ impl Object {
             self.ensure_running(&id, brief).await?;
             return Ok(answer::empty(204));
         }
+        if path == "/save" {
+            let endpoint = self.endpoint(&id, false, brief).await?;
+            let saved = self.saves()?.save(&endpoint, &id).await?;
+            return Ok(answer::json(200, &saved)?);
+        }
         if path == "/token" {
             let known = self.known_token().await?.unwrap_or_default();
             let same = access::secret::equal(&body.unwrap_or_default(), known.as_bytes());
@@ -355,6 +462,7 @@ impl Object {
         };
         let path = with_query(path);
         let endpoint = self.endpoint(&id, start, brief).await?;
+        let is_turn = path == "/turns";
         if !repeatable(&method, &path) {
             // A connection that was kept open may be dead; better it breaks under a question that
             // can be asked again.
@@ -365,12 +473,32 @@ impl Object {
             .forward(&endpoint, method.clone(), &path, body.clone())
             .await
         {
+            Ok(response) if is_turn => Ok(self.with_note(response)),
             Ok(response) => Ok(response),
             Err(_) => {
                 let endpoint = self.endpoint(&id, start, brief).await?;
                 Ok(self.forward(&endpoint, method, &path, body).await?)
             }
         }
+    }
+
+    /// Tells the session, once, that the sandbox's files were restored.
+    fn with_note(&self, mut response: Response) -> Response {
+        let restored = self.restored.borrow_mut().take();
+        if let Some(Restored { save, damage }) = restored
+            && (save.is_some() || damage.is_some())
+            && let Ok(note) = serde_json::to_string(&Note { damage })
+            && let Err(error) = response.headers_mut().set(RESTORED, &note)
+        {
+            internal("note", &error);
+        }
+        response
+    }
+
+    fn saves(&self) -> std::result::Result<&Saves, Problem> {
+        self.saves
+            .as_ref()
+            .ok_or_else(|| internal("saves", &"the storage did not open"))
     }
 
     /// Where the sandbox is; started where it does not run and `start` says so.
@@ -451,9 +579,18 @@ impl Object {
                     let start = Start {
                         session_id: id.clone(),
                         model_token: object.model_token().await?,
-                        for_one_request: brief,
+                        sleep_after: object.sleep_after(brief),
                     };
-                    object.provider(&id)?.ensure_running(&start).await
+                    let provider = object.provider(&id)?;
+                    let Ensured { endpoint, started } = provider.ensure_running(&start).await?;
+                    if started || !object.disk_ready.get() {
+                        object.disk_ready.set(false);
+                        let restored = object.saves()?.restore(&endpoint).await?;
+                        *object.restored.borrow_mut() = Some(restored);
+                        object.disk_ready.set(true);
+                        object.remember_to_look(&id, start.sleep_after).await;
+                    }
+                    Ok(endpoint)
                 }
                 .boxed_local()
                 .shared();
@@ -464,6 +601,84 @@ impl Object {
         let result = starting.await;
         self.starting.borrow_mut().take();
         result
+    }
+
+    /// How long a sandbox is left unused before it is stopped.
+    fn sleep_after(&self, brief: bool) -> Duration {
+        if brief {
+            return SLEEP_AFTER_ONE;
+        }
+        let seconds = self.env.var("SANDBOX_SLEEP_SECONDS").ok();
+        let seconds = seconds.and_then(|text| text.to_string().parse().ok());
+        seconds.map_or(SLEEP_AFTER, Duration::from_secs)
+    }
+
+    /// Sets the alarm by which an unused sandbox is saved and stopped.
+    async fn remember_to_look(&self, id: &SessionId, after: Duration) {
+        let storage = self.platform.storage();
+        let watch = Watch {
+            id: id.clone(),
+            sleep_after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+        };
+        let set = async {
+            storage.put("watch", &watch).await?;
+            storage.set_alarm(after).await
+        };
+        if let Err(error) = set.await {
+            internal("alarm", &error);
+        }
+    }
+
+    /// The alarm: an unused sandbox is saved and stopped, another one looked after again later.
+    async fn look_after(self: &Rc<Self>) {
+        let Ok(Some(watch)) = self.platform.storage().get::<Watch>("watch").await else {
+            return;
+        };
+        let again = match self.put_to_sleep(&watch).await {
+            Ok(again) => again,
+            Err(problem) => {
+                internal("sleep", &problem.detail);
+                Some(LOOK_AGAIN)
+            }
+        };
+        if let Some(again) = again
+            && let Err(error) = self.platform.storage().set_alarm(again).await
+        {
+            internal("alarm", &error);
+        }
+    }
+
+    /// Returns when to look again; none where it does not run any more.
+    async fn put_to_sleep(
+        self: &Rc<Self>,
+        watch: &Watch,
+    ) -> std::result::Result<Option<Duration>, Problem> {
+        let provider = self.provider(&watch.id)?;
+        let Some(endpoint) = provider.running().await? else {
+            return Ok(None);
+        };
+        let unused = || async {
+            let broke = |error: worker::Error| internal("health", &error);
+            let mut health = endpoint
+                .fetch(Method::Get, "/", None)
+                .await
+                .map_err(broke)?;
+            let health: Health = read_json(&mut health).await?;
+            // An older image does not say it: the platform stops that one.
+            Ok::<u64, Problem>(health.unused_ms.unwrap_or(0))
+        };
+        let before = unused().await?;
+        if before < watch.sleep_after_ms {
+            let left = watch.sleep_after_ms - before;
+            return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
+        }
+        self.saves()?.save(&endpoint, &watch.id).await?;
+        if unused().await? < before {
+            return Ok(Some(LOOK_AGAIN)); // Somebody has come meanwhile.
+        }
+        self.disk_ready.set(false);
+        provider.stop().await?;
+        Ok(None)
     }
 
     fn provider(&self, id: &SessionId) -> std::result::Result<Rc<dyn Provider>, Problem> {

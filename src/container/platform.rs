@@ -23,6 +23,9 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn monitor(this: &Inner) -> std::result::Result<Promise, JsValue>;
 
+    #[wasm_bindgen(method, catch)]
+    fn destroy(this: &Inner) -> std::result::Result<Promise, JsValue>;
+
     #[wasm_bindgen(method, catch, js_name = getTcpPort)]
     fn get_tcp_port(this: &Inner, port: u16) -> std::result::Result<JsValue, JsValue>;
 
@@ -80,6 +83,14 @@ impl Container {
     /// Where it ends otherwise than with exit code 0; the message says how.
     pub async fn ended(&self) -> Result<()> {
         settled(self.inner.monitor()?).await
+    }
+
+    /// Stops it at once. What listens for its end hears it.
+    ///
+    /// # Errors
+    /// Where the platform refuses.
+    pub async fn destroy(&self) -> Result<()> {
+        settled(self.inner.destroy()?).await
     }
 
     /// A way to what listens on a port in it.

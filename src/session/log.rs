@@ -2,12 +2,14 @@
 //!
 //! `log` holds the events: a row is what came together, one event a line, so that the many small
 //! pieces of a streamed text cost few rows. `turn` holds what each message asked for, and is what
-//! makes a message be stored once. `session` holds the machine's state.
+//! makes a message be stored once. `transcript` holds what the agent's conversation came to since the
+//! last save of its disk. `session` holds the machine's state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ::session::page::{self, Page, Size};
 use ::session::{Position, Session, State};
+use protocol::sandbox::Transcript;
 use protocol::{Event, EventBody, SessionId, Turn, TurnId, TurnState};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -32,6 +34,12 @@ const SCHEMA: &str = "
         seq INTEGER NOT NULL,         -- of the message's event
         request TEXT NOT NULL         -- '' when the turn has ended
     );
+    CREATE TABLE IF NOT EXISTS transcript (
+        part INTEGER PRIMARY KEY,
+        turn INTEGER NOT NULL,
+        conversation TEXT NOT NULL,
+        lines TEXT NOT NULL
+    );
     CREATE INDEX IF NOT EXISTS turn_under_way ON turn (id) WHERE request <> '';
     CREATE TABLE IF NOT EXISTS session (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -51,6 +59,9 @@ pub const PAGE: Size = Size {
     events: usize::MAX,
     bytes: 256 * 1024,
 };
+
+/// Bytes of a conversation that are kept until they are saved with the disk.
+const MAX_TRANSCRIPT: u64 = 16 * 1024 * 1024;
 
 /// The largest whole number that JavaScript knows for sure.
 const MAX_SEQ: u64 = (1 << 53) - 1;
@@ -232,6 +243,58 @@ impl Log {
                 integer(message.seq)?,
                 asked.into(),
             ],
+        )?;
+        Ok(())
+    }
+
+    /// Keeps what a turn has added to its conversation, until [`MAX_TRANSCRIPT`].
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn keep_transcript(&self, turn: TurnId, transcript: &Transcript) -> Result<()> {
+        self.sql.exec(
+            "INSERT INTO transcript (turn, conversation, lines) SELECT ?1, ?2, ?3
+             WHERE (SELECT COALESCE(SUM(LENGTH(lines)), 0) FROM transcript) < ?4",
+            vec![
+                integer(turn.0)?,
+                transcript.conversation.as_str().into(),
+                transcript.lines.as_str().into(),
+                integer(MAX_TRANSCRIPT)?,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// What the conversation came to since the last save, in the turns before `turn`.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn transcript_before(&self, turn: TurnId) -> Result<Option<Transcript>> {
+        let parts: Vec<Transcript> = self
+            .sql
+            .exec(
+                "SELECT conversation, lines FROM transcript WHERE turn < ?1
+                 AND conversation = (SELECT conversation FROM transcript WHERE turn < ?1
+                                     ORDER BY part DESC LIMIT 1)
+                 ORDER BY part",
+                vec![integer(turn.0)?],
+            )?
+            .to_array()?;
+        Ok(parts.into_iter().reduce(|mut all, part| {
+            all.lines.push('\n');
+            all.lines.push_str(&part.lines);
+            all
+        }))
+    }
+
+    /// Forgets what the turns up to `turn` have added: it is saved with the disk.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn forget_transcript(&self, turn: TurnId) -> Result<()> {
+        self.sql.exec(
+            "DELETE FROM transcript WHERE turn <= ?",
+            vec![integer(turn.0)?],
         )?;
         Ok(())
     }

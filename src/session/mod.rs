@@ -164,6 +164,10 @@ struct Object {
     reading: Cell<bool>,
     /// Whether a turn is being given to the sandbox, which may still be starting.
     opening: Cell<bool>,
+    /// The turn whose end is being saved.
+    saving_turn: Cell<Option<TurnId>>,
+    /// What a turn has done until now is being saved.
+    saving: Cell<bool>,
     /// Those who wait for the log to grow.
     followers: streams::Followers,
     floods: sockets::Floods,
@@ -201,6 +205,8 @@ impl Object {
             reader: Cell::new(0),
             reading: Cell::new(false),
             opening: Cell::new(false),
+            saving_turn: Cell::new(None),
+            saving: Cell::new(false),
             followers: streams::Followers::default(),
             floods: sockets::Floods::default(),
             default_model: RefCell::new(None),
@@ -400,6 +406,16 @@ impl Object {
                     let _alive = alive;
                     object.set_watch().await;
                     object.read_turn(reader).await;
+                }));
+            }
+            Effect::Save { turn } => {
+                if self.saving_turn.replace(Some(turn)) == Some(turn) {
+                    return; // It is being saved.
+                }
+                self.platform.wait_until(AssertUnwindSafe(async move {
+                    object.set_watch().await;
+                    object.save(turn).await;
+                    object.saving_turn.set(None);
                 }));
             }
             Effect::Interrupt { turn } => self.platform.wait_until(AssertUnwindSafe(async move {

@@ -9,9 +9,9 @@ use ::session::{Effect, Input, Session, Spent};
 use futures_util::future::{Either, select};
 use futures_util::{StreamExt, pin_mut};
 use protocol::sandbox::{
-    Acknowledge, HEARTBEAT_SECONDS, InterruptRequest, MAX_RECORD, PROTOCOL, TurnRequest,
+    Acknowledge, HEARTBEAT_SECONDS, InterruptRequest, MAX_RECORD, PROTOCOL, Transcript, TurnRequest,
 };
-use protocol::{Problem, ProblemKind, TurnId};
+use protocol::{EventBody, Problem, ProblemKind, TurnId};
 use worker::{Delay, Method, Response};
 
 use super::Object;
@@ -35,6 +35,28 @@ const BOOKS: Duration = Duration::from_secs(1);
 
 /// Bytes of a stream after which the agent is told that it may forget them.
 const ACKNOWLEDGE_EVERY: usize = 1024 * 1024;
+
+/// How long a save may take until the turn ends without it.
+const SAVING: Duration = Duration::from_secs(60);
+
+/// Times that a save is tried.
+const SAVE_ATTEMPTS: u32 = 4;
+
+/// Milliseconds after which what the tools of a turn have done is saved while it goes on.
+const SAVE_EVERY_MS: u64 = 15_000;
+
+/// Why there is no stream.
+enum Unopened {
+    Refused(Problem),
+    /// The sandbox that the turn ran in is gone.
+    SandboxGone(Problem),
+}
+
+impl From<Problem> for Unopened {
+    fn from(problem: Problem) -> Self {
+        Self::Refused(problem)
+    }
+}
 
 /// How reading a stream ended.
 enum Reading {
@@ -72,7 +94,9 @@ impl Object {
                 return;
             };
             let before = self.taken();
-            let told = match within(PATIENCE, "the sandbox", self.open(&effect)).await {
+            let opened = async { Ok(self.open(&effect).await) };
+            let opened = within(PATIENCE, "the sandbox", opened).await;
+            let told = match opened.unwrap_or_else(|late| Err(late.into())) {
                 Ok(response) => match self.read(response, reader, turn).await {
                     Reading::Done => return,
                     Reading::Broke => {
@@ -80,9 +104,14 @@ impl Object {
                             .to_owned()
                     }
                 },
-                Err(problem) if may_pass(&problem) => problem.detail,
-                Err(problem) => {
-                    self.lose(reader, turn, problem);
+                Err(Unopened::Refused(problem)) if may_pass(&problem) => problem.detail,
+                Err(Unopened::Refused(problem)) => {
+                    self.lose(reader, turn, problem, false);
+                    return;
+                }
+                // Where the turn is begun anew, another reader takes over.
+                Err(Unopened::SandboxGone(problem)) => {
+                    self.lose(reader, turn, problem, true);
                     return;
                 }
             };
@@ -96,6 +125,7 @@ impl Object {
                     reader,
                     turn,
                     Problem::new(ProblemKind::SandboxUnreachable, told),
+                    false,
                 );
                 return;
             }
@@ -110,22 +140,82 @@ impl Object {
         self.with_session(taken).ok().flatten()
     }
 
-    fn lose(self: &Rc<Self>, reader: u64, turn: TurnId, problem: Problem) {
+    fn lose(self: &Rc<Self>, reader: u64, turn: TurnId, problem: Problem, sandbox_gone: bool) {
         if self.reader.get() == reader {
             // The log can't be written, and said so in the operator's log: the alarm tries again.
-            let _ = self.take(vec![Input::Lost { turn, problem }]);
+            let _ = self.take(vec![Input::Lost {
+                turn,
+                problem,
+                sandbox_gone,
+            }]);
         }
     }
 
+    /// Writes down that the sandbox's files were restored, as the container's object says.
+    fn note_restored(self: &Rc<Self>, effect: &Effect, response: &Response) {
+        let note = response.headers().get(container::RESTORED).ok().flatten();
+        let note = note.and_then(|note| serde_json::from_str::<container::Note>(&note).ok());
+        if let (Some(container::Note { damage }), Effect::Start { turn }) = (note, effect) {
+            let turn = *turn;
+            // What can't be stored is in the operator's log.
+            let _ = self.take(vec![Input::Restored { turn, damage }]);
+        }
+    }
+
+    /// Saves what a turn has left on the sandbox's disk.
+    pub(super) async fn save(self: &Rc<Self>, turn: TurnId) {
+        let mut attempt = 1;
+        let save = loop {
+            let saved = match self.sandbox() {
+                Ok(sandbox) => within(SAVING, "the storage of saves", sandbox.save()).await,
+                Err(problem) => Err(problem),
+            };
+            match saved {
+                Err(problem) if may_pass(&problem) && attempt < SAVE_ATTEMPTS => {
+                    attempt += 1;
+                    Delay::from(Duration::from_millis(100 << attempt)).await;
+                }
+                saved => break saved,
+            }
+        };
+        let kept = matches!(save, Ok(Some(_)));
+        let taken = self.take_with(vec![Input::Saved { turn, save }], |log, _| {
+            if kept {
+                log.forget_transcript(turn)
+            } else {
+                Ok(())
+            }
+        });
+        if taken.is_err() {
+            self.set_watch().await;
+        }
+    }
+
+    /// Saves what a turn that is under way has done until now, so that little of a long one is lost.
+    fn save_meanwhile(self: &Rc<Self>) {
+        if self.saving.replace(true) {
+            return;
+        }
+        let object = Rc::clone(self);
+        self.platform
+            .wait_until(std::panic::AssertUnwindSafe(async move {
+                if let Ok(sandbox) = object.sandbox() {
+                    // What goes wrong is told where the turn ends.
+                    let _ = within(SAVING, "the storage of saves", sandbox.save()).await;
+                }
+                object.saving.set(false);
+            }));
+    }
+
     /// Opens a stream of the turn's records.
-    async fn open(self: &Rc<Self>, effect: &Effect) -> Result<Response, Problem> {
+    async fn open(self: &Rc<Self>, effect: &Effect) -> Result<Response, Unopened> {
         let sandbox = self.sandbox()?;
         let mut response = match effect {
             Effect::Attach { turn, after } => {
                 let path = format!("/turns/{turn}?after={after}");
                 match sandbox.running_agent(Method::Get, &path, None).await? {
                     Running::Answer(response) => response,
-                    Running::Stopped(why) => return Err(why),
+                    Running::Stopped(why) => return Err(Unopened::SandboxGone(why)),
                 }
             }
             Effect::Start { turn } => {
@@ -152,6 +242,10 @@ impl Object {
                     turn_id: *turn,
                     asks: true,
                     turn: asked,
+                    transcript: self
+                        .log
+                        .transcript_before(*turn)
+                        .map_err(|error| internal("log", &error))?,
                 };
                 let body =
                     serde_json::to_vec(&request).map_err(|error| internal("turn", &error))?;
@@ -161,17 +255,23 @@ impl Object {
             Effect::Interrupt { .. }
             | Effect::Acknowledge { .. }
             | Effect::Answer { .. }
-            | Effect::Settings { .. } => {
-                return Err(internal("turn", &"not a stream"));
+            | Effect::Settings { .. }
+            | Effect::Save { .. } => {
+                return Err(internal("turn", &"not a stream").into());
             }
         };
         match problem_of(&mut response).await {
-            Some(problem) if problem.kind == ProblemKind::NotFound => Err(Problem::new(
-                ProblemKind::SandboxFailed,
-                "the sandbox was restarted in the middle of the turn; what it had said until then is kept. Send the message again",
-            )),
-            Some(problem) => Err(problem),
-            None => Ok(response),
+            Some(problem) if problem.kind == ProblemKind::NotFound => {
+                Err(Unopened::SandboxGone(Problem::new(
+                    ProblemKind::SandboxFailed,
+                    "The sandbox was lost and is new",
+                )))
+            }
+            Some(problem) => Err(problem.into()),
+            None => {
+                self.note_restored(effect, &response);
+                Ok(response)
+            }
         }
     }
 
@@ -193,6 +293,8 @@ impl Object {
         };
         let mut pending = Vec::new();
         let mut unacknowledged = 0;
+        let mut saved_at = worker::Date::now().as_millis();
+        let mut unsaved = false;
         loop {
             let next = stream.next();
             let silence = Delay::from(SILENCE);
@@ -211,7 +313,7 @@ impl Object {
             let (mut inputs, taken) = match records_of(&pending, turn) {
                 Ok(records) => records,
                 Err(problem) => {
-                    self.lose(reader, turn, problem);
+                    self.lose(reader, turn, problem, false);
                     return Reading::Done;
                 }
             };
@@ -226,9 +328,22 @@ impl Object {
                     return Reading::Done;
                 }
             }
-            let Ok(step) = self.take(inputs) else {
+            let from = self.taken().map_or(0, |(_, n)| n);
+            let transcripts = transcripts_of(&inputs, from);
+            let taken = self.take_with(inputs, |log, _| {
+                transcripts
+                    .iter()
+                    .try_for_each(|transcript| log.keep_transcript(turn, transcript))
+            });
+            let Ok(step) = taken else {
                 return Reading::Broke;
             };
+            unsaved |= step.events.iter().any(|event| changes_files(&event.body));
+            let now = worker::Date::now().as_millis();
+            if unsaved && !ended && now.saturating_sub(saved_at) > SAVE_EVERY_MS {
+                (unsaved, saved_at) = (false, now);
+                self.save_meanwhile();
+            }
             if ended || self.reader.get() != reader {
                 return Reading::Done;
             }
@@ -340,6 +455,20 @@ fn records_of(bytes: &[u8], turn: TurnId) -> Result<(Vec<Input>, usize), Problem
         });
     }
     Ok((inputs, taken))
+}
+
+/// What Claude Code has written to its transcript, in the records that the session has not taken yet.
+fn transcripts_of(inputs: &[Input], from: u64) -> Vec<Transcript> {
+    let transcript = |input: &Input| match input {
+        Input::Record { record, .. } if record.n > from => record.transcript.clone(),
+        _ => None,
+    };
+    inputs.iter().filter_map(transcript).collect()
+}
+
+/// Whether a tool may have changed files by then.
+fn changes_files(body: &EventBody) -> bool {
+    matches!(body, EventBody::ToolResult { .. })
 }
 
 fn number(input: &Input) -> u64 {

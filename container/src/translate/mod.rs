@@ -118,6 +118,7 @@ impl Translator {
             | Kind::ControlResponse(_)
             | Kind::Lifecycle(_)
             | Kind::ThinkingTokens
+            | Kind::Mirror(_)
             | Kind::Other => Vec::new(),
         };
         events.iter_mut().for_each(bound);

@@ -39,7 +39,10 @@ async fn it_listens_before_the_agent_is_ready_and_the_first_turn_works() {
     assert_eq!(named.count(), 1);
     // No record is without content.
     assert!(turn.records.iter().all(|record| {
-        !record.events.is_empty() || record.claude_session_id.is_some() || record.end.is_some()
+        !record.events.is_empty()
+            || record.claude_session_id.is_some()
+            || record.transcript.is_some()
+            || record.end.is_some()
     }));
 }
 
@@ -457,7 +460,7 @@ async fn requests_that_are_none() {
     let big = "x".repeat(3 * 1024 * 1024);
     let answer = world
         .http
-        .post(format!("{}/turns", world.url))
+        .post(format!("{}/interrupt", world.url))
         .body(big)
         .send()
         .await

@@ -184,6 +184,7 @@ pub fn turn_request(turn: u64, options: Value) -> Value {
         protocol: 1,
         asks: false,
         session_id: SessionId::parse("the-session").unwrap(),
+        transcript: None,
         turn_id: TurnId(turn),
         turn: options.into_turn().unwrap(),
     })

@@ -1,9 +1,9 @@
 //! Single histories, each with what it must come to.
 
 use protocol::sandbox::{Record, TurnEnd};
-use protocol::{Event, Outcome, Problem, ProblemKind, TurnId, TurnState};
+use protocol::{Event, EventBody, Outcome, Problem, ProblemKind, TurnId, TurnState};
 
-use super::{World, end};
+use super::{Act, World, end, tool_use};
 use crate::{Effect, Input};
 
 fn kinds(log: &[Event]) -> Vec<String> {
@@ -34,7 +34,7 @@ fn a_turn_from_its_message_to_its_end() {
     let mut world = World::new();
     world.say("m".to_owned());
     world.record(None);
-    world.record(end(Outcome::Completed));
+    world.finish(Outcome::Completed);
     assert_eq!(
         kinds(&world.log),
         [
@@ -58,8 +58,8 @@ fn a_queue_runs_in_order_and_one_can_be_taken_out() {
     world.take(Input::Interrupt {
         turn: Some(TurnId(2)),
     });
-    world.record(end(Outcome::Completed));
-    world.record(end(Outcome::Completed));
+    world.finish(Outcome::Completed);
+    world.finish(Outcome::Completed);
     assert_eq!(world.started, [TurnId(1), TurnId(3)]);
     assert_eq!(world.session.turn_state(), TurnState::Idle);
 }
@@ -174,6 +174,7 @@ fn a_turn_that_is_lost_is_stopped_as_well() {
     world.take(Input::Lost {
         turn: TurnId(1),
         problem: Problem::new(ProblemKind::SandboxFailed, "gone"),
+        sandbox_gone: false,
     });
     assert_eq!(
         world.session.reattach(),
@@ -192,10 +193,69 @@ fn an_end_of_any_size_fits_into_the_log() {
         usage: None,
     };
     world.record(Some(end));
+    world.act(Act::Save { works: true });
     let last = serde_json::to_string(world.log.last().unwrap()).unwrap();
     assert!(
         last.len() < 20_000 && last.contains("\"ended\""),
         "{} bytes",
         last.len()
+    );
+}
+
+#[test]
+fn a_turn_ends_when_it_is_saved() {
+    let mut world = World::new();
+    world.say("a".to_owned());
+    world.say("b".to_owned());
+    world.record(end(Outcome::Completed));
+    assert_eq!(
+        world.started,
+        [TurnId(1)],
+        "the next one waits for the save"
+    );
+    assert_eq!(
+        world.session.reattach(),
+        Some(Effect::Save { turn: TurnId(1) })
+    );
+    world.take(Input::Saved {
+        turn: TurnId(1),
+        save: Ok(Some(7)),
+    });
+    let ended = |event: &&Event| matches!(&event.body, EventBody::Status(status) if status.state == TurnState::Ended);
+    let first = world.log.iter().find(ended).unwrap();
+    assert!(matches!(&first.body, EventBody::Status(status) if status.save == Some(7)));
+    assert_eq!(world.started, [TurnId(1), TurnId(2)]);
+
+    // One that can't be saved says so, and has ended as well as it did.
+    world.record(end(Outcome::Completed));
+    world.act(Act::Save { works: false });
+    let told = kinds(&world.log);
+    assert_eq!(
+        told[told.len() - 2..],
+        ["turn-2 error", "turn-2 status ended completed"]
+    );
+}
+
+#[test]
+fn a_turn_that_has_done_nothing_is_begun_anew_in_another_sandbox() {
+    let lose = |world: &mut World| {
+        world.take(Input::Lost {
+            turn: TurnId(1),
+            problem: Problem::new(ProblemKind::SandboxFailed, "The sandbox was killed"),
+            sandbox_gone: true,
+        });
+    };
+    let mut world = World::new();
+    world.say("a".to_owned());
+    world.record(None);
+    lose(&mut world);
+    assert_eq!(world.started, [TurnId(1), TurnId(1)]);
+    assert_eq!(world.session.position.n, 0);
+    world.record_of(vec![tool_use()], None);
+    lose(&mut world);
+    assert_eq!(world.started.len(), 2, "a tool has run");
+    assert_eq!(
+        kinds(&world.log).last().unwrap(),
+        "turn-1 status ended failed"
     );
 }
