@@ -104,6 +104,8 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
             let id = SessionId::parse(name)?;
             events::events(&request, &url, env, &id, &visit()?).await
         }
+        Kind::Export => events::export(&url, env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Session => session::delete(env, &SessionId::parse(name)?, &visit()?).await,
         Kind::Permission => {
             let id = SessionId::parse(name)?;
             permissions::answer(request, env, &id, rest, &visit()?).await

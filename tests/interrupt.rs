@@ -38,7 +38,8 @@ pub async fn running_command(world: &World, session: &str) -> Result<()> {
     let end = tab.end().await?;
     let took = asked.elapsed();
     ensure!(end["outcome"] == "interrupted", "{}", tab.seen());
-    ensure!(took < Duration::from_secs(1), "it took {took:?}");
+    // Far sooner than the command would have ended; a busy machine has its own seconds.
+    ensure!(took < Duration::from_secs(10), "it took {took:?}");
     tab.say(&format!(
         "run `ps -eo args | grep -v grep | grep -c {mark} || true`"
     ))

@@ -5,6 +5,7 @@
 mod access;
 mod bad_input;
 mod browser;
+mod control;
 mod dev;
 mod direct;
 mod docker;
@@ -40,6 +41,7 @@ fn main() {
         access::tests(&guarded),
         bad_input::tests(&local),
         browser::tests(&local),
+        control::tests(&local),
         browser::guarded_tests(&guarded),
         dev::tests(&local),
         direct::tests(&local),

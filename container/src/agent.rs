@@ -20,7 +20,7 @@ use crate::turn_log::TurnLog;
 /// What the driver is to do.
 #[derive(Debug)]
 pub enum Job {
-    Turn(TurnJob),
+    Turn(Box<TurnJob>),
     /// The disk has become ready: the conversation to go on with stands on it now.
     DiskReady,
 }
@@ -166,12 +166,12 @@ impl Agent {
             latest.interrupt();
         }
         let log = turns.add(request.turn_id);
-        let job = Job::Turn(TurnJob {
+        let job = Job::Turn(Box::new(TurnJob {
             log: Arc::clone(&log),
             turn: request.turn,
             asks: request.asks,
             transcript: request.transcript,
-        });
+        }));
         // Where the driver is gone the server stops, and the stream is cut.
         let _stopping = self.jobs.send(job);
         Ok(log)

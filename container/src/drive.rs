@@ -77,7 +77,7 @@ impl Driver {
                 biased;
                 () = shared.stopped() => break,
                 job = jobs.recv() => match job {
-                    Some(Job::Turn(job)) => self.run_job(job).await,
+                    Some(Job::Turn(job)) => self.run_job(*job).await,
                     Some(Job::DiskReady) => self.kept.restart(),
                     None => break,
                 },

@@ -6,7 +6,7 @@
 //! | `PUT /sandboxes/{name}` with a [`Wanted`] | `{"url", "server_token", "started"}`: its server answers |
 //! | `GET /sandboxes/{name}` | `{"name", "state", "url", "server_token"}` where it runs, else `{"name", "state", "end"}` |
 //! | `GET /sandboxes` | `{"sandboxes": […]}`, the same of each, without tokens |
-//! | `DELETE /sandboxes/{name}` | 204 once its server has ended; the folder stays |
+//! | `DELETE /sandboxes/{name}` | 204 once its server has ended; the folder stays, unless `?files=true` |
 //!
 //! `state` is `running`, `ended`, or, in the list, `changing` while it starts or stops. `server_token`
 //! is what the server wants as `Authorization: Bearer …`; `end` says in words how it ended.
@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -344,16 +344,37 @@ async fn list(State(host): State<Arc<Host>>) -> Response {
     axum::Json(json!({ "sandboxes": all })).into_response()
 }
 
+#[derive(Deserialize)]
+struct Remove {
+    /// The folder goes as well.
+    #[serde(default)]
+    files: bool,
+}
+
 async fn remove(
     State(host): State<Arc<Host>>,
     Path(name): Path<String>,
+    Query(Remove { files }): Query<Remove>,
 ) -> Result<Response, Refused> {
-    let slot = host.slot(&name).ok_or_else(|| none(&name))?;
-    let sandbox = slot.lock().await.take();
-    let existed = sandbox.is_some();
+    checked(&name)?;
+    let slot = Arc::clone(host.sandboxes().entry(name.clone()).or_default());
+    let mut place = slot.lock().await;
+    let sandbox = place.take();
+    let mut existed = sandbox.is_some();
     if let Some(sandbox) = sandbox {
         stop(sandbox).await;
     }
+    if files {
+        match tokio::fs::remove_dir_all(host.options.data.join(&name)).await {
+            Ok(()) => existed = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let words = format!("the files of {name} could not be deleted: {error}");
+                return Err(Problem::new(ProblemKind::SandboxFailed, words).into());
+            }
+        }
+    }
+    drop(place);
     host.forget_empty(&name, slot);
     if !existed {
         return Err(none(&name).into());

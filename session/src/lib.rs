@@ -17,6 +17,7 @@
 //! with its sandbox.
 
 mod asks;
+pub mod export;
 pub mod page;
 mod spent;
 mod step;

@@ -66,6 +66,15 @@ impl Local {
     }
 
     async fn ask(&self, method: Method, body: Option<String>) -> Result<Response, Problem> {
+        self.ask_with("", method, body).await
+    }
+
+    async fn ask_with(
+        &self,
+        query: &str,
+        method: Method,
+        body: Option<String>,
+    ) -> Result<Response, Problem> {
         let failed = |error: worker::Error| {
             internal("local host", &error);
             Problem::new(
@@ -84,7 +93,7 @@ impl Local {
         init.with_method(method)
             .with_headers(headers)
             .with_body(body.map(JsValue::from));
-        let url = format!("{}/sandboxes/{}", self.host, self.name);
+        let url = format!("{}/sandboxes/{}{query}", self.host, self.name);
         let request = Request::new_with_init(&url, &init).map_err(failed)?;
         let answer = async { Fetch::Request(request).send().await.map_err(failed) };
         within(PATIENCE, "the host of local sandboxes", answer).await
@@ -126,6 +135,14 @@ impl Provider for Local {
 
     async fn stop(&self) -> Result<(), Problem> {
         self.ask(Method::Delete, None).await.map(drop)
+    }
+
+    async fn delete(&self) -> Result<(), Problem> {
+        let mut response = self.ask_with("?files=true", Method::Delete, None).await?;
+        match crate::answer::problem_of(&mut response).await {
+            Some(problem) if problem.kind != ProblemKind::NotFound => Err(problem),
+            _ => Ok(()),
+        }
     }
 
     async fn last_end(&self) -> Option<String> {

@@ -119,6 +119,17 @@ impl Sandbox {
         }
     }
 
+    /// Ends it, and deletes all that was saved of it.
+    ///
+    /// # Errors
+    /// What could not be deleted.
+    pub async fn delete(&self) -> std::result::Result<(), Problem> {
+        match self.ask(Method::Post, "/delete", None).await? {
+            Running::Answer(mut response) => problem_of(&mut response).await.map_or(Ok(()), Err),
+            Running::Stopped(problem) => Err(problem),
+        }
+    }
+
     /// Whether this is the token that the sandbox was given for its model calls.
     ///
     /// # Errors
@@ -324,6 +335,14 @@ pub trait Provider {
     /// Where it can't be stopped.
     async fn stop(&self) -> std::result::Result<(), Problem>;
 
+    /// Stops the sandbox, and deletes what is left of its disk.
+    ///
+    /// # Errors
+    /// Where that is not possible.
+    async fn delete(&self) -> std::result::Result<(), Problem> {
+        self.stop().await
+    }
+
     /// How the sandbox ended, for people; none where nothing is known.
     async fn last_end(&self) -> Option<String>;
 }
@@ -445,6 +464,10 @@ impl Object {
             let endpoint = self.endpoint(&id, false, brief).await?;
             let saved = self.saves()?.save(&endpoint, &id).await?;
             return Ok(answer::json(200, &saved)?);
+        }
+        if path == "/delete" {
+            self.delete(&id).await?;
+            return Ok(answer::empty(204));
         }
         if path == "/token" {
             let known = self.known_token().await?.unwrap_or_default();
@@ -601,6 +624,19 @@ impl Object {
         let result = starting.await;
         self.starting.borrow_mut().take();
         result
+    }
+
+    /// Ends the sandbox and deletes all that there is of it.
+    async fn delete(self: &Rc<Self>, id: &SessionId) -> std::result::Result<(), Problem> {
+        let failed = |error: worker::Error| internal("delete", &error);
+        self.provider(id)?.delete().await?;
+        self.saves()?.delete(id).await?;
+        let storage = self.platform.storage();
+        storage.delete_alarm().await.map_err(failed)?;
+        storage.delete_all().await.map_err(failed)?;
+        self.disk_ready.set(false);
+        self.saves()?.begin().map_err(failed)?;
+        Ok(())
     }
 
     /// How long a sandbox is left unused before it is stopped.

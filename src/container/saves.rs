@@ -73,15 +73,50 @@ impl Saves {
     /// Where the storage fails.
     pub fn new(storage: &Storage, env: &Env) -> Result<Self> {
         let sql = storage.sql();
-        sql.exec(SCHEMA, None)?;
         let megabytes = env.var("SAVE_MAX_MB").ok();
         let megabytes = megabytes.and_then(|text| text.to_string().parse::<u64>().ok());
-        Ok(Self {
+        let saves = Self {
             bucket: env.bucket("SAVES").ok(),
             sql,
             max_bytes: megabytes.map_or(MAX_BYTES, |megabytes| megabytes.saturating_mul(1_000_000)),
             saving: futures_util::lock::Mutex::new(()),
-        })
+        };
+        saves.begin()?;
+        Ok(saves)
+    }
+
+    /// Makes the table where there is none.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn begin(&self) -> Result<()> {
+        self.sql.exec(SCHEMA, None).map(drop)
+    }
+
+    /// Deletes every archive of a session, also what no table knows.
+    ///
+    /// # Errors
+    /// Where the bucket does not answer.
+    pub async fn delete(&self, id: &SessionId) -> std::result::Result<(), Problem> {
+        let Some(bucket) = &self.bucket else {
+            return Ok(());
+        };
+        let _alone = self.saving.lock().await;
+        let failed = |error: worker::Error| internal("delete saves", &error);
+        loop {
+            // What is deleted is not listed again, so there is no place to go on from.
+            let found = bucket.list().prefix(prefix(id)).execute().await;
+            let keys: Vec<String> = found
+                .map_err(failed)?
+                .objects()
+                .iter()
+                .map(worker::Object::key)
+                .collect();
+            if keys.is_empty() {
+                return Ok(());
+            }
+            bucket.delete_multiple(keys).await.map_err(failed)?;
+        }
     }
 
     fn all(&self) -> Result<Vec<Save>> {

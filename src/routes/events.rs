@@ -32,6 +32,17 @@ pub async fn events(
     session::events(env, session, visit, &wanted).await
 }
 
+/// The whole log as a document, `?format=json` or `?format=markdown`.
+pub async fn export(url: &Url, env: &Env, session: &SessionId, visit: &Visit) -> Answer {
+    let format = url.query_pairs().find(|(name, _)| name == "format");
+    let markdown = match format.as_ref().map(|(_, format)| &**format) {
+        None | Some("json") => false,
+        Some("markdown") => true,
+        Some(_) => return Err(Problem::bad_request("format is json or markdown").at("format")),
+    };
+    session::export(env, session, visit, markdown).await
+}
+
 /// The events that a WebSocket begins with: those after `from`, the last `tail`, or none.
 ///
 /// # Errors

@@ -18,6 +18,10 @@ pub enum Kind {
     AgentState,
     /// The session's log over HTTP.
     Events,
+    /// The log as one document.
+    Export,
+    /// The session itself.
+    Session,
     /// The answer to what the agent asks.
     Permission,
     /// What the caller may in a session.
@@ -121,6 +125,13 @@ pub const TABLE: &[Row] = &[
         &["GET"],
         Kind::Events,
         READ,
+    ),
+    row("/api/sessions/{session}/export", GET, Kind::Export, READ),
+    row(
+        "/api/sessions/{session}",
+        &["DELETE"],
+        Kind::Session,
+        MANAGE,
     ),
     row(
         "/api/sessions/{session}/permissions/{request*}",

@@ -136,6 +136,11 @@ impl Doors {
         Ok(())
     }
 
+    /// The session is not there any more.
+    pub fn forget(&self) {
+        self.door.borrow_mut().take();
+    }
+
     /// Uses a ticket up, and gives the pass that it stands for.
     fn redeem(&self, ticket: &str, now: u64) -> Result<Option<Pass>> {
         let passes = rows::texts(

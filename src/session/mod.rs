@@ -29,6 +29,7 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ::session::export::Format;
 use ::session::{Effect, Input, Session, Step};
 use protocol::{Problem, ProblemKind, SessionId, Turn, TurnId, TurnState};
 use serde::de::DeserializeOwned;
@@ -46,7 +47,8 @@ pub use asks::Reply;
 pub use door::{ShareWish, Visit};
 use log::Log;
 pub use stub::{
-    connect, events, may, may_send_direct, reply, revoke_shares, say, share, state, ticket,
+    connect, delete, events, export, may, may_send_direct, reply, revoke_shares, say, share, state,
+    ticket,
 };
 
 /// How often a session that has a turn under way is woken, should it have been evicted.
@@ -90,6 +92,9 @@ pub enum Span {
     /// A page of at most `limit`, the newest before `before`.
     Before { before: u64, limit: usize },
 }
+
+/// The close code of a socket whose session was deleted, of those that are free for applications.
+const GONE: u16 = 4410;
 
 /// Who the session is, on every request to its object: an object does not know its own name.
 const SESSION_ID: &str = "x-session-id";
@@ -252,6 +257,18 @@ impl Object {
                 Ok(event)
             }
             "/events" => self.answer_with_events(pass, &asked_for(&mut request).await?),
+            "/export" => {
+                let markdown = asked_for(&mut request).await?;
+                self.export(
+                    pass,
+                    if markdown {
+                        Format::Markdown
+                    } else {
+                        Format::Json
+                    },
+                )
+            }
+            "/delete" => self.delete(&pass).await.map(|()| answer::empty(204)),
             "/state" => self.state().await,
             "/may" => answer::json(200, &pass),
             "/share" => match asked_for::<Option<ShareWish>>(&mut request).await? {
@@ -508,6 +525,32 @@ impl Object {
                 "permissionRequests": Self::open_requests(session),
             })
         })
+    }
+
+    /// Deletes the session for good: its sandbox with all that was saved of it, then its log. What was
+    /// done to it stays in its owner's audit log.
+    ///
+    /// # Errors
+    /// Where a part of it can't be deleted. The session is there then, so that it may be tried again.
+    async fn delete(self: &Rc<Self>, pass: &access::Pass) -> std::result::Result<(), Problem> {
+        let failed = |error: worker::Error| internal("delete", &error);
+        // Nobody reads its turn any more.
+        self.reader.set(self.reader.get() + 1);
+        self.reading.set(false);
+        self.sandbox()?.delete().await?;
+        self.record(pass, "delete");
+        let storage = self.platform.storage();
+        storage.delete_alarm().await.map_err(failed)?;
+        storage.delete_all().await.map_err(failed)?;
+        // From here on nothing waits: who comes next meets a session that has never been.
+        *self.session.borrow_mut() = None;
+        self.doors.forget();
+        self.log.load().map_err(failed)?;
+        for socket in self.platform.get_websockets() {
+            let _ = socket.close(Some(GONE), Some("the session was deleted"));
+        }
+        self.followers.wake();
+        Ok(())
     }
 
     /// The whole state, in the form of the earlier system.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ::session::export::Format;
 use ::session::page::Page;
 use access::Pass;
 use futures_channel::oneshot::{Receiver, Sender, channel};
@@ -194,6 +195,38 @@ impl Object {
 
     /// Answers with the events that are `wanted`, page by page as the client reads.
     /// Who may not stay any more gets no more of them.
+    /// The log up to now as one document.
+    pub(super) fn export(self: &Rc<Self>, pass: Pass, format: Format) -> Answer {
+        let failed = |error: worker::Error| internal("export", &error);
+        let (id, last) = self.with_session(|session| (session.id.clone(), session.position.seq))?;
+        let reader = LogReader {
+            object: Rc::clone(self),
+            from: 0,
+        };
+        let begin = format.begin(&id);
+        let pieces = stream::try_unfold(Some((reader, pass, begin)), move |state| async move {
+            let Some((mut reader, pass, mut written)) = state else {
+                return Ok::<_, worker::Error>(None);
+            };
+            if reader.from < last && reader.object.holds(&pass) {
+                for (seq, line) in &reader.next().await?.events {
+                    if *seq <= last {
+                        written += &format.event(*seq, line);
+                    }
+                }
+                return Ok(Some((written, Some((reader, pass, String::new())))));
+            }
+            written += format.end();
+            Ok(Some((written, None)))
+        });
+        let name = format!("attachment; filename=\"{id}.{}\"", format.extension());
+        let pieces = pieces.map_ok(String::into_bytes);
+        answer::stream_of(format.content_type())
+            .and_then(|builder| builder.with_header("content-disposition", &name))
+            .and_then(|builder| builder.from_stream(pieces))
+            .map_err(failed)
+    }
+
     pub(super) fn answer_with_events(self: &Rc<Self>, pass: Pass, wanted: &Events) -> Answer {
         let last = self.with_session(|session| session.position.seq)?;
         let ends = (LAST_SEQ, last.to_string());

@@ -111,6 +111,22 @@ pub async fn connect(env: &Env, id: &SessionId, visit: &Visit, wanted: Option<Sp
     ask(env, id, visit, request).await
 }
 
+/// The session's log as one document, for people where it is to be Markdown.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn export(env: &Env, id: &SessionId, visit: &Visit, markdown: bool) -> Answer {
+    ask(env, id, visit, post("export", &markdown)?).await
+}
+
+/// Deletes a session for good: its log, its sandbox, and what was saved of it.
+///
+/// # Errors
+/// Where that is not possible; it may be tried again.
+pub async fn delete(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    ask(env, id, visit, post("delete", &())?).await
+}
+
 /// The session's state, in the form of the earlier system.
 ///
 /// # Errors

@@ -221,7 +221,7 @@ async fn only_a_new_disk_is_restored() {
     assert_eq!(refused.status(), 409);
 
     // A server that starts again on a disk that was ready does not wait.
-    let back = restored(&[full.clone()]).await;
+    let back = restored(std::slice::from_ref(&full)).await;
     fs::write(back.workspace.join("f"), "new").unwrap();
     let again = Disk::open(&back.workspace, &back.home, true).unwrap();
     assert!(again.is_ready());
