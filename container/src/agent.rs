@@ -188,6 +188,14 @@ impl Agent {
         self.turns().kept.iter().find(|log| log.id == id).cloned()
     }
 
+    /// Whether a turn has run here, or one after it.
+    pub fn has_run(&self, id: TurnId) -> bool {
+        self.turns()
+            .kept
+            .back()
+            .is_some_and(|latest| latest.id >= id)
+    }
+
     /// Ends a turn; returns when it has ended. One that has not come yet will not start.
     pub async fn interrupt(&self, id: TurnId) {
         let log = {

@@ -420,6 +420,12 @@ async fn acknowledge(State(server): State<Arc<Server>>, request: Body) -> Answer
 /// An archive of what has changed, as it stands on the disk.
 async fn save(State(server): State<Arc<Server>>, request: Body) -> Answer {
     let request: SaveRequest = json(request).await?;
+    if let Some(turn) = request.turn
+        && !server.agent.has_run(turn)
+    {
+        let words = format!("{turn} did not run in this sandbox: what it has done is lost");
+        return Err(Problem::new(ProblemKind::Conflict, words).into());
+    }
     let Some(archive) = server.agent.shared.disk.save(request).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };

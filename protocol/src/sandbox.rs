@@ -102,6 +102,9 @@ pub struct SaveRequest {
     pub after: Option<u64>,
     /// More bytes of files are not saved: 413.
     pub max_bytes: u64,
+    /// The turn whose end this saves. A sandbox in which it did not run has nothing of it to save: 409.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnId>,
 }
 
 /// Header of the answer to a [`SaveRequest`]: the save that the archive builds on.

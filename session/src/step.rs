@@ -513,7 +513,11 @@ fn interrupted(content: &str) -> TurnEnd {
 fn uses_tool(body: &EventBody) -> bool {
     matches!(
         body,
-        EventBody::ToolUse { .. } | EventBody::ToolResult { .. } | EventBody::FileChange { .. }
+        EventBody::ToolUse { .. }
+            | EventBody::ToolResult { .. }
+            | EventBody::FileChange { .. }
+            | EventBody::PermissionRequest { .. }
+            | EventBody::Question { .. }
     )
 }
 

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
 use protocol::sandbox::Health;
-use protocol::{Problem, ProblemKind, SessionId};
+use protocol::{Problem, ProblemKind, SessionId, TurnId};
 use serde::{Deserialize, Serialize};
 use worker::wasm_bindgen::{self, JsValue};
 use worker::{
@@ -31,7 +31,7 @@ use worker::{
     State, Stub, durable_object,
 };
 
-use crate::answer::{self, Answer, internal, problem_of, read_json};
+use crate::answer::{self, Answer, internal, problem_of, read_json, within};
 use saves::{Restored, Saves};
 
 /// The sandbox of a session, as the rest of the Worker speaks to it.
@@ -104,13 +104,14 @@ impl Sandbox {
         self.ask(method, &format!("/running{path}"), body).await
     }
 
-    /// Saves what is on its disk. Returns the number of the save that holds it; none where nothing is
+    /// Saves what is on its disk, with what a turn has left there. Returns the number of the save that holds it; none where nothing is
     /// saved in this deployment.
     ///
     /// # Errors
     /// Why it could not be saved.
-    pub async fn save(&self) -> std::result::Result<Option<u64>, Problem> {
-        match self.ask(Method::Post, "/save", None).await? {
+    pub async fn save(&self, turn: Option<TurnId>) -> std::result::Result<Option<u64>, Problem> {
+        let body = serde_json::to_vec(&turn).map_err(|error| internal("save", &error))?;
+        match self.ask(Method::Post, "/save", Some(body)).await? {
             Running::Answer(mut response) => match problem_of(&mut response).await {
                 Some(problem) => Err(problem),
                 None => read_json(&mut response).await,
@@ -218,6 +219,12 @@ const SLEEP_AFTER_ONE: Duration = Duration::from_secs(60);
 
 /// When to look again at a sandbox that could not be stopped.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How long an unused sandbox waits for a storage that does not take its files, in milliseconds.
+const GIVE_UP_MS: u64 = 60 * 60 * 1000;
+
+/// How long saving or restoring a disk may take.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// The shortest time until then.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -462,7 +469,10 @@ impl Object {
         }
         if path == "/save" {
             let endpoint = self.endpoint(&id, false, brief).await?;
-            let saved = self.saves()?.save(&endpoint, &id).await?;
+            let turn = serde_json::from_slice(&body.unwrap_or_default())
+                .map_err(|error| internal("save", &error))?;
+            let saving = self.saves()?.save(&endpoint, &id, turn);
+            let saved = within(LONGEST, "the storage of saves", saving).await?;
             return Ok(answer::json(200, &saved)?);
         }
         if path == "/delete" {
@@ -510,7 +520,11 @@ impl Object {
         let restored = self.restored.borrow_mut().take();
         if let Some(Restored { save, damage }) = restored
             && (save.is_some() || damage.is_some())
-            && let Ok(note) = serde_json::to_string(&Note { damage })
+            && let Ok(note) = serde_json::to_string(&Note {
+                // A header takes no others.
+                damage: damage
+                    .map(|words| words.chars().filter(char::is_ascii).take(500).collect()),
+            })
             && let Err(error) = response.headers_mut().set(RESTORED, &note)
         {
             internal("note", &error);
@@ -608,8 +622,11 @@ impl Object {
                     let Ensured { endpoint, started } = provider.ensure_running(&start).await?;
                     if started || !object.disk_ready.get() {
                         object.disk_ready.set(false);
-                        let restored = object.saves()?.restore(&endpoint).await?;
-                        *object.restored.borrow_mut() = Some(restored);
+                        let restoring = object.saves()?.restore(&endpoint);
+                        let restored = within(LONGEST, "the storage of saves", restoring).await?;
+                        if restored != Restored::default() {
+                            *object.restored.borrow_mut() = Some(restored);
+                        }
                         object.disk_ready.set(true);
                         object.remember_to_look(&id, start.sleep_after).await;
                     }
@@ -708,7 +725,18 @@ impl Object {
             let left = watch.sleep_after_ms - before;
             return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
         }
-        self.saves()?.save(&endpoint, &watch.id).await?;
+        let saving = self.saves()?.save(&endpoint, &watch.id, None);
+        match within(LONGEST, "the storage of saves", saving).await {
+            Ok(_) => {}
+            // It does not get better by waiting: each turn's end has told of it.
+            Err(problem)
+                if problem.kind == ProblemKind::TooLarge
+                    || before > watch.sleep_after_ms + GIVE_UP_MS =>
+            {
+                internal("sleep without a save", &problem.detail);
+            }
+            Err(problem) => return Err(problem),
+        }
         if unused().await? < before {
             return Ok(Some(LOOK_AGAIN)); // Somebody has come meanwhile.
         }

@@ -5,7 +5,7 @@
 //! from the whole one on, are its chain. An object of the bucket is written once and never again.
 
 use protocol::sandbox::{DiskState, Health, SAVE_AFTER, SAVE_SHA256, SaveRequest};
-use protocol::{Problem, ProblemKind, SessionId};
+use protocol::{Problem, ProblemKind, SessionId, TurnId};
 use serde::Deserialize;
 use worker::wasm_bindgen::JsValue;
 use worker::{Bucket, Data, Env, Method, Response, ResponseBody, Result, SqlStorage, Storage};
@@ -133,6 +133,7 @@ impl Saves {
         &self,
         endpoint: &Endpoint,
         id: &SessionId,
+        turn: Option<TurnId>,
     ) -> std::result::Result<Option<u64>, Problem> {
         let Some(bucket) = &self.bucket else {
             return Ok(None);
@@ -152,6 +153,7 @@ impl Saves {
             save: all.last().map_or(1, |last| last.save + 1),
             after: last.filter(|_| !is_long(&chain)),
             max_bytes: self.max_bytes,
+            turn,
         };
         let body = serde_json::to_vec(&request).map_err(|error| internal("save", &error))?;
         let broke = |error: worker::Error| {
@@ -175,7 +177,8 @@ impl Saves {
             return Err(problem);
         }
         let archive = Archive::of(response)?;
-        if archive.bytes > MAX_ARCHIVE
+        if archive.bytes == 0
+            || archive.bytes > MAX_ARCHIVE
             || archive
                 .after
                 .is_some_and(|after| request.after != Some(after))
@@ -262,6 +265,8 @@ impl Saves {
         if health.disk != Some(DiskState::Awaiting) {
             return Ok(Restored::default());
         }
+        // What is being saved comes first: it is newer than what is in the table.
+        let _alone = self.saving.lock().await;
         let mut restored = Restored::default();
         loop {
             let all = self.all().map_err(|error| internal("saves", &error))?;

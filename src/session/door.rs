@@ -286,6 +286,11 @@ impl Object {
             ))
             .at("expires_in"));
         }
+        // Nobody gives what it has not.
+        pass.must(match wish.mode {
+            Mode::Read => Right::Read,
+            Mode::Write => Right::Write,
+        })?;
         let session = self.with_session(|session| session.id.clone())?;
         let now = worker::Date::now().as_millis();
         if self.shares(now)?.len() >= MAX_SHARES {

@@ -253,14 +253,20 @@ impl Log {
     /// Where the storage fails.
     pub fn keep_transcript(&self, turn: TurnId, transcript: &Transcript) -> Result<()> {
         self.sql.exec(
-            "INSERT INTO transcript (turn, conversation, lines) SELECT ?1, ?2, ?3
-             WHERE (SELECT COALESCE(SUM(LENGTH(lines)), 0) FROM transcript) < ?4",
+            "INSERT INTO transcript (turn, conversation, lines) VALUES (?, ?, ?)",
             vec![
                 integer(turn.0)?,
                 transcript.conversation.as_str().into(),
                 transcript.lines.as_str().into(),
-                integer(MAX_TRANSCRIPT)?,
             ],
+        )?;
+        // The oldest goes: a conversation goes on from its end.
+        self.sql.exec(
+            "DELETE FROM transcript WHERE part <= (
+                SELECT MAX(part) FROM (
+                    SELECT part, SUM(LENGTH(lines)) OVER (ORDER BY part DESC) AS bytes FROM transcript
+                ) WHERE bytes > ?)",
+            vec![integer(MAX_TRANSCRIPT)?],
         )?;
         Ok(())
     }
@@ -285,6 +291,18 @@ impl Log {
             all.lines.push_str(&part.lines);
             all
         }))
+    }
+
+    /// Forgets what a turn has added: it is begun anew.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn forget_attempt(&self, turn: TurnId) -> Result<()> {
+        self.sql.exec(
+            "DELETE FROM transcript WHERE turn = ?",
+            vec![integer(turn.0)?],
+        )?;
+        Ok(())
     }
 
     /// Forgets what the turns up to `turn` have added: it is saved with the disk.

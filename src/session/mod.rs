@@ -432,7 +432,9 @@ impl Object {
                 self.platform.wait_until(AssertUnwindSafe(async move {
                     object.set_watch().await;
                     object.save(turn).await;
-                    object.saving_turn.set(None);
+                    if object.saving_turn.get() == Some(turn) {
+                        object.saving_turn.set(None);
+                    }
                 }));
             }
             Effect::Interrupt { turn } => self.platform.wait_until(AssertUnwindSafe(async move {
@@ -465,7 +467,7 @@ impl Object {
     /// The alarm: takes up a turn that nobody reads any more, and watches one that somebody does.
     async fn watch(self: &Rc<Self>) {
         self.expire();
-        if self.reading.get() {
+        if self.reading.get() || self.saving_turn.get().is_some() {
             self.retell();
             self.set_watch().await;
         } else {

@@ -113,6 +113,7 @@ impl Object {
     /// `wanted`, then what comes; where that is not all yet, a frame that says so.
     pub(super) fn accept_socket(self: &Rc<Self>, pass: Pass, wanted: Option<Span>) -> Answer {
         let failed = |error: worker::Error| internal("socket", &error);
+        let may_write = pass.write;
         if self.platform.get_websockets().len() >= MAX_SOCKETS {
             return Err(Problem::new(
                 ProblemKind::TooManyRequests,
@@ -144,7 +145,10 @@ impl Object {
                 self.replay(&pair.server, from)?;
             }
         }
-        self.warm_up();
+        // Who only reads needs no sandbox.
+        if may_write {
+            self.warm_up();
+        }
         Response::from_websocket(pair.client).map_err(failed)
     }
 

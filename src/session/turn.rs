@@ -143,11 +143,20 @@ impl Object {
     fn lose(self: &Rc<Self>, reader: u64, turn: TurnId, problem: Problem, sandbox_gone: bool) {
         if self.reader.get() == reader {
             // The log can't be written, and said so in the operator's log: the alarm tries again.
-            let _ = self.take(vec![Input::Lost {
+            let lost = Input::Lost {
                 turn,
                 problem,
                 sandbox_gone,
-            }]);
+            };
+            let _ = self.take_with(vec![lost], |log, step| {
+                let again = step.effects.contains(&Effect::Start { turn });
+                // What the first attempt came to is no part of the conversation.
+                if again {
+                    log.forget_attempt(turn)
+                } else {
+                    Ok(())
+                }
+            });
         }
     }
 
@@ -167,7 +176,9 @@ impl Object {
         let mut attempt = 1;
         let save = loop {
             let saved = match self.sandbox() {
-                Ok(sandbox) => within(SAVING, "the storage of saves", sandbox.save()).await,
+                Ok(sandbox) => {
+                    within(SAVING, "the storage of saves", sandbox.save(Some(turn))).await
+                }
                 Err(problem) => Err(problem),
             };
             match saved {
@@ -201,7 +212,7 @@ impl Object {
             .wait_until(std::panic::AssertUnwindSafe(async move {
                 if let Ok(sandbox) = object.sandbox() {
                     // What goes wrong is told where the turn ends.
-                    let _ = within(SAVING, "the storage of saves", sandbox.save()).await;
+                    let _ = within(SAVING, "the storage of saves", sandbox.save(None)).await;
                 }
                 object.saving.set(false);
             }));

@@ -167,8 +167,11 @@ impl<W: Write> Writer<W> {
                 let header = header(EntryType::Regular, entry.mode, entry.modified);
                 let (read, whole) = match open_file(dir, &place.path) {
                     Ok(file) => self.file(file, name(place), header, *size, old)?,
-                    // It is gone meanwhile: the next save says so.
-                    Err(_) => return Ok(()),
+                    // The next save takes it again, or says that it is gone.
+                    Err(_) => {
+                        entry.stamp = super::index::Stamp::default();
+                        return Ok(());
+                    }
                 };
                 *hash = Some(read);
                 if !whole {

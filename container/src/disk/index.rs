@@ -147,31 +147,32 @@ impl Index {
     pub fn of(roots: &[(Root, Dir)]) -> Result<Self, Unread> {
         let mut index = Self::default();
         for (root, dir) in roots {
-            let mut folders = vec![(PathBuf::new(), dir.try_clone()?)];
-            while let Some((at, folder)) = folders.pop() {
+            let mut folders = vec![PathBuf::new()];
+            while let Some(at) = folders.pop() {
+                let Some(folder) = readable(open_folder(dir, &at))? else {
+                    continue;
+                };
                 let tagged = is_cache(&folder);
                 for entry in folder.entries()? {
-                    let Ok(entry) = entry else { continue };
+                    let entry = entry?;
                     let path = at.join(entry.file_name());
                     if !root.keeps(&path) || (tagged && entry.file_name() != CACHE_TAG) {
                         continue;
                     }
-                    let Ok(metadata) = entry.metadata() else {
+                    let Some(metadata) = readable(entry.metadata())? else {
                         continue;
                     };
                     let kind = metadata.file_type();
                     let kind = if kind.is_dir() {
-                        let Ok(inner) = entry.open_dir() else {
-                            continue;
-                        };
-                        folders.push((path.clone(), inner));
+                        folders.push(path.clone());
                         Kind::Folder
                     } else if kind.is_symlink() {
                         // As it stands: it may lead anywhere, and is not followed.
-                        match folder.read_link_contents(entry.file_name()) {
-                            Ok(target) => Kind::Link(target),
-                            Err(_) => continue,
-                        }
+                        let target = folder.read_link_contents(entry.file_name());
+                        let Some(target) = readable(target)? else {
+                            continue;
+                        };
+                        Kind::Link(target)
                     } else if kind.is_file() {
                         let size = metadata.len();
                         Kind::File { size, hash: None }
@@ -220,6 +221,33 @@ impl Entry {
             Kind::File { size, .. } => size,
             _ => 0,
         }
+    }
+}
+
+fn open_folder(root: &Dir, path: &Path) -> io::Result<Dir> {
+    if path.as_os_str().is_empty() {
+        return root.try_clone();
+    }
+    root.open_dir(path)
+}
+
+/// What was read; none of what is gone meanwhile, or nobody may read. Everything else that goes wrong
+/// must not pass for a file that was removed.
+fn readable<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

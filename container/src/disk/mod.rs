@@ -303,6 +303,7 @@ async fn blocking<T: Send + 'static, E: From<io::Error> + Send + 'static>(
 ) -> Result<T, E> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(error) => Err(io::Error::other(error).into()),
+        // Not what archives fail with.
+        Err(error) => Err(io::Error::new(io::ErrorKind::Interrupted, error).into()),
     }
 }

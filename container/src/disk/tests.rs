@@ -34,6 +34,7 @@ fn request(save: u64, after: Option<u64>) -> SaveRequest {
         save,
         after,
         max_bytes: 100_000_000,
+        turn: None,
     }
 }
 
@@ -166,6 +167,48 @@ async fn comes_back_as_it_was() {
     let whole = back.save(9, Some(8)).await.unwrap();
     assert!(names(&whole).len() > 10);
     assert_eq!(restored(&[whole]).await.content(), back.content());
+}
+
+#[tokio::test]
+async fn what_is_read_only_changes_between_saves() {
+    let mode = |path: &PathBuf, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let machine = machine(false);
+    let w = &machine.workspace;
+    let (put, added, folder) = (w.join("put"), w.join("added"), w.join("folder"));
+    fs::write(&put, "one").unwrap();
+    fs::write(&added, "x".repeat(20_000)).unwrap();
+    fs::create_dir_all(folder.join("deep/er")).unwrap();
+    fs::write(folder.join("gone"), "gone").unwrap();
+    fs::write(folder.join("deep/er/f"), "f").unwrap();
+    for path in [&put, &added] {
+        mode(path, 0o444);
+    }
+    for path in ["deep/er", "deep", ""] {
+        mode(&folder.join(path), 0o555);
+    }
+    let first = machine.save(1, None).await.unwrap();
+    for path in [&put, &added] {
+        mode(path, 0o644);
+    }
+    fs::write(&put, "two").unwrap();
+    fs::write(&added, format!("{}more", "x".repeat(20_000))).unwrap();
+    mode(&added, 0o444);
+    for path in ["", "deep", "deep/er"] {
+        mode(&folder.join(path), 0o755);
+    }
+    fs::remove_file(folder.join("gone")).unwrap();
+    fs::remove_dir_all(folder.join("deep")).unwrap();
+    fs::write(folder.join("new"), "new").unwrap();
+    mode(&folder, 0o555);
+    let second = machine.save(2, Some(1)).await.unwrap();
+    let back = restored(&[first, second]).await;
+    assert_eq!(back.content(), machine.content());
+    // So that the folders can be removed.
+    for machine in [&machine, &back] {
+        mode(&machine.workspace.join("folder"), 0o755);
+    }
 }
 
 #[tokio::test]
@@ -398,7 +441,7 @@ fn doing() -> impl Strategy<Value = Doing> {
         1 => (0..12_u8).prop_map(Doing::Folder),
         1 => (0..12_u8).prop_map(Doing::Remove),
         1 => (0..12_u8, 0..12_u8).prop_map(|(path, target)| Doing::Link(path, target)),
-        1 => (0..12_u8, 0..0o200_u32).prop_map(|(path, mode)| Doing::Mode(path, 0o600 | mode)),
+        1 => (0..12_u8, 0..0o200_u32).prop_map(|(path, mode)| Doing::Mode(path, 0o400 | mode)),
         2 => any::<bool>().prop_map(Doing::Save),
     ]
 }

@@ -35,10 +35,14 @@ pub fn unpack(
     }
     let header: Header = serde_json::from_reader(first.take(MAX_HEADER))?;
     if header.format != FORMAT {
-        return Err(broken(&format!(
-            "its format is {}, and {FORMAT} is understood",
-            header.format
-        )));
+        // Another one can't be better: this program is too old for them.
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "its format is {}, and {FORMAT} is understood",
+                header.format
+            ),
+        ));
     }
     check(&header)?;
     let mut folders = BTreeMap::new();
@@ -53,9 +57,14 @@ pub fn unpack(
             .iter()
             .find(|(root, _)| *root == place.root)
             .ok_or_else(|| broken("it names a folder that is not here"))?;
+        open_parent(dir, &place, &mut folders)?;
         match (what, entry.header().entry_type()) {
             (What::Delete, _) => remove(dir, &place.path)?,
             (What::Append(size), EntryType::Regular) => {
+                if dir.symlink_metadata(&place.path)?.is_file() {
+                    // Whatever its mode was, its owner adds to it; the entry has the mode that it gets.
+                    dir.set_permissions(&place.path, Permissions::from_mode(0o600))?;
+                }
                 let mut file = open(dir, &place.path, false)?;
                 if file.metadata()?.len() < size {
                     return Err(broken("it adds to a file that is shorter than it was"));
@@ -65,7 +74,7 @@ pub fn unpack(
                 fill(file, &mut entry)?;
             }
             (What::Put, EntryType::Regular) => {
-                make_way(dir, &place.path, |metadata| metadata.is_file())?;
+                make_way(dir, &place.path, |_| false)?;
                 fill(open(dir, &place.path, true)?, &mut entry)?;
             }
             (What::Put, EntryType::Directory) => {
@@ -90,7 +99,13 @@ pub fn unpack(
     io::copy(&mut archive.into_inner(), &mut io::sink())?;
     for (place, mode) in folders.into_iter().rev() {
         if let Some((_, dir)) = roots.iter().find(|(root, _)| *root == place.root) {
-            dir.set_permissions(&place.path, Permissions::from_mode(mode & 0o7777))?;
+            match dir.symlink_metadata(&place.path) {
+                Ok(metadata) if metadata.is_dir() => {
+                    dir.set_permissions(&place.path, Permissions::from_mode(mode & 0o7777))?;
+                }
+                // It was taken away after something in it.
+                _ => {}
+            }
         }
     }
     Ok(header)
@@ -167,6 +182,28 @@ fn fill(mut file: cap_std::fs::File, entry: &mut tar::Entry<'_, impl Read>) -> i
     Ok(())
 }
 
+/// Lets its owner write into the folder that something is in, until the end.
+fn open_parent(dir: &Dir, place: &Place, folders: &mut BTreeMap<Place, u32>) -> io::Result<()> {
+    const WRITABLE: u32 = 0o300;
+    let parent = place.path.parent().unwrap_or(Path::new(""));
+    if parent.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let mode = match dir.symlink_metadata(parent) {
+        Ok(metadata) if metadata.is_dir() => metadata.permissions().mode(),
+        _ => return Ok(()),
+    };
+    if mode & WRITABLE != WRITABLE {
+        dir.set_permissions(parent, Permissions::from_mode(mode | 0o700))?;
+        let parent = Place {
+            root: place.root,
+            path: parent.to_owned(),
+        };
+        folders.entry(parent).or_insert(mode);
+    }
+    Ok(())
+}
+
 /// Removes what stands at a place, unless it may `stay`.
 fn make_way(
     dir: &Dir,
@@ -183,7 +220,13 @@ fn make_way(
 
 fn remove(dir: &Dir, path: &Path) -> io::Result<()> {
     let removed = match dir.symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => dir.remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => dir.remove_dir_all(path).or_else(|error| {
+            if error.kind() != io::ErrorKind::PermissionDenied {
+                return Err(error);
+            }
+            open_folders(dir, path)?;
+            dir.remove_dir_all(path)
+        }),
         Ok(_) => dir.remove_file(path),
         Err(error) => Err(error),
     };
@@ -199,6 +242,18 @@ fn remove(dir: &Dir, path: &Path) -> io::Result<()> {
         }
         other => other,
     }
+}
+
+/// Lets its owner remove what is in a folder, however deep.
+fn open_folders(dir: &Dir, path: &Path) -> io::Result<()> {
+    dir.set_permissions(path, Permissions::from_mode(0o700))?;
+    for entry in dir.read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            open_folders(dir, &path.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 fn broken(why: &str) -> io::Error {
