@@ -18,7 +18,8 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
 async fn exported(world: Arc<World>) -> Result<()> {
     let session = fresh_session("control");
     let mut tab = world.tab(&session, Some(0)).await?;
-    tab.say("run `echo '```' > fence; cat fence`").await?;
+    tab.say("run `printf '\\140\\140\\140\\n' > fence; cat fence`")
+        .await?;
     tab.completed().await?;
     let path = format!("/api/sessions/{session}/export");
     let answer = world.http.get(world.url(&path)).send().await?;
@@ -44,8 +45,8 @@ async fn exported(world: Arc<World>) -> Result<()> {
     let text = answer.text().await?;
     ensure!(text.starts_with(&format!("# {session}\n")), "{text}");
     for part in [
-        "## You\n\nrun `echo",
-        "<summary>Bash: echo",
+        "## You\n\nrun `printf",
+        "<summary>Bash: printf",
         "````\n```\n````",
     ] {
         ensure!(text.contains(part), "{part} is not in {text}");
