@@ -500,6 +500,46 @@ fn c01_tokens_are_counted_by_anthropic_or_estimated() {
 }
 
 #[test]
+fn c01_who_cannot_count_is_not_asked_to() {
+    const MIXED: &str = "
+model_list:
+  - {model_name: m, litellm_params: {model: groq/x, weight: 1}}
+  - {model_name: m, litellm_params: {model: anthropic/claude-x, weight: 0}}
+  - {model_name: n, litellm_params: {model: groq/x}}
+  - {model_name: c, litellm_params: {model: anthropic/claude-x}}
+router_settings: {num_retries: 0, fallbacks: [{c: [n]}]}
+";
+    let keys = [("ANTHROPIC_API_KEY", "k"), ("GROQ_API_KEY", "k")];
+    let client = client(MIXED, &keys);
+    let path = "/v1/messages/count_tokens";
+    for model in ["m", "c"] {
+        let exchange = client.fetch(path, &ask(model));
+        assert_eq!(
+            exchange.url,
+            "https://api.anthropic.com/v1/messages/count_tokens"
+        );
+    }
+    assert_eq!(client.answer("POST", path, &ask("n")).1["estimate"], true);
+    let call = Call {
+        method: "POST",
+        path,
+        header: &|_| None,
+        body: ask("c").into(),
+        entropy: 1,
+        now: 1_700_000_000_000,
+    };
+    let Served::Job(mut job) = client.router.serve(&call) else {
+        panic!("nobody is asked");
+    };
+    assert!(matches!(job.first(), Next::Send(..)));
+    let down = litellm_router::error::Refusal::new(503, "down");
+    let Next::Refuse(refusal) = job.after(down, call.now, 1) else {
+        panic!("somebody else is asked to count");
+    };
+    assert_eq!(refusal.status, 503);
+}
+
+#[test]
 fn c02_the_bundled_models_are_listed_with_what_is_available() {
     let client = client(config::BUNDLED, &[("GROQ_API_KEY", "k")]);
     let (_, page) = client.answer("GET", "/v1/models", b"");

@@ -88,6 +88,8 @@ pub struct Attempts {
     lowered: bool,
     /// What the caller wants otherwise than the configuration has it.
     wished: Wishes,
+    /// Whether no other group is asked.
+    within_group: bool,
     last: Option<Target>,
     pub made: u32,
     pub fallbacks: u32,
@@ -118,6 +120,7 @@ impl Attempts {
             first_refusal: None,
             lowered: false,
             wished: Wishes::default(),
+            within_group: false,
             last: None,
             made: 0,
             fallbacks: 0,
@@ -130,6 +133,12 @@ impl Attempts {
     /// The same attempts, as the caller wishes.
     pub fn wishing(mut self, wished: Wishes) -> Self {
         self.wished = wished;
+        self
+    }
+
+    /// The same attempts; where `within_group` is set, no other group is asked.
+    pub fn within_group(mut self, within_group: bool) -> Self {
+        self.within_group = within_group;
         self
     }
 
@@ -322,7 +331,7 @@ impl Attempts {
         let is_first = self.first_refusal.is_none();
         // Where it was retried, its last word counts, not its first.
         let refusal = self.first_refusal.get_or_insert(refusal).clone();
-        if class == ErrorClass::BadRequest {
+        if class == ErrorClass::BadRequest || self.within_group {
             return self.refuse(refusal);
         }
         // A group that is fallen back on has its own to fall back on, before those that are left.

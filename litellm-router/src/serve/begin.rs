@@ -81,8 +81,11 @@ impl Router {
             .final_());
         }
         let caller = self.caller(call)?;
-        let group = self.group(request.model())?;
+        let mut group = self.group(request.model())?;
         caller.may_use(&self.keys, request.model())?;
+        if what == What::Count {
+            group.targets.retain(|one| self.counts(&caller, one));
+        }
         let accounts = self.accounts_of(&caller, call);
         if what == What::Message {
             self.admit(&accounts, call.now)?;
@@ -134,7 +137,9 @@ impl Router {
             &self.config.routing,
             call.now,
         )
-        .wishing(self.wishes(&caller, request.controls()));
+        .wishing(self.wishes(&caller, request.controls()))
+        // Another group may not be able to count.
+        .within_group(what == What::Count);
         Box::new(Job {
             router: Arc::clone(self),
             what,

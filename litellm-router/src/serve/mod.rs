@@ -20,7 +20,7 @@ use crate::balance::{Balance, Share};
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::count;
-use crate::deployment::Environment;
+use crate::deployment::{Environment, Target};
 use crate::error::Refusal;
 use crate::job::{Job, Request, What};
 use crate::messages::MessagesRequest;
@@ -245,19 +245,20 @@ impl Router {
         let caller = self.caller(call)?;
         let request = MessagesRequest::parse_call(&call.body)?;
         let group = self.group(&request.model)?;
-        let target = group.targets.first();
-        let counts = target.is_some_and(|target| {
-            target.provider.dialect == Dialect::Anthropic
-                && !target.is_played_here()
-                && self.credential(&caller, target).is_ok()
-        });
-        if counts {
+        if group.targets.iter().any(|one| self.counts(&caller, one)) {
             let request = Request::Messages(Box::new(request));
             let job = self.job(call, query, &request, What::Count)?;
             return Ok(Served::Job(job));
         }
         let count = json!({"input_tokens": count::of_request(&request), "estimate": true});
         Ok(Served::Answer(Answer::json(200, &count)))
+    }
+
+    /// Whether a deployment can count tokens for this caller.
+    fn counts(&self, caller: &Caller, target: &Target) -> bool {
+        target.provider.dialect == Dialect::Anthropic
+            && !target.is_played_here()
+            && self.credential(caller, target).is_ok()
     }
 
     /// Who calls.
