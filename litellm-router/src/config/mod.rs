@@ -79,7 +79,8 @@ pub struct HandedOutKey {
 impl Config {
     /// Sends everything to one other gateway that speaks Anthropic's Messages API, such as a LiteLLM
     /// proxy, at `base` with `key`: every model by the name that callers use, for it is that gateway
-    /// which knows more of them. What this router plays itself stays here.
+    /// which knows more of them. What this router plays itself stays here, and so do prices, timeouts and
+    /// limits of the entries.
     pub fn go_through(&mut self, base: &str, key: Option<String>) {
         let through = |model_name: &str| Params {
             model: format!("anthropic/{model_name}"),
@@ -91,7 +92,18 @@ impl Config {
             let played = entry.litellm_params.mock_response.is_some()
                 || providers::split(&entry.litellm_params.model).0.dialect == Dialect::Demo;
             if !played {
-                entry.litellm_params = through(&entry.model_name);
+                let params = std::mem::take(&mut entry.litellm_params);
+                let to = through(&entry.model_name);
+                entry.litellm_params = Params {
+                    model: to.model,
+                    api_base: to.api_base,
+                    api_key: to.api_key,
+                    // What is for a provider is the gateway's business.
+                    extra_headers: None,
+                    drop_params: None,
+                    additional_drop_params: None,
+                    ..params
+                };
             }
         }
         self.models.push(ModelEntry {

@@ -57,6 +57,29 @@ fn an_error_names_its_line_and_column() {
 }
 
 #[test]
+fn behind_a_gateway_an_entry_keeps_its_prices_its_timeouts_and_its_limits() {
+    let mut config = Config::parse(
+        "model_list: [{model_name: a, litellm_params: {model: groq/x, api_key: k, timeout: 7,\n\
+         \x20 stream_timeout: 3, rpm: 5, tpm: 6, input_cost_per_token: 0.5, max_retries: 1,\n\
+         \x20 extra_headers: {x-secret: s}}}]",
+    )
+    .unwrap();
+    config.go_through("http://gateway", Some("sk".into()));
+    let params = &config.models.first().unwrap().litellm_params;
+    assert_eq!(params.model, "anthropic/a");
+    assert_eq!(params.api_base.as_deref(), Some("http://gateway"));
+    assert_eq!(params.api_key.as_deref(), Some("sk"));
+    assert_eq!(
+        (params.timeout, params.stream_timeout),
+        (Some(7.0), Some(3.0))
+    );
+    assert_eq!((params.rpm, params.tpm), (Some(5), Some(6)));
+    assert_eq!(params.input_cost_per_token, Some(0.5));
+    assert_eq!(params.max_retries, Some(1));
+    assert!(params.extra_headers.is_none());
+}
+
+#[test]
 fn an_empty_file_and_empty_sections_are_fine() {
     assert!(Config::parse("").unwrap().models.is_empty());
     assert!(Config::parse("model_list:\nrouter_settings:\n").is_ok());
