@@ -42,6 +42,25 @@ pub fn of_request(request: &MessagesRequest) -> u64 {
     system + turns + tools
 }
 
+/// An estimate for a body of which nothing is read.
+pub fn of_body(body: &[u8]) -> u64 {
+    const IMAGE: &[u8] = b";base64,";
+    let (mut bytes, mut images, mut rest) = (0, 0, body);
+    while let Some(at) = memchr::memmem::find(rest, IMAGE) {
+        let image = rest.get(at..).unwrap_or_default();
+        let end = memchr::memchr(b'"', image).unwrap_or(image.len());
+        bytes += at;
+        images += TOKENS_OF_AN_IMAGE;
+        rest = image.get(end..).unwrap_or_default();
+    }
+    of_bytes(bytes + rest.len()) + images
+}
+
+/// An estimate for so many bytes of text.
+pub fn of_bytes(bytes: usize) -> u64 {
+    (bytes as u64).saturating_mul(2).div_ceil(7)
+}
+
 fn of_block(block: &Block) -> u64 {
     let own = of_text(&block.text)
         + of_text(&block.name)
@@ -69,6 +88,18 @@ mod tests {
             {"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}]}]}"#;
         let count = of_request(&MessagesRequest::parse(body).unwrap());
         assert!((1_610..1_640).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn images_of_a_body_do_not_count_by_their_bytes() {
+        assert_eq!(of_body(&[b'x'; 70]), 20);
+        let image = format!(
+            r#"{{"url":"data:image/png;base64,{}"}}"#,
+            "A".repeat(100_000)
+        );
+        assert!((1_600..1_620).contains(&of_body(image.as_bytes())));
+        let cut = of_body(b"data:image/png;base64,AAAA");
+        assert!((1_600..1_620).contains(&cut));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::TokensUsed;
 use crate::answer::{Answer, Body};
 use crate::api::Api;
+use crate::count;
 use crate::error::{self, Refusal};
 use crate::reply::Usage;
 use crate::sse::{Event, LARGEST_EVENT, SseParser};
@@ -29,11 +30,44 @@ pub struct PassedThrough {
     over: bool,
     /// What the call is called here.
     request_id: Option<String>,
+    /// What the request has used, where the provider does not tell it.
+    input_estimate: u64,
+}
+
+/// The most bytes of an event that count as its frame, and not as text.
+const LARGEST_FRAME: usize = 512;
+
+/// What a stream has said so far, by the size of its events alone: most of them are not read.
+#[derive(Debug, Default)]
+struct Streamed {
+    events: u64,
+    bytes: usize,
+    /// Of the smallest, which holds next to nothing but its frame.
+    smallest: Option<usize>,
+}
+
+impl Streamed {
+    fn take(&mut self, data: &[u8]) {
+        self.events += 1;
+        self.bytes = self.bytes.saturating_add(data.len());
+        let smallest = self.smallest.unwrap_or(LARGEST_FRAME);
+        self.smallest = Some(smallest.min(data.len()));
+    }
+
+    /// An estimate. An event holds one token at least.
+    fn tokens(&self) -> u64 {
+        let frame = self.smallest.unwrap_or(0) as u64;
+        let frames = usize::try_from(frame.saturating_mul(self.events)).unwrap_or(usize::MAX);
+        count::of_bytes(self.bytes.saturating_sub(frames)).max(self.events)
+    }
 }
 
 #[derive(Debug, Default)]
 struct Watch {
     usage: Usage,
+    /// Whether the provider has told what the whole answer used.
+    told_usage: bool,
+    streamed: Streamed,
     events: u64,
     /// The answer has come to its end: `message_stop`, or a reason why a chat's model stopped.
     stopped: bool,
@@ -60,11 +94,13 @@ impl Watch {
             self.done = true;
             return;
         }
+        self.streamed.take(event.data);
         let error = event.name == "error" || has_value(event.data, b"\"error\"");
         if has_value(event.data, b"\"usage\"") || error {
             let value: Value = serde_json::from_slice(event.data).unwrap_or_default();
             if let Some(usage) = usage_in(&value) {
                 self.usage = usage;
+                self.told_usage = true;
             }
             if error && (event.name == "error" || value.get("error").is_some()) {
                 self.error = Some(event.data.to_vec());
@@ -84,6 +120,7 @@ impl Watch {
             usage: Option<TokensUsed>,
         }
         match event.name {
+            "content_block_delta" => self.streamed.take(event.data),
             // Only these two hold usage; deltas, of which there are many, are not even read.
             "message_start" | "message_delta" => {
                 let told = serde_json::from_slice::<Told>(event.data).ok();
@@ -92,6 +129,8 @@ impl Watch {
                     within.or(told.usage)
                 });
                 if let Some(usage) = usage {
+                    self.told_usage =
+                        event.name == "message_delta" && usage.output_tokens.is_some();
                     usage.update(&mut self.usage);
                 }
             }
@@ -130,7 +169,15 @@ impl PassedThrough {
             failed: None,
             over: false,
             request_id: None,
+            input_estimate: 0,
         }
+    }
+
+    /// The same stream as the answer to a request of so many tokens, for a client that leaves before the
+    /// provider has told what was used, or a provider that never does.
+    pub fn answering(mut self, input_estimate: u64) -> Self {
+        self.input_estimate = input_estimate;
+        self
     }
 
     /// The same stream of a call that has an id, for errors that the router adds.
@@ -267,13 +314,24 @@ impl Incoming for PassedThrough {
     }
 
     fn usage(&self) -> Usage {
-        self.watch.usage
+        let mut usage = self.watch.usage;
+        let streamed = &self.watch.streamed;
+        if !self.watch.told_usage && streamed.events > 0 {
+            usage.output_tokens = usage.output_tokens.max(streamed.tokens());
+            if self.api == Api::Chat {
+                usage.input_tokens = self.input_estimate;
+            }
+        }
+        usage
     }
 
     fn answer(self: Box<Self>) -> Result<(Answer, Usage), Refusal> {
-        match self.failed {
+        match self.failed.clone() {
             Some(refusal) => Err(refusal),
-            None => Ok((Answer::events(Body::Whole(self.out)), self.watch.usage)),
+            None => {
+                let usage = self.usage();
+                Ok((Answer::events(Body::Whole(self.out)), usage))
+            }
         }
     }
 }

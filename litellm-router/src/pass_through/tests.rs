@@ -109,6 +109,40 @@ fn what_comes_before_the_first_event_is_not_kept_without_bound() {
 }
 
 #[test]
+fn what_was_streamed_counts_though_nobody_waits_for_the_usage() {
+    let text = "x".repeat(700);
+    let chunk = |text: &str| {
+        format!("data: {{\"id\":\"c\",\"choices\":[{{\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n")
+    };
+    let mut chat = PassedThrough::new("groq", Api::Chat, true).answering(7);
+    assert_eq!(chat.usage(), Usage::default());
+    for text in ["", &text, &text] {
+        chat.push(chunk(text).as_bytes());
+    }
+    assert_eq!(chat.usage().input_tokens, 7);
+    assert!((400..420).contains(&chat.usage().output_tokens));
+    chat.push(
+        b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2}}\n\n",
+    );
+    assert_eq!(
+        (chat.usage().input_tokens, chat.usage().output_tokens),
+        (3, 2)
+    );
+
+    let mut messages = PassedThrough::new("anthropic", Api::Messages, false);
+    let start = r#"{"message":{"usage":{"input_tokens":5,"output_tokens":1}}}"#;
+    messages.push(format!("event: message_start\ndata: {start}\n\n").as_bytes());
+    for text in ["x", &text, &text] {
+        let delta = format!(r#"{{"delta":{{"type":"text_delta","text":"{text}"}}}}"#);
+        messages.push(format!("event: content_block_delta\ndata: {delta}\n\n").as_bytes());
+    }
+    assert_eq!(messages.usage().input_tokens, 5);
+    assert!((390..420).contains(&messages.usage().output_tokens));
+    messages.push(b"event: message_delta\ndata: {\"usage\":{\"output_tokens\":9}}\n\n");
+    assert_eq!(messages.usage().output_tokens, 9);
+}
+
+#[test]
 fn an_empty_reason_is_not_the_end_of_a_chat() {
     for (reason, ends) in [(r#""""#, false), (r#" "" "#, false), (r#""stop""#, true)] {
         let mut stream = PassedThrough::new("groq", Api::Chat, false);

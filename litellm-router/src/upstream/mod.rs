@@ -47,6 +47,8 @@ pub struct Exchange {
     pub max_tokens: Option<u64>,
     provider: &'static str,
     key_owner: KeyOwner,
+    /// What the request of a chat uses, by estimate.
+    input_estimate: u64,
     /// The caller of a chat is not to see the usage at the end of its stream.
     unasked_usage: bool,
     /// What the call is called here.
@@ -201,6 +203,9 @@ impl Exchange {
         let then = Then::PassThrough(Api::Chat);
         let mut exchange = Self::chat_completions(target, credential, body, head.streams, then)?;
         exchange.unasked_usage = unasked_usage;
+        if head.streams {
+            exchange.input_estimate = count::of_body(&exchange.body);
+        }
         exchange.max_tokens = match (head.max_tokens, most) {
             (Some(asked), Some(most)) => Some(asked.min(most)),
             (asked, _) => asked,
@@ -344,6 +349,7 @@ impl Exchange {
             max_tokens: None,
             provider: target.provider.name,
             key_owner,
+            input_estimate: 0,
             unasked_usage: false,
             request_id: None,
             then,
@@ -363,6 +369,7 @@ impl Exchange {
         let how = match self.then {
             Then::PassThrough(api) if success && is_events => {
                 let stream = PassedThrough::new(self.provider, api, self.unasked_usage)
+                    .answering(self.input_estimate)
                     .of_call(self.request_id);
                 let stream = Box::new(stream);
                 return Next::Stream { headers, stream };

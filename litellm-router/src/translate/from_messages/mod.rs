@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::incoming::Incoming;
 use crate::answer::Answer;
+use crate::count;
 use crate::error::{self, KeyOwner, Refusal};
 use crate::reply::{Reply, Sink, StopReason, Usage};
 use crate::sse::{Event, SseParser};
@@ -185,7 +186,12 @@ impl Incoming for MessageStream {
     }
 
     fn usage(&self) -> Usage {
-        self.message.usage
+        let mut usage = self.message.usage;
+        if self.message.reason.is_none() {
+            // The count comes at the end alone, and a client may leave before.
+            usage.output_tokens = usage.output_tokens.max(self.message.streamed);
+        }
+        usage
     }
 
     fn answer(self: Box<Self>) -> Result<(Answer, Usage), Refusal> {
@@ -217,6 +223,8 @@ struct Reader {
     calls_tools: bool,
     reason: Option<StopReason>,
     usage: Usage,
+    /// Tokens that have come, by estimate.
+    streamed: u64,
     done: bool,
     failed: Option<Refusal>,
 }
@@ -231,6 +239,7 @@ impl Reader {
             calls_tools: false,
             reason: None,
             usage: Usage::default(),
+            streamed: 0,
             done: false,
             failed: None,
         }
@@ -321,6 +330,10 @@ impl Reader {
     }
 
     fn delta(&mut self, delta: &Value) {
+        self.streamed += ["text", "thinking", "partial_json"]
+            .map(|key| count::of_text(text(delta, key)))
+            .iter()
+            .sum::<u64>();
         match text(delta, "type") {
             "text_delta" => self.reply.text(text(delta, "text")),
             "thinking_delta" => self.reply.thinking(text(delta, "thinking")),

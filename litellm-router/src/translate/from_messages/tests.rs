@@ -436,3 +436,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_streamed_counts_though_nobody_waits_for_the_usage() {
+    let mut stream = MessageStream::new(terms(chat(true)));
+    let said = "x".repeat(700);
+    stream.push(
+        sse(&[
+            json!({"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}}),
+            json!({"type": "content_block_start", "content_block": {"type": "text", "text": ""}}),
+            json!({"type": "content_block_delta", "delta": {"type": "text_delta", "text": said}}),
+        ])
+        .as_bytes(),
+    );
+    assert_eq!(
+        (stream.usage().input_tokens, stream.usage().output_tokens),
+        (5, 200)
+    );
+    let end = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 90}});
+    stream.push(sse(&[end]).as_bytes());
+    assert_eq!(stream.usage().output_tokens, 90);
+}
