@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
 use protocol::{Problem, ProblemKind};
@@ -101,13 +102,29 @@ pub async fn problem_of(response: &mut Response) -> Option<Problem> {
         return None;
     }
     let unreadable = || Problem::new(ProblemKind::Internal, "a part of the system gave no answer");
-    let body = response.bytes().await.unwrap_or_default();
+    let body = whole(response).await.unwrap_or_default();
     Some(
         serde_json::from_slice(&body)
             .ok()
             .and_then(|value| Problem::from_json(&value))
             .unwrap_or_else(unreadable),
     )
+}
+
+/// Bytes of an answer that is read whole: what a sandbox says is among them.
+const LONGEST: usize = 1024 * 1024;
+
+/// The body of a response that is read whole.
+async fn whole(response: &mut Response) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let mut stream = response.stream()?;
+    while let Some(chunk) = stream.next().await {
+        body.extend_from_slice(&chunk?);
+        if body.len() > LONGEST {
+            return Err(worker::Error::RustError("an answer without end".to_owned()));
+        }
+    }
+    Ok(body)
 }
 
 /// The body of a response as JSON. Not by the crate's own `json`, which brings a second deserializer.
@@ -117,8 +134,7 @@ pub async fn problem_of(response: &mut Response) -> Option<Problem> {
 pub async fn read_json<T: serde::de::DeserializeOwned>(
     response: &mut Response,
 ) -> std::result::Result<T, Problem> {
-    let body = response
-        .bytes()
+    let body = whole(response)
         .await
         .map_err(|error| internal("answer of a part", &error))?;
     serde_json::from_slice(&body).map_err(|error| internal("answer of a part", &error))

@@ -128,16 +128,18 @@ impl Conversations {
             let project = self.home.join(".claude/projects/-workspace");
             project.join(format!("{id}.jsonl"))
         });
-        let held = match std::fs::read_to_string(&path) {
+        let held = match std::fs::read(&path) {
             Ok(held) => held,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(error),
         };
-        let known: HashSet<String> = held.lines().filter_map(uuid_of).collect();
+        // It may end inside of a character.
+        let held = String::from_utf8_lossy(&held);
+        let mut known: HashSet<String> = held.lines().filter_map(uuid_of).collect();
         let lacking: Vec<&str> = transcript
             .lines
             .lines()
-            .filter(|line| uuid_of(line).is_some_and(|uuid| !known.contains(&uuid)))
+            .filter(|line| uuid_of(line).is_some_and(|uuid| known.insert(uuid)))
             .collect();
         if lacking.is_empty() {
             return Ok(false);
@@ -247,6 +249,36 @@ mod tests {
             Conversation::Resume(id.to_owned())
         );
         assert!(matches!(conversations.direct("t"), Conversation::New(_)));
+    }
+
+    #[test]
+    fn a_transcript_gets_what_it_lacks_once() {
+        let home = tempfile::tempdir().unwrap();
+        let id = "11111111-1111-4111-8111-111111111111";
+        let project = home.path().join(".claude/projects/-w");
+        std::fs::create_dir_all(&project).unwrap();
+        let path = project.join(format!("{id}.jsonl"));
+        // Torn inside of a character.
+        std::fs::write(&path, b"{\"uuid\":\"a\"}\n{\"uuid\":\"b\",\"x\":\"\xc3").unwrap();
+        let transcript = Transcript {
+            conversation: id.to_owned(),
+            lines: ["a", "b", "b", "c"]
+                .map(|uuid| format!("{{\"uuid\":\"{uuid}\"}}"))
+                .join("\n"),
+        };
+        let mut conversations = Conversations::load(home.path());
+        assert!(conversations.complete(&transcript).unwrap());
+        let held = std::fs::read(&path).unwrap();
+        let held = String::from_utf8_lossy(&held);
+        let told: Vec<String> = held.lines().filter_map(uuid_of).collect();
+        assert_eq!(told, ["a", "b", "c"]);
+        assert!(!conversations.complete(&transcript).unwrap());
+        assert_eq!(conversations.current(), Conversation::Resume(id.to_owned()));
+        let hostile = Transcript {
+            conversation: "../../x".to_owned(),
+            ..transcript
+        };
+        assert!(!conversations.complete(&hostile).unwrap());
     }
 
     #[test]

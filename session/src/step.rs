@@ -69,7 +69,9 @@ pub enum Input {
     /// A turn runs in a new sandbox, onto whose disk the files of the session were restored.
     Restored {
         turn: TurnId,
-        /// Why it is not the last save that was restored.
+        /// The save that was restored; none where no whole one was left.
+        save: Option<u64>,
+        /// Why it is not the last one.
         damage: Option<String>,
     },
     /// What a turn has left on the sandbox's disk is saved, or can't be.
@@ -150,7 +152,7 @@ impl Session {
                 problem,
                 sandbox_gone,
             } => step.lost(turn, problem, sandbox_gone),
-            Input::Restored { turn, damage } => step.restored(turn, damage),
+            Input::Restored { turn, save, damage } => step.restored(turn, save, damage),
             Input::Saved { turn, save } => step.saved(turn, save),
             Input::Stopped { turn } => step.stopped(turn),
             Input::Booked { spent } => {
@@ -353,20 +355,24 @@ impl Stepping<'_> {
         }
     }
 
-    fn restored(&mut self, turn: TurnId, damage: Option<String>) {
+    fn restored(&mut self, turn: TurnId, save: Option<u64>, damage: Option<String>) {
         let current = self.session.state.current.as_ref();
         if current.is_none_or(|current| current.id != turn || current.phase == Phase::Saving) {
             return;
         }
         if let Some(damage) = damage {
-            let words = format!(
-                "The last save of the workspace is damaged ({damage}); the one before it was restored"
-            );
+            let instead = match save {
+                Some(_) => "the one before it was restored",
+                None => "none before it is whole, so the workspace is empty",
+            };
+            let words = format!("The last save of the workspace is damaged ({damage}); {instead}");
             self.log_problem(turn, &Problem::new(ProblemKind::SandboxFailed, words));
         }
-        let words = "A new sandbox has the workspace and the conversation as they were saved";
-        let body = EventBody::Status(Status::new(self.session.turn_state(), words));
-        self.log(Some(turn), body);
+        if save.is_some() {
+            let words = "A new sandbox has the workspace and the conversation as they were saved";
+            let body = EventBody::Status(Status::new(self.session.turn_state(), words));
+            self.log(Some(turn), body);
+        }
     }
 
     fn saved(&mut self, turn: TurnId, save: std::result::Result<Option<u64>, Problem>) {

@@ -206,6 +206,8 @@ pub const RESTORED: &str = "x-restored";
 /// What the session is to hear of a sandbox whose files were restored.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Note {
+    /// The save that was restored; none where no whole one was left.
+    pub save: Option<u64>,
     /// Why it is not the last save that was restored.
     pub damage: Option<String>,
 }
@@ -521,6 +523,7 @@ impl Object {
         if let Some(Restored { save, damage }) = restored
             && (save.is_some() || damage.is_some())
             && let Ok(note) = serde_json::to_string(&Note {
+                save,
                 // A header takes no others.
                 damage: damage
                     .map(|words| words.chars().filter(char::is_ascii).take(500).collect()),

@@ -229,9 +229,16 @@ impl Object {
         let visit = request.headers().get(VISIT).ok().flatten();
         let visit: Visit = serde_json::from_slice(visit.unwrap_or_default().as_bytes())
             .map_err(|error| internal("visit", &error))?;
+        let path = request.path();
+        if matches!(visit.caller.who, access::Who::Ticket(_)) && path != "/socket" {
+            return Err(Problem::new(
+                ProblemKind::Unauthenticated,
+                "a ticket opens the session's WebSocket, and nothing else",
+            ));
+        }
         let pass = self.admit(&SessionId::parse(&id)?, &visit).await?;
         self.take_up();
-        match request.path().as_str() {
+        match path.as_str() {
             "/socket" => {
                 let wanted = request.headers().get(WANTED).ok().flatten();
                 let wanted = serde_json::from_slice(wanted.unwrap_or_default().as_bytes())

@@ -164,10 +164,10 @@ impl Object {
     fn note_restored(self: &Rc<Self>, effect: &Effect, response: &Response) {
         let note = response.headers().get(container::RESTORED).ok().flatten();
         let note = note.and_then(|note| serde_json::from_str::<container::Note>(&note).ok());
-        if let (Some(container::Note { damage }), Effect::Start { turn }) = (note, effect) {
+        if let (Some(container::Note { save, damage }), Effect::Start { turn }) = (note, effect) {
             let turn = *turn;
             // What can't be stored is in the operator's log.
-            let _ = self.take(vec![Input::Restored { turn, damage }]);
+            let _ = self.take(vec![Input::Restored { turn, save, damage }]);
         }
     }
 
