@@ -1,0 +1,187 @@
+//! Whose key goes where, and who may use which.
+
+use serde_json::{Value, json};
+
+use super::{CONFIG, ask, client, header};
+
+#[test]
+fn without_any_key_the_answer_names_what_could_be_served() {
+    let client = client(CONFIG, &[("OPENROUTER_API_KEY", "or-key")]);
+    let (status, body) = client.ask("groq/x");
+    assert_eq!(
+        (status, &body["error"]["type"]),
+        (401, &json!("authentication_error"))
+    );
+    let message = body["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("no key for groq") && message.contains("openrouter"),
+        "{message}"
+    );
+    assert!(!message.contains("or-key"));
+}
+
+#[test]
+fn the_routers_key_or_the_callers_own_goes_upstream() {
+    let secrets = [
+        ("GROQ_API_KEY", "router-groq"),
+        ("ANTHROPIC_API_KEY", "sk-ant-api-r"),
+        ("TEAM", "blue"),
+    ];
+    let own = client(CONFIG, &secrets).with("authorization", "Bearer own-key");
+    let auto = client(CONFIG, &secrets).with("x-api-key", "auto-detect");
+
+    let exchange = auto.fetch("/v1/messages?beta=true", &ask("groq/openai/gpt-oss-120b"));
+    assert_eq!(
+        exchange.url,
+        "https://api.groq.com/openai/v1/chat/completions"
+    );
+    assert_eq!(
+        header(&exchange, "authorization"),
+        Some("Bearer router-groq")
+    );
+    let body: Value = serde_json::from_slice(&exchange.body).unwrap();
+    assert_eq!(body["model"], "openai/gpt-oss-120b");
+
+    let exchange = own.fetch("/v1/messages", &ask("groq/x"));
+    assert_eq!(header(&exchange, "authorization"), Some("Bearer own-key"));
+    let exchange = own.fetch("/v1/messages", &ask("claude-x"));
+    assert_eq!(header(&exchange, "authorization"), Some("Bearer own-key"));
+    assert_eq!(header(&exchange, "x-api-key"), None);
+    let exchange = auto.fetch("/v1/messages", &ask("claude-x"));
+    assert_eq!(header(&exchange, "x-api-key"), Some("sk-ant-api-r"));
+
+    // A server of one's own takes no key and gets the headers of the configuration.
+    let exchange = auto.fetch("/v1/messages", &ask("own"));
+    assert_eq!(exchange.url, "http://10.0.0.1/v1/chat/completions");
+    assert_eq!(header(&exchange, "authorization"), None);
+    assert_eq!(header(&exchange, "x-team"), Some("blue"));
+}
+
+#[test]
+fn with_a_master_key_the_routers_keys_are_for_its_holders() {
+    let yaml = format!("{CONFIG}general_settings: {{master_key: os.environ/MASTER}}\n");
+    let secrets = [("GROQ_API_KEY", "router-groq"), ("MASTER", "sk-master")];
+    let nobody = client(&yaml, &secrets);
+    assert_eq!(nobody.ask("groq/x").0, 401);
+    assert_eq!(nobody.ask("local/demo").0, 401);
+    let holder = client(&yaml, &secrets).with("authorization", "Bearer sk-master");
+    assert_eq!(
+        header(
+            &holder.fetch("/v1/messages", &ask("groq/x")),
+            "authorization"
+        ),
+        Some("Bearer router-groq")
+    );
+    assert_eq!(holder.ask("local/demo").0, 200);
+    let other = client(&yaml, &secrets).with("x-api-key", "gsk-own");
+    assert_eq!(
+        header(
+            &other.fetch("/v1/messages", &ask("groq/x")),
+            "authorization"
+        ),
+        Some("Bearer gsk-own")
+    );
+    // A master key whose variable is missing closes the door, also for who presents the real one:
+    // it would go to a provider.
+    let forgotten = [("GROQ_API_KEY", "router-groq")];
+    assert_eq!(client(&yaml, &forgotten).ask("groq/x").0, 500);
+    let holder = client(&yaml, &forgotten).with("authorization", "Bearer sk-master");
+    assert_eq!(holder.ask("groq/x").0, 500);
+    // Without an entry in the configuration the variable is enough.
+    let by_variable = [("LITELLM_MASTER_KEY", "sk-master")];
+    assert_eq!(client(CONFIG, &by_variable).ask("local/demo").0, 401);
+    let holder = client(CONFIG, &by_variable).with("authorization", "Bearer sk-master");
+    assert_eq!(holder.ask("local/demo").0, 200);
+}
+
+#[test]
+fn a_key_for_some_models_lets_no_provider_choose_another() {
+    const KEYS: &str = "
+general_settings:
+  master_key: sk-master
+  keys: [{name: t, key: sk-t, models: ['openrouter/a', 'claude-*']}]
+";
+    let secrets = [("OPENROUTER_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k")];
+    let gateway = [("ANTHROPIC_BASE_URL", "http://10.0.0.1:4000")];
+    for (secrets, key, door, model, others) in [
+        (
+            &secrets[..],
+            "sk-t",
+            "/v1/chat/completions",
+            "openrouter/a",
+            false,
+        ),
+        (
+            &secrets[..],
+            "sk-master",
+            "/v1/chat/completions",
+            "openrouter/a",
+            true,
+        ),
+        (&secrets[..], "sk-t", "/v1/messages", "openrouter/a", false),
+        (&secrets[..], "sk-t", "/v1/messages", "claude-x", false),
+        (&secrets[..], "sk-master", "/v1/messages", "claude-x", true),
+        (&gateway[..], "sk-t", "/v1/messages", "claude-x", false),
+    ] {
+        let client = client(&format!("{CONFIG}{KEYS}"), secrets).with("x-api-key", key);
+        let body = json!({"model": model, "max_tokens": 9, "route": "fallback",
+            "models": ["b"], "fallbacks": ["c"], "top_p": 0.5,
+            "messages": [{"role": "user", "content": "hi"}]});
+        let sent = client.fetch(door, body.to_string().as_bytes());
+        let sent: Value = serde_json::from_slice(&sent.body).unwrap();
+        assert_eq!(sent["top_p"], 0.5);
+        for name in ["models", "route"] {
+            assert_eq!(sent.get(name).is_some(), others, "{key} {door} {sent}");
+        }
+        assert_eq!(sent.get("fallbacks"), None, "{key} {door} {sent}");
+    }
+}
+    let keys = keys.replace("openrouter/*", "openrouter/@preset/p");
+    let bound = client(&format!("{CONFIG}{keys}"), &secrets).with("x-api-key", "sk-t");
+    bound.fetch("/v1/messages", &ask("openrouter/@preset/p"));
+}
+
+#[test]
+fn a_server_without_a_key_and_the_routers_secrets_are_for_holders_of_the_master_key() {
+    let yaml = "model_list:\n  - model_name: mine\n    litellm_params:\n      model: hosted_vllm/m\n      \
+                api_base: http://10.0.0.1/v1\n  - model_name: theirs\n    litellm_params:\n      \
+                model: groq/m\n      extra_headers: {x-secret: os.environ/SECRET, x-plain: blue}\n";
+    let secrets = [("LITELLM_MASTER_KEY", "sk-master"), ("SECRET", "hush")];
+    let other = client(yaml, &secrets).with("authorization", "Bearer anything");
+    assert_eq!(other.ask("mine").0, 401);
+    let exchange = other.fetch("/v1/messages", &ask("theirs"));
+    assert_eq!(header(&exchange, "x-secret"), None);
+    assert_eq!(header(&exchange, "x-plain"), None);
+}
+
+#[test]
+fn what_the_configuration_names_and_nobody_has_is_told_at_the_start() {
+    let yaml = format!(
+        "{CONFIG}  - {{model_name: odd, litellm_params: {{model: foo/bar}}}}\nrouter_settings: \
+         {{fallbacks: [{{mocked: [groq/any, gone]}}], default_fallbacks: [lost], model_group_alias: {{x: nope}}}}\n"
+    );
+    insta::assert_snapshot!(client(&yaml, &[("OTHER", "k")]).router.warnings().join("\n"), @"
+    model_list.5.litellm_params.extra_headers.X-Team: the variable os.environ/TEAM is not set
+    model_list.9 (odd): foo/bar begins with no provider that is known here, and there is no api_base
+    router_settings.model_group_alias.x: no entry of the model list answers for nope
+    router_settings.fallbacks.mocked: no entry of the model list answers for gone
+    router_settings.default_fallbacks: no entry of the model list answers for lost
+    ");
+}
+
+#[test]
+fn a_key_goes_to_the_provider_that_it_is_for_and_to_no_other() {
+    let yaml = "general_settings: {master_key: sk-master}\nmodel_list:\n\
+                - {model_name: '*/*', litellm_params: {model: groq/*, api_key: groq-secret}}\n\
+                - {model_name: local, litellm_params: {model: ollama/llama3}}\n\
+                - {model_name: vllm, litellm_params: {model: openai/x, api_base: 'http://10.0.0.1/v1'}}\n\
+                - {model_name: empty, litellm_params: {model: hosted_vllm/x, api_base: 'http://10.0.0.1', api_key: EMPTY}}\n";
+    // The caller's choice of a provider does not take the key of another along.
+    let holder = client(yaml, &[]).with("x-api-key", "sk-master");
+    assert_eq!(holder.ask("openrouter/x/y").0, 401);
+    // The operator's own servers are for holders of the master key.
+    let stranger = client(yaml, &[]).with("x-api-key", "anything");
+    for model in ["local", "vllm", "empty"] {
+        assert_eq!(stranger.ask(model).0, 401, "{model}");
+    }
+}
