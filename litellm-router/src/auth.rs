@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use subtle::ConstantTimeEq;
 
 use crate::config::Config;
+use crate::controls;
 use crate::deployment::{Environment, Key, Target};
 use crate::error::{KeyOwner, Refusal};
 use crate::providers;
@@ -106,7 +107,11 @@ impl Caller {
         let Some(holder) = keys.holder(*place) else {
             return Err(master_key_needed());
         };
-        let fits = |pattern: &String| route::captures(pattern, model).is_some() || pattern == model;
+        // A preset may hold any model, so a pattern is not meant for it.
+        let fits = |pattern: &String| {
+            let captured = || route::captures(pattern, model).is_some();
+            pattern == model || (captured() && !controls::names_a_preset(model))
+        };
         if holder.models.is_empty() || holder.models.iter().any(fits) {
             return Ok(());
         }

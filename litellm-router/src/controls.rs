@@ -71,10 +71,21 @@ pub fn is_own(key: &str) -> bool {
     OWN.binary_search(&key).is_ok()
 }
 
-/// Whether a key of a request names models beside the one that was asked for, of which a provider may
-/// choose (<https://openrouter.ai/docs/features/model-routing>).
-pub fn names_other_models(key: &str) -> bool {
-    matches!(key, "models" | "route")
+/// Whether a key of a request has OpenRouter choose what answers or what it costs, beside the model
+/// that was asked for: other models and ways to fall back on them, presets that hold such settings,
+/// providers by price, paid plugins, and what is cut from a prompt to fit another model
+/// (<https://openrouter.ai/docs/features/model-routing>, `/presets`, `/provider-routing`,
+/// `/message-transforms`).
+pub fn chooses_what_answers(key: &str) -> bool {
+    matches!(
+        key,
+        "models" | "route" | "preset" | "provider" | "plugins" | "transforms"
+    )
+}
+
+/// Whether a model's name chooses a preset of OpenRouter's, which may hold any other model.
+pub fn names_a_preset(model: &str) -> bool {
+    model.contains("@preset/")
 }
 
 /// What a caller asks of the router itself. What is not understood is not asked.

@@ -298,7 +298,7 @@ fn without(body: Bytes, target: &Target, caller: &Inbound) -> Result<Bytes, Refu
     pass_through::without(body, &|key| {
         dropped.iter().any(|drop| drop == key)
             || (caller.own_keys && controls::is_own(key))
-            || (caller.is_bound && controls::names_other_models(key))
+            || (caller.is_bound && controls::chooses_what_answers(key))
     })
 }
 

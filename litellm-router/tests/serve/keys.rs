@@ -125,17 +125,31 @@ general_settings:
     ] {
         let client = client(&format!("{CONFIG}{KEYS}"), secrets).with("x-api-key", key);
         let body = json!({"model": model, "max_tokens": 9, "route": "fallback",
-            "models": ["b"], "fallbacks": ["c"], "top_p": 0.5,
+            "models": ["b"], "fallbacks": ["c"], "top_p": 0.5, "preset": "p", "provider": {"sort": "price"},
+            "plugins": [{"id": "web"}], "transforms": ["middle-out"],
             "messages": [{"role": "user", "content": "hi"}]});
         let sent = client.fetch(door, body.to_string().as_bytes());
         let sent: Value = serde_json::from_slice(&sent.body).unwrap();
         assert_eq!(sent["top_p"], 0.5);
-        for name in ["models", "route"] {
+        for name in [
+            "models",
+            "route",
+            "preset",
+            "provider",
+            "plugins",
+            "transforms",
+        ] {
             assert_eq!(sent.get(name).is_some(), others, "{key} {door} {sent}");
         }
         assert_eq!(sent.get("fallbacks"), None, "{key} {door} {sent}");
     }
-}
+    // A preset may be named in the model's place, too.
+    let keys = KEYS.replace("openrouter/a", "openrouter/*");
+    let bound = client(&format!("{CONFIG}{keys}"), &secrets).with("x-api-key", "sk-t");
+    bound.fetch("/v1/messages", &ask("openrouter/b:online"));
+    for preset in ["openrouter/@preset/p", "openrouter/b@preset/p"] {
+        assert_eq!(bound.ask(preset).0, 403, "{preset}");
+    }
     let keys = keys.replace("openrouter/*", "openrouter/@preset/p");
     let bound = client(&format!("{CONFIG}{keys}"), &secrets).with("x-api-key", "sk-t");
     bound.fetch("/v1/messages", &ask("openrouter/@preset/p"));
