@@ -14,6 +14,10 @@ use crate::config::CacheSettings;
 /// The largest answer that is kept, as in LiteLLM.
 pub const LARGEST_ANSWER: usize = 1024 * 1024;
 
+/// What an answer takes beside its own bytes: its key and entry, and what the list and the map around
+/// them keep for each.
+const BESIDE: usize = size_of::<(CacheKey, Entry)>() + 64;
+
 /// What stands for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CacheKey([u8; 32]);
@@ -44,6 +48,12 @@ struct Entry {
     until: u64,
     streams: bool,
     body: Bytes,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        self.body.len() + BESIDE
+    }
 }
 
 /// The answers that are kept, the least used of which goes first.
@@ -81,21 +91,21 @@ impl Cache {
 
     /// Keeps an answer.
     pub fn put(&mut self, key: CacheKey, body: Bytes, streams: bool, now: u64) {
-        if body.len() > LARGEST_ANSWER.min(self.settings.max_bytes) {
-            return;
-        }
-        self.remove(&key);
-        self.bytes += body.len();
         let until = now.saturating_add((self.settings.ttl_s * 1000.0) as u64);
         let entry = Entry {
             until,
             streams,
             body,
         };
+        if entry.body.len() > LARGEST_ANSWER || entry.bytes() > self.settings.max_bytes {
+            return;
+        }
+        self.remove(&key);
+        self.bytes += entry.bytes();
         self.entries.put(key, entry);
         while self.bytes > self.settings.max_bytes {
             match self.entries.pop_lru() {
-                Some((_, entry)) => self.bytes -= entry.body.len(),
+                Some((_, entry)) => self.bytes -= entry.bytes(),
                 None => break,
             }
         }
@@ -103,7 +113,7 @@ impl Cache {
 
     fn remove(&mut self, key: &CacheKey) {
         if let Some(entry) = self.entries.pop(key) {
-            self.bytes -= entry.body.len();
+            self.bytes -= entry.bytes();
         }
     }
 }
@@ -126,7 +136,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_there_until_it_is_too_old() {
-        let mut cache = cache(100);
+        let mut cache = cache(1_000);
         cache.put(key(b"q"), Bytes::from_static(b"answer"), true, 5_000);
         let found = cache.get(&key(b"q"), 5_999);
         assert_eq!(found, Some((Bytes::from_static(b"answer"), true)));
@@ -138,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_least_used_goes_when_there_is_no_room() {
-        let mut cache = cache(10);
+        let mut cache = cache(10 + 2 * BESIDE);
         for question in [b"a", b"b"] {
             cache.put(key(question), Bytes::from_static(b"12345"), false, 0);
         }
@@ -146,9 +156,19 @@ mod tests {
         cache.put(key(b"c"), Bytes::from_static(b"1"), false, 0);
         assert!(cache.get(&key(b"b"), 1).is_none());
         assert!(cache.get(&key(b"a"), 1).is_some() && cache.get(&key(b"c"), 1).is_some());
-        cache.put(key(b"d"), Bytes::from(vec![0; 11]), false, 0);
+        let large = Bytes::from(vec![0; 11 + BESIDE]);
+        cache.put(key(b"d"), large, false, 0);
         assert!(cache.get(&key(b"d"), 1).is_none());
         cache.put(key(b"a"), Bytes::from_static(b"1"), false, 0);
-        assert_eq!(cache.bytes, 2);
+        assert_eq!(cache.bytes, 2 + 2 * BESIDE);
+    }
+
+    #[test]
+    fn answers_without_a_byte_take_room_as_well() {
+        let mut cache = cache(10 * BESIDE);
+        for number in 0..1_000_u32 {
+            cache.put(key(&number.to_be_bytes()), Bytes::new(), false, 0);
+        }
+        assert_eq!((cache.entries.len(), cache.bytes), (10, 10 * BESIDE));
     }
 }
