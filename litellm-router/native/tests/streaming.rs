@@ -364,3 +364,28 @@ async fn s17_the_way_to_the_provider_holds_nothing_back_either() {
     assert!(connections[0].nodelay().unwrap());
     drop(answer);
 }
+
+#[tokio::test]
+async fn a_stream_is_over_with_its_last_event_whatever_its_connection_does() {
+    let config = "model_list:\n\
+        - {model_name: m, litellm_params: {model: anthropic/x, api_base: PROVIDERS/one, api_key: k}}\n\
+        - {model_name: c, litellm_params: {model: openai/x, api_base: PROVIDERS/two, api_key: k}}\n";
+    let end = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
+    let messages = [
+        "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\"}}\n\n",
+        end,
+    ];
+    let one = Script::events(&messages).hanging();
+    let two = Script::chat("hello").hanging();
+    let world = World::start(config, &[("one", &[one]), ("two", &[two])]).await;
+    let read = world.ask("m", true).await.text().await.unwrap();
+    assert_eq!(read, messages.concat());
+    let question = json!({"model": "c", "stream": true,
+        "messages": [{"role": "user", "content": "hi"}]});
+    let read = world.post("/v1/chat/completions", &question).await;
+    let read = read.text().await.unwrap();
+    assert!(read.ends_with("data: [DONE]\n\n"), "{read}");
+    world
+        .until("both providers are let go", |world| world.open() == 0)
+        .await;
+}

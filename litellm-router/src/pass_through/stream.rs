@@ -71,7 +71,9 @@ struct Watch {
     events: u64,
     /// The answer has come to its end: `message_stop`, or a reason why a chat's model stopped.
     stopped: bool,
-    /// `[DONE]` has come, after which a chat says nothing.
+    /// `[DONE]` or `message_stop` has come, after which nothing is said
+    /// (<https://docs.anthropic.com/en/docs/build-with-claude/streaming>): nobody waits for the end of the
+    /// connection.
     done: bool,
     /// The provider has sent an `error` event; the client sees it as it is.
     error: Option<Vec<u8>>,
@@ -134,7 +136,7 @@ impl Watch {
                     usage.update(&mut self.usage);
                 }
             }
-            "message_stop" => self.stopped = true,
+            "message_stop" => (self.stopped, self.done) = (true, true),
             "error" => self.error = Some(event.data.to_vec()),
             _ => {}
         }
