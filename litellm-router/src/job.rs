@@ -76,7 +76,28 @@ pub struct Trail {
     /// Whether it is a call for a model's answer, and not for a count of tokens.
     pub counts: bool,
     pub api: Api,
+    /// Its path, see [`route_of`].
+    pub route: &'static str,
     pub cache: Cached,
+}
+
+/// A path as logs and metrics name it: what callers write into one, they do not.
+pub fn route_of(path: &str) -> &'static str {
+    const WHOLE: [&str; 6] = [
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/chat/completions",
+        "/v1/models",
+        "/metrics",
+        "/worker-health",
+    ];
+    let is = |known: &&&'static str| **known == path;
+    match WHOLE.iter().find(is) {
+        Some(known) => known,
+        None if path.starts_with("/v1/models/") => "/v1/models/{id}",
+        None if path.starts_with("/spend/") => "/spend/{account}",
+        None => "other",
+    }
 }
 
 /// What a job wants done next.

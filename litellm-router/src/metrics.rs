@@ -11,9 +11,8 @@ use std::fmt::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::answer::{Answer, Body};
-use crate::api::Api;
 use crate::error::ErrorClass;
-use crate::relay::Record;
+use crate::relay::{Ending, Record};
 
 /// Seconds. LiteLLM's calls take from milliseconds (a cache) to minutes (an agent's long answer).
 const BUCKETS: [f64; 13] = [
@@ -136,20 +135,18 @@ impl Metrics {
     pub fn over(&self, record: &Record) {
         let trail = &record.trail;
         let model = labels(&[("model", &trail.group)]);
-        let route = match trail.api {
-            Api::Messages if !trail.counts => "/v1/messages/count_tokens",
-            Api::Messages => "/v1/messages",
-            Api::Chat => "/v1/chat/completions",
-        };
         let call = labels(&[
             ("model", &trail.group),
-            ("route", route),
+            ("route", trail.route),
             ("status_code", &record.status.to_string()),
             ("outcome", record.outcome.name()),
             ("cache", trail.cache.name()),
         ]);
         let numbers = &mut *self.lock();
         count(numbers, Family::Requests, call, 1);
+        if record.outcome == Ending::Refused {
+            return;
+        }
         let usage = &trail.usage;
         let fallback = trail.fallbacks > 0 && record.status == 200;
         for (family, more) in [

@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
 
+use crate::config::not_negative;
 use crate::error::Refusal;
 use crate::reply::Usage;
 
@@ -50,6 +51,7 @@ pub struct Limits {
     pub tpm_limit: Option<u64>,
     /// US dollars in all, or in each `budget_duration`. Calls to deployments without a price count
     /// as free.
+    #[serde(deserialize_with = "not_negative")]
     pub max_budget: Option<f64>,
     /// Tokens in all, or in each `budget_duration`. An addition to LiteLLM's limits.
     pub max_tokens: Option<u64>,

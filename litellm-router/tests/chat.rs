@@ -52,7 +52,7 @@ fn job(body: &str) -> Box<Job> {
     match served("POST", PATH, body.as_bytes()) {
         Served::Job(job) => job,
         Served::Books(_) => panic!("nobody asked for books"),
-        Served::Answer(answer) => panic!("{}", written(answer)),
+        Served::Answer(answer) | Served::Refused(answer, _) => panic!("{}", written(answer)),
     }
 }
 
@@ -68,7 +68,7 @@ fn fetch(body: &str) -> Box<Exchange> {
 fn answered(method: &str, path: &str, body: &[u8]) -> Answer {
     match served(method, path, body) {
         Served::Books(_) => panic!("nobody asked for books"),
-        Served::Answer(answer) => answer,
+        Served::Answer(answer) | Served::Refused(answer, _) => answer,
         Served::Job(mut job) => match job.first() {
             Next::Answer(answer, _) => answer,
             Next::Refuse(refusal) => refusal.answer_for(job.api()),

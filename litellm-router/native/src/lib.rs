@@ -13,13 +13,15 @@ use axum::serve::{Listener, ListenerExt};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use litellm_router::answer::{self, Answer, Piece};
-use litellm_router::api::Api;
 use litellm_router::error::Refusal;
-use litellm_router::relay::{self, Relayed};
+use litellm_router::relay::{self, Host, Relayed};
 use litellm_router::serve::{self, Call, LARGEST_BODY, Router, Served};
 use tokio::net::TcpListener;
 
 use host::NativeHost;
+
+/// How long a caller may take to send a body. 32 MiB over a slow line take that long.
+const BODY_TIME: Duration = Duration::from_secs(300);
 
 struct Shell {
     router: Arc<Router>,
@@ -76,30 +78,27 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
     let entropy = host::entropy();
     let id = serve::request_id(entropy);
     let (head, body) = request.into_parts();
-    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    let body = match read_body(body).await {
-        Ok(body) => body,
-        Err(refusal) => {
-            let api = Api::of_path(head.uri.path());
-            return respond(refusal.of_call(id.clone()).answer_for(api), &id);
-        }
+    let header = |name: &str| {
+        let value = head.headers.get(name)?;
+        Some(value.to_str().ok()?.to_owned())
     };
-    let (for_page, served) = {
-        let call = Call {
-            method: head.method.as_str(),
-            path,
-            header: &|name| {
-                let value = head.headers.get(name)?;
-                Some(value.to_str().ok()?.to_owned())
-            },
-            body,
-            entropy,
-            now: host::now(),
-        };
-        (
-            shell.router.headers_for_page(&call),
-            shell.router.serve(&call),
-        )
+    let call = |body: Bytes| Call {
+        method: head.method.as_str(),
+        path: head.uri.path_and_query().map_or("/", |path| path.as_str()),
+        header: &header,
+        body,
+        entropy,
+        now: host::now(),
+    };
+    // A call without its body may be held while nothing is waited for, and not longer.
+    let for_page = shell.router.headers_for_page(&call(Bytes::new()));
+    let turned_away = shell.router.turns_away(&call(Bytes::new()));
+    let served = match turned_away {
+        Some(refused) => refused,
+        None => match read_body(body, BODY_TIME).await {
+            Ok(body) => shell.router.serve(&call(body)),
+            Err(refusal) => shell.router.refuse(&call(Bytes::new()), refusal),
+        },
     };
     let respond = |mut answer: Answer| {
         answer.headers.extend(for_page.iter().cloned());
@@ -107,6 +106,10 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
     };
     let job = match served {
         Served::Answer(answer) => return respond(answer),
+        Served::Refused(answer, record) => {
+            shell.host.record(&shell.router, &record, Vec::new());
+            return respond(answer);
+        }
         Served::Books(account) => {
             let books = shell.router.books(&account);
             return respond(shell.router.answer_with(&account, books, host::now()));
@@ -123,12 +126,18 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
     }
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Refusal> {
+/// Reads a body that has so long to come.
+async fn read_body(body: Body, time: Duration) -> Result<Bytes, Refusal> {
     let told = body.size_hint().lower();
     if told > LARGEST_BODY as u64 {
         return Err(serve::too_large());
     }
-    to_bytes(body, LARGEST_BODY).await.map_err(|error| {
+    let Ok(read) = tokio::time::timeout(time, to_bytes(body, LARGEST_BODY)).await else {
+        let seconds = time.as_secs_f64();
+        let words = format!("the body has not come to its end within {seconds} s");
+        return Err(Refusal::new(408, words));
+    };
+    read.map_err(|error| {
         let source = std::error::Error::source(&error);
         match source.is_some_and(|source| source.to_string().contains("limit")) {
             true => serve::too_large(),
@@ -195,6 +204,59 @@ mod tests {
         assert!(accepted.0.nodelay().unwrap());
         // What the system does by itself is the other way.
         assert!(!client.unwrap().nodelay().unwrap());
+    }
+
+    /// The other end of a connection that this process holds both ends of.
+    #[cfg(target_os = "linux")]
+    fn other_end(of: &tokio::net::TcpStream) -> Option<std::net::TcpStream> {
+        use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+        let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        let open = std::fs::read_dir("/proc/self/fd").unwrap();
+        let mut sockets = open.filter_map(|entry| {
+            let entry = entry.ok()?;
+            let target = std::fs::read_link(entry.path()).ok()?;
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let is_socket = target.to_str()?.starts_with("socket:");
+            is_socket
+                .then(|| pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).ok())?
+                .map(std::net::TcpStream::from)
+        });
+        let wanted = of.local_addr().unwrap();
+        sockets.find(|socket| socket.peer_addr().is_ok_and(|peer| peer == wanted))
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn s17_the_server_itself_holds_no_small_packets_back() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new("", &|_| None).unwrap();
+        let never = std::future::pending();
+        let running = tokio::spawn(run(router, listener, never, Duration::ZERO));
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        // When it has answered, it has taken the connection.
+        assert!(client.read(&mut [0; 512]).await.unwrap() > 0);
+        let served = other_end(&client).expect("the server's end is in this process");
+        assert!(served.nodelay().unwrap());
+        assert!(!client.nodelay().unwrap());
+        running.abort();
+    }
+
+    #[tokio::test]
+    async fn a_body_has_so_long_to_come_and_no_longer() {
+        let never = stream::pending::<Result<Bytes, std::convert::Infallible>>();
+        let begun = stream::iter([Ok(Bytes::from_static(b"{"))]).chain(never);
+        let time = Duration::from_millis(10);
+        let refusal = read_body(Body::from_stream(begun), time).await.unwrap_err();
+        assert_eq!(refusal.status, 408);
+        assert!(refusal.message.contains("0.01 s"), "{}", refusal.message);
+        let whole = read_body(Body::from("{}"), time).await;
+        assert_eq!(whole.unwrap(), "{}");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::values::{not_negative, time_limit};
 use super::{Alias, CacheSettings, Fallbacks, HandedOutKey, ModelEntry, RetryPolicy, Strategy};
 use crate::spend::Limits;
 
@@ -23,8 +24,10 @@ pub(super) struct RouterSettings {
     pub(super) routing_strategy: Option<Strategy>,
     pub(super) num_retries: Option<u32>,
     pub(super) retry_policy: Option<RetryPolicy>,
+    #[serde(deserialize_with = "not_negative")]
     pub(super) retry_after: Option<f64>,
     pub(super) allowed_fails: Option<u32>,
+    #[serde(deserialize_with = "not_negative")]
     pub(super) cooldown_time: Option<f64>,
     pub(super) disable_cooldowns: Option<bool>,
     pub(super) enable_pre_call_checks: Option<bool>,
@@ -34,17 +37,21 @@ pub(super) struct RouterSettings {
     pub(super) content_policy_fallbacks: Option<Vec<Fallbacks>>,
     pub(super) max_fallbacks: Option<usize>,
     pub(super) model_group_alias: Option<BTreeMap<String, Alias>>,
+    #[serde(deserialize_with = "time_limit")]
     pub(super) timeout: Option<f64>,
+    #[serde(deserialize_with = "time_limit")]
     pub(super) stream_timeout: Option<f64>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LitellmSettings {
+    #[serde(deserialize_with = "time_limit")]
     pub(super) request_timeout: Option<f64>,
     pub(super) drop_params: Option<bool>,
     pub(super) num_retries: Option<u32>,
     pub(super) allowed_fails: Option<u32>,
+    #[serde(deserialize_with = "not_negative")]
     pub(super) cooldown_time: Option<f64>,
     pub(super) fallbacks: Option<Vec<Fallbacks>>,
     pub(super) default_fallbacks: Option<Vec<String>>,
@@ -59,6 +66,7 @@ pub(super) struct LitellmSettings {
 pub(super) struct CacheParams {
     #[serde(rename = "type")]
     pub(super) kind: Option<CacheKind>,
+    #[serde(deserialize_with = "not_negative")]
     pub(super) ttl: Option<f64>,
     pub(super) with_tools: Option<bool>,
     pub(super) max_bytes: Option<usize>,

@@ -7,6 +7,7 @@
 mod file;
 mod model;
 mod routing;
+mod values;
 
 use std::collections::BTreeMap;
 
@@ -17,8 +18,10 @@ use crate::spend::Limits;
 use crate::yaml;
 use file::File;
 
+pub use crate::yaml::Error as Wrong;
 pub use model::{ModelEntry, ModelInfo, Params};
 pub use routing::{Alias, Fallbacks, RetryPolicy, Routing, Strategy};
+pub(crate) use values::not_negative;
 
 /// The configuration that is part of the program.
 pub const BUNDLED: &str = include_str!("../../litellm_config.yaml");
@@ -58,7 +61,7 @@ pub struct CacheSettings {
     /// Whether requests with tools are answered from it as well. An addition to LiteLLM's keys: an
     /// agent that gets the same tool call twice may run in circles.
     pub with_tools: bool,
-    /// The most bytes of all answers together. An addition to LiteLLM's keys.
+    /// The most bytes of all answers and their keys together. An addition to LiteLLM's keys.
     pub max_bytes: usize,
 }
 
@@ -66,6 +69,7 @@ pub struct CacheSettings {
 #[derive(Debug, Clone, Deserialize)]
 pub struct HandedOutKey {
     /// What limits, logs and spending call it.
+    #[serde(deserialize_with = "values::not_empty")]
     pub name: String,
     /// The key, or `os.environ/NAME`.
     pub key: String,
@@ -118,8 +122,8 @@ impl Config {
     ///
     /// # Errors
     /// What is wrong, with its line and column.
-    pub fn parse(yaml: &str) -> Result<Self, String> {
-        let document = yaml::read::<Option<File>>(yaml).map_err(|error| error.to_string())?;
+    pub fn parse(yaml: &str) -> Result<Self, Wrong> {
+        let document = yaml::read::<Option<File>>(yaml)?;
         let file = document.value.unwrap_or_default();
         let unknown = document.unknown.into_iter();
         let mut warnings: Vec<String> = unknown
@@ -127,9 +131,6 @@ impl Config {
             .collect();
 
         let models = file.model_list.unwrap_or_default();
-        for (index, entry) in models.iter().enumerate() {
-            model::check(entry).map_err(|what| format!("model_list.{index} {what}"))?;
-        }
         let general = file.general_settings.unwrap_or_default();
         let litellm = file.litellm_settings.unwrap_or_default();
         let drop_params = litellm.drop_params.unwrap_or(false);
@@ -141,7 +142,7 @@ impl Config {
             );
         }
         let cache = file::cache(&litellm);
-        let routing = routing::routing(file.router_settings.unwrap_or_default(), litellm)?;
+        let routing = routing::routing(file.router_settings.unwrap_or_default(), litellm);
         Ok(Self {
             models,
             routing,
@@ -181,13 +182,6 @@ impl Config {
         environment(name)
             .or_else(|| self.variables.get(name).cloned())
             .filter(|value| !value.is_empty())
-    }
-}
-
-fn positive(value: Option<f64>) -> Result<(), &'static str> {
-    match value {
-        Some(value) if !value.is_finite() || value < 0.0 => Err("must not be negative"),
-        _ => Ok(()),
     }
 }
 

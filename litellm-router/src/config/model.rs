@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
-use super::positive;
+use super::values::{headers, not_empty, not_negative, time_limit};
 
 /// One deployment: the name that callers use, and where it leads.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ModelEntry {
+    #[serde(deserialize_with = "not_empty")]
     pub model_name: String,
+    #[serde(deserialize_with = "params")]
     pub litellm_params: Params,
     #[serde(default)]
     pub model_info: ModelInfo,
@@ -25,12 +28,15 @@ pub struct Params {
     /// A key, or `os.environ/NAME`.
     pub api_key: Option<String>,
     /// Seconds until the first byte.
+    #[serde(deserialize_with = "time_limit")]
     pub timeout: Option<f64>,
     /// Seconds of silence between two bytes of a stream.
+    #[serde(deserialize_with = "time_limit")]
     pub stream_timeout: Option<f64>,
     /// The most times that a call is tried again after this deployment failed.
     pub max_retries: Option<u32>,
     /// Its share of the calls of its group, beside those of the others.
+    #[serde(deserialize_with = "not_negative")]
     pub weight: Option<f64>,
     /// Requests a minute.
     pub rpm: Option<u64>,
@@ -40,13 +46,18 @@ pub struct Params {
     pub order: Option<i64>,
     /// A text that is answered without asking anybody, or the name of an error, see [`crate::mock`].
     pub mock_response: Option<String>,
+    #[serde(deserialize_with = "headers")]
     pub extra_headers: Option<BTreeMap<String, String>>,
     pub drop_params: Option<bool>,
     /// Keys of the request that this deployment does not get.
     pub additional_drop_params: Option<Vec<String>>,
+    #[serde(deserialize_with = "not_negative")]
     pub input_cost_per_token: Option<f64>,
+    #[serde(deserialize_with = "not_negative")]
     pub output_cost_per_token: Option<f64>,
+    #[serde(deserialize_with = "not_negative")]
     pub cache_read_input_token_cost: Option<f64>,
+    #[serde(deserialize_with = "not_negative")]
     pub cache_creation_input_token_cost: Option<f64>,
 }
 
@@ -62,25 +73,21 @@ pub struct ModelInfo {
     pub max_output_tokens: Option<u64>,
     /// `false`: images are replaced by a note, because the provider would refuse them.
     pub supports_vision: Option<bool>,
+    #[serde(deserialize_with = "not_negative")]
     pub input_cost_per_token: Option<f64>,
+    #[serde(deserialize_with = "not_negative")]
     pub output_cost_per_token: Option<f64>,
+    #[serde(deserialize_with = "not_negative")]
     pub cache_read_input_token_cost: Option<f64>,
+    #[serde(deserialize_with = "not_negative")]
     pub cache_creation_input_token_cost: Option<f64>,
 }
 
-pub(super) fn check(entry: &ModelEntry) -> Result<(), String> {
-    if entry.model_name.is_empty() || entry.litellm_params.model.is_empty() {
-        return Err("needs a model_name and a litellm_params.model that are not empty".into());
+/// Without a model they lead nowhere.
+fn params<'de, D: Deserializer<'de>>(reader: D) -> Result<Params, D::Error> {
+    let params = Params::deserialize(reader)?;
+    if params.model.is_empty() {
+        return Err(D::Error::custom("needs a model that is not empty"));
     }
-    let params = &entry.litellm_params;
-    for (key, value) in [
-        ("timeout", params.timeout),
-        ("stream_timeout", params.stream_timeout),
-        ("weight", params.weight),
-        ("input_cost_per_token", params.input_cost_per_token),
-        ("output_cost_per_token", params.output_cost_per_token),
-    ] {
-        positive(value).map_err(|what| format!("({}) {key} {what}", entry.model_name))?;
-    }
-    Ok(())
+    Ok(params)
 }

@@ -8,7 +8,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::file::{LitellmSettings, RouterSettings};
-use super::positive;
+use super::values::{not_empty, time_limit};
 
 /// See [`Routing::deadline_s`], where the configuration does not say.
 const DEADLINE_S: f64 = 1_800.0;
@@ -135,6 +135,7 @@ pub struct RetryPolicy {
     #[serde(rename = "DefaultRetries")]
     pub default: Option<u32>,
     max_retries: Option<u32>,
+    #[serde(deserialize_with = "time_limit")]
     timeout: Option<f64>,
     exponential_backoff: Option<bool>,
 }
@@ -171,24 +172,17 @@ impl<'de> Deserialize<'de> for Alias {
 
 #[derive(Deserialize)]
 struct AliasEntry {
+    #[serde(deserialize_with = "not_empty")]
     model: String,
     #[serde(default)]
     hidden: bool,
 }
 
-pub(super) fn routing(router: RouterSettings, litellm: LitellmSettings) -> Result<Routing, String> {
+pub(super) fn routing(router: RouterSettings, litellm: LitellmSettings) -> Routing {
     let defaults = Routing::default();
-    for (key, value) in [
-        ("router_settings.timeout", router.timeout),
-        ("router_settings.stream_timeout", router.stream_timeout),
-        ("router_settings.cooldown_time", router.cooldown_time),
-        ("litellm_settings.request_timeout", litellm.request_timeout),
-    ] {
-        positive(value).map_err(|what| format!("{key} {what}"))?;
-    }
     let policy = router.retry_policy.unwrap_or_default();
     let timeout_s = router.timeout.or(litellm.request_timeout);
-    Ok(Routing {
+    Routing {
         strategy: router.routing_strategy.unwrap_or_default(),
         retries: policy
             .max_retries
@@ -228,7 +222,7 @@ pub(super) fn routing(router: RouterSettings, litellm: LitellmSettings) -> Resul
             .timeout
             .unwrap_or_else(|| DEADLINE_S.max(3.0 * timeout_s.unwrap_or(0.0))),
         retry_policy: policy,
-    })
+    }
 }
 
 fn merged(lists: Option<Vec<Fallbacks>>) -> Fallbacks {

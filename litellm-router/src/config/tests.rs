@@ -38,22 +38,179 @@ fn the_bundled_configuration_has_no_key_without_effect() {
 }
 
 #[test]
-fn an_error_names_its_line_and_column() {
-    let error =
-        Config::parse("model_list:\n  - model_name: a\n    litellm_params: 5\n").unwrap_err();
-    assert!(error.contains("line 3"), "{error}");
-    let error = Config::parse("model_list:\n  - model_name: ''\n    litellm_params: {model: a}")
-        .unwrap_err();
-    assert!(error.contains("model_list.0"), "{error}");
-    let error = Config::parse("router_settings:\n  routing_strategy: fastest\n").unwrap_err();
-    assert!(
-        error.contains("line 2") && error.contains("least-busy"),
-        "{error}"
-    );
-    let error =
-        Config::parse("model_list: [{model_name: a, litellm_params: {model: b, timeout: -1}}]")
-            .unwrap_err();
-    assert!(error.contains("timeout must not be negative"), "{error}");
+fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
+    let told = |yaml: &str| {
+        let error = Config::parse(yaml).unwrap_err();
+        assert!(error.line_and_column().is_some(), "{error}");
+        error.to_string()
+    };
+    // In the fifth line of an entry that is fine otherwise.
+    for (entry, path, words) in [
+        ("timeout: -1", "timeout", "must not be negative"),
+        ("timeout: soon", "timeout", "a text, expected f64"),
+        (
+            "stream_timeout: -.5",
+            "stream_timeout",
+            "must not be negative",
+        ),
+        ("weight: .nan", "weight", "must not be negative"),
+        (
+            "input_cost_per_token: -1e-6",
+            "input_cost_per_token",
+            "must not be negative",
+        ),
+        (
+            "cache_read_input_token_cost: -1",
+            "cache_read_input_token_cost",
+            "must not be negative",
+        ),
+        (
+            "max_retries: -1",
+            "max_retries",
+            "integer `-1`, expected u32",
+        ),
+        ("rpm: 1.5", "rpm", "expected u64"),
+        ("order: first", "order", "expected i64"),
+        ("drop_params: maybe", "drop_params", "expected a boolean"),
+        (
+            "additional_drop_params: top_k",
+            "additional_drop_params",
+            "expected a sequence",
+        ),
+        (
+            "additional_drop_params: [{a: b}]",
+            "additional_drop_params.0",
+            "expected a string",
+        ),
+        ("extra_headers: [a]", "extra_headers", "expected a map"),
+        (
+            "extra_headers: {a: [b]}",
+            "extra_headers.a",
+            "expected a string",
+        ),
+        (
+            "extra_headers: {'a b': c}",
+            "extra_headers",
+            "\"a b\" is no name of a header",
+        ),
+        (
+            "extra_headers: {a: \"b\\nc\"}",
+            "extra_headers",
+            "the value of a has a line break",
+        ),
+    ] {
+        let told = told(&format!(
+            "model_list:\n- model_name: a\n  litellm_params:\n    model: groq/a\n    {entry}\n"
+        ));
+        let place = "line 5, column ";
+        assert!(told.starts_with(place), "{entry}: {told}");
+        let path = format!(", model_list.0.litellm_params.{path}: ");
+        assert!(
+            told.contains(&path) && told.contains(words),
+            "{entry}: {told}"
+        );
+    }
+    for (yaml, wanted) in [
+        (
+            "model_list:\n- model_name: a\n  litellm_params: 5\n",
+            "line 3, column 19, model_list.0.litellm_params: invalid type: integer `5`, expected struct Params",
+        ),
+        (
+            "model_list:\n- model_name: ''\n  litellm_params: {model: a}",
+            "line 2, column 15, model_list.0.model_name: must not be empty",
+        ),
+        (
+            "model_list:\n- model_name: a\n  litellm_params: {rpm: 5}",
+            "line 3, column 19, model_list.0.litellm_params: needs a model that is not empty",
+        ),
+        (
+            "model_list:\n- litellm_params: {model: b}",
+            "line 2, column 3, model_list.0: missing field `model_name`",
+        ),
+        (
+            "model_list: {model_name: a}",
+            "line 1, column 13, model_list: invalid type: map, expected a sequence",
+        ),
+        (
+            "router_settings:\n  routing_strategy: fastest\n",
+            "line 2, column 21, router_settings.routing_strategy: unknown variant `fastest`, expected one of \
+             `simple-shuffle`, `least-busy`, `latency-based-routing`, `usage-based-routing`, \
+             `usage-based-routing-v2`, `cost-based-routing`",
+        ),
+        (
+            "router_settings:\n  retry_policy:\n    timeout: -20\n",
+            "line 3, column 14, router_settings.retry_policy.timeout: must not be negative",
+        ),
+        (
+            "router_settings:\n  retry_policy: {RateLimitErrorRetries: -2}\n",
+            "line 2, column 41, router_settings.retry_policy.RateLimitErrorRetries: invalid value: \
+             integer `-2`, expected u32",
+        ),
+        (
+            "router_settings: {cooldown_time: -5}",
+            "line 1, column 34, router_settings.cooldown_time: must not be negative",
+        ),
+        (
+            "router_settings: {retry_after: .inf}",
+            "line 1, column 32, router_settings.retry_after: must not be negative",
+        ),
+        (
+            "router_settings: {fallbacks: [{a: b}]}",
+            "line 1, column 35, router_settings.fallbacks.0.a: invalid type: a text, expected a sequence",
+        ),
+        (
+            "router_settings: {model_group_alias: {a: 5}}",
+            "line 1, column 42, router_settings.model_group_alias.a: invalid type: integer `5`, expected \
+             the name of a group, or a mapping with model and hidden",
+        ),
+        (
+            "router_settings: {model_group_alias: {a: {hidden: true}}}",
+            "line 1, column 42, router_settings.model_group_alias.a: missing field `model`",
+        ),
+        (
+            "litellm_settings: {cache_params: {ttl: -1}}",
+            "line 1, column 40, litellm_settings.cache_params.ttl: must not be negative",
+        ),
+        (
+            "litellm_settings: {cache_params: {max_bytes: 1e6}}",
+            "line 1, column 46, litellm_settings.cache_params.max_bytes: invalid type: floating point \
+             `1000000.0`, expected usize",
+        ),
+        (
+            "litellm_settings: {request_timeout: -3}",
+            "line 1, column 37, litellm_settings.request_timeout: must not be negative",
+        ),
+        (
+            "general_settings:\n  session_limits: {max_budget: -1}\n",
+            "line 2, column 32, general_settings.session_limits.max_budget: must not be negative",
+        ),
+        (
+            "general_settings:\n  keys:\n  - {name: a, key: b, limits: {budget_duration: 1w}}\n",
+            "line 3, column 49, general_settings.keys.0.limits.budget_duration: invalid value: string \
+             \"1w\", expected a duration such as 30s, 15m, 24h or 30d",
+        ),
+        (
+            "general_settings: {keys: [{name: '', key: b}]}",
+            "line 1, column 34, general_settings.keys.0.name: must not be empty",
+        ),
+        (
+            "environment_variables: [A]",
+            "line 1, column 24, environment_variables: invalid type: sequence, expected a map",
+        ),
+    ] {
+        assert_eq!(told(yaml), wanted);
+    }
+}
+
+#[test]
+fn a_time_limit_of_nothing_is_none_as_in_litellm() {
+    let config = Config::parse(
+        "model_list: [{model_name: a, litellm_params: {model: b, timeout: 0}}]\n\
+         router_settings: {timeout: 0, retry_policy: {timeout: 0}}\n",
+    )
+    .unwrap();
+    assert_eq!(config.models.first().unwrap().litellm_params.timeout, None);
+    assert_eq!(config.routing, Routing::default());
 }
 
 #[test]
@@ -121,7 +278,8 @@ fn router_settings_come_before_litellm_settings_and_both_forms_of_a_retry_policy
 #[test]
 fn a_cache_of_another_kind_is_refused() {
     let yaml = "litellm_settings: {cache: true, cache_params: {type: redis}}";
-    assert!(Config::parse(yaml).unwrap_err().contains("redis"));
+    let error = Config::parse(yaml).unwrap_err().to_string();
+    assert!(error.contains("redis"), "{error}");
     let yaml = "litellm_settings: {cache: true, cache_params: {type: local, ttl: 5}}";
     assert!((Config::parse(yaml).unwrap().cache.unwrap().ttl_s - 5.0).abs() < f64::EPSILON);
     assert_eq!(

@@ -26,6 +26,7 @@ impl Record {
         let (trail, usage) = (&self.trail, &self.trail.usage);
         serde_json::json!({
             "request_id": self.request_id,
+            "route": trail.route,
             "session": trail.session,
             "model": trail.model,
             "deployment": trail.deployment,
@@ -51,6 +52,8 @@ impl Record {
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
+    /// Before anybody was asked.
+    Refused,
     Completed,
     Failed,
     ClientLeft,
@@ -60,6 +63,7 @@ impl Ending {
     /// The word for it in logs.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Refused => "refused",
             Self::Completed => "completed",
             Self::Failed => "failed",
             Self::ClientLeft => "client left",
@@ -154,6 +158,7 @@ mod tests {
                 },
                 cost: Some(0.25),
                 cache: Cached::Miss,
+                route: "/v1/messages",
                 ..Trail::default()
             },
             status: 200,
@@ -161,6 +166,6 @@ mod tests {
             first_ms: 40,
             total_ms: 900,
         };
-        insta::assert_snapshot!(record.line(), @r#"{"attempts":3,"cache":"miss","cache_read_tokens":2,"cache_write_tokens":1,"cost_usd":0.25,"deployment":"groq/m","deployment_id":"as*#1","fallbacks":1,"input_tokens":10,"model":"asked","ms":900,"ms_to_first_byte":40,"outcome":"completed","output_tokens":5,"request_id":"req_1","session":"s-1","status":200,"stream":true}"#);
+        insta::assert_snapshot!(record.line(), @r#"{"attempts":3,"cache":"miss","cache_read_tokens":2,"cache_write_tokens":1,"cost_usd":0.25,"deployment":"groq/m","deployment_id":"as*#1","fallbacks":1,"input_tokens":10,"model":"asked","ms":900,"ms_to_first_byte":40,"outcome":"completed","output_tokens":5,"request_id":"req_1","route":"/v1/messages","session":"s-1","status":200,"stream":true}"#);
     }
 }

@@ -2,10 +2,13 @@
 
 use serde_json::json;
 
-use super::Router;
+use super::{Router, path_and_query};
 use crate::answer::Answer;
+use crate::api::Api;
 use crate::auth::{self, Caller};
+use crate::config::Wrong;
 use crate::deployment::Target;
+use crate::error::Refusal;
 
 impl Router {
     /// Whether a call to this model would find what it needs with the router's own keys.
@@ -63,6 +66,38 @@ impl Router {
             self.metrics.stands(&deployment.id, in_flight, cooling);
         }
         self.metrics.answer()
+    }
+}
+
+/// The answer of a router whose configuration cannot be read. What is wrong with it stands in the log
+/// alone, because it may quote a key; callers are told where to look.
+pub fn without_configuration(path: &str, wrong: &Wrong, request_id: &str) -> Answer {
+    let (path, _) = path_and_query(path);
+    let place = match wrong.line_and_column() {
+        Some((line, column)) => format!(" at line {line}, column {column}"),
+        None => String::new(),
+    };
+    let words = format!(
+        "the router's configuration cannot be read{place}; its log says what is wrong, and so does \
+         `cargo xtask check-config`"
+    );
+    match path {
+        // It is alive, and starting it again would not help.
+        "/health/liveliness" | "/health/liveness" => {
+            Answer::json(200, &json!({"status": "unhealthy", "error": words}))
+        }
+        "/" | "/health" | "/health/readiness" | "/worker-health" => Answer::json(
+            503,
+            &json!({
+                "status": "unhealthy",
+                "service": "litellm-router",
+                "version": env!("CARGO_PKG_VERSION"),
+                "error": words,
+            }),
+        ),
+        _ => Refusal::new(500, words)
+            .of_call(request_id.to_owned())
+            .answer_for(Api::of_path(path)),
     }
 }
 

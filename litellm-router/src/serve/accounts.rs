@@ -85,8 +85,9 @@ impl Router {
             .collect()
     }
 
-    /// Accounts of this call with limits, of which this process knows nothing yet: what is kept
-    /// elsewhere of them has to be read before ([`Self::learn`]).
+    /// Accounts of this call with limits, of which this process knows nothing yet. What is kept
+    /// elsewhere of them is to be read beside the call ([`Self::learn`]), which waits for nobody: until
+    /// then it counts as if they had used nothing.
     pub fn unknown_accounts(&self, call: &Call) -> Vec<Account> {
         let caller = Caller::of(call.header, &self.keys);
         let mut accounts = self.accounts_of(&caller, call);

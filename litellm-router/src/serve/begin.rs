@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::about::KeyState;
 use super::{Call, Router, Served};
 use crate::answer::{Answer, Body};
+use crate::api::Api;
 use crate::attempts::{Attempts, Wishes};
 use crate::auth::{self, Caller, Credential};
 use crate::cache::CacheKey;
@@ -127,6 +128,11 @@ impl Router {
             began: call.now,
             counts: what == What::Message,
             api: request.api(),
+            route: match (request.api(), what) {
+                (Api::Chat, _) => "/v1/chat/completions",
+                (Api::Messages, What::Message) => "/v1/messages",
+                (Api::Messages, What::Count) => "/v1/messages/count_tokens",
+            },
             ..Trail::default()
         };
         let attempts = Attempts::new(
@@ -201,6 +207,8 @@ impl Router {
     pub(crate) fn keep(&self, key: CacheKey, answer: Vec<u8>, streams: bool, now: u64) {
         if let Some(cache) = &self.cache {
             let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+            // Without the room that it has grown into.
+            let answer = answer.into_boxed_slice();
             cache.put(key, answer.into(), streams, now);
         }
     }

@@ -6,6 +6,7 @@
 mod about;
 mod accounts;
 mod begin;
+mod refused;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +19,7 @@ use crate::attempts::Moment;
 use crate::auth::{Caller, Keys};
 use crate::balance::{Balance, Share};
 use crate::cache::Cache;
-use crate::config::Config;
+use crate::config::{Config, Wrong};
 use crate::count;
 use crate::deployment::{Environment, Target};
 use crate::error::Refusal;
@@ -27,11 +28,13 @@ use crate::messages::MessagesRequest;
 use crate::metrics::Metrics;
 use crate::models;
 use crate::providers::Dialect;
+use crate::relay::Record;
 use crate::reply::id_from;
 use crate::route::{Group, Routes};
 use crate::spend::{Account, Accounts};
 use crate::warnings;
 
+pub use about::without_configuration;
 pub use accounts::Booking;
 
 /// The largest body that is read, the limit of Anthropic's Messages API.
@@ -54,6 +57,8 @@ pub struct Call<'a> {
 /// What is to be done with a call.
 pub enum Served {
     Answer(Answer),
+    /// The call comes to nothing. It has been counted, and is to be logged.
+    Refused(Answer, Box<Record>),
     /// Somebody has to be asked.
     Job(Box<Job>),
     /// The books of this account are wanted, wherever the shell keeps them: see
@@ -83,7 +88,7 @@ impl Router {
     ///
     /// # Errors
     /// What is wrong with it, with line and column.
-    pub fn new(yaml: &str, environment: Environment) -> Result<Arc<Self>, String> {
+    pub fn new(yaml: &str, environment: Environment) -> Result<Arc<Self>, Wrong> {
         let mut config = Config::parse(yaml)?;
         if let Some(base) = config.variable("ANTHROPIC_BASE_URL", environment) {
             let key = ["ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY"];
@@ -141,45 +146,50 @@ impl Router {
         .into()
     }
 
-    /// Serves one call.
-    pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
-        let (path, query) = call.path.split_once('?').unwrap_or((call.path, ""));
-        // LiteLLM takes OpenAI's paths without their beginning as well.
-        let path = match path {
-            "/chat/completions" => "/v1/chat/completions",
-            "/models" => "/v1/models",
-            path => path,
+    /// What is to be said to a call before its body is read: nothing, where it may send one. Its body
+    /// is not looked at.
+    pub fn turns_away(self: &Arc<Self>, call: &Call) -> Option<Served> {
+        let (path, _) = path_and_query(call.path);
+        let refusal = match self.preflight(call) {
+            Some(_) => return None,
+            None => self.door(call, path).err()?,
         };
-        if call.method == "OPTIONS" && self.origin(call).is_some() {
-            // A browser asks before it sends.
-            let asked = (call.header)("access-control-request-headers").unwrap_or_default();
-            let answer = Answer {
-                status: 204,
-                headers: Vec::new(),
-                body: crate::answer::Body::Whole(Vec::new()),
-            };
-            return Served::Answer(
-                answer
-                    .with_header("access-control-allow-methods", "GET, HEAD, POST")
-                    .with_header("access-control-allow-headers", asked)
-                    .with_header("access-control-max-age", "86400"),
-            );
-        }
-        let api = Api::of_path(path);
-        self.answer(call, path, query, api)
-            .unwrap_or_else(|refusal| {
-                let refusal = refusal.of_call(request_id(call.entropy));
-                Served::Answer(refusal.answer_for(api))
-            })
+        Some(self.refuse(call, refusal))
     }
 
-    fn answer(
-        self: &Arc<Self>,
-        call: &Call,
-        path: &str,
-        query: &str,
-        api: Api,
-    ) -> Result<Served, Refusal> {
+    /// Serves one call.
+    pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
+        if let Some(answer) = self.preflight(call) {
+            return Served::Answer(answer);
+        }
+        let (path, query) = path_and_query(call.path);
+        let answered = self
+            .door(call, path)
+            .and_then(|()| self.answer(call, path, query));
+        answered.unwrap_or_else(|refusal| self.refuse(call, refusal))
+    }
+
+    /// A browser asks before it sends.
+    fn preflight(&self, call: &Call) -> Option<Answer> {
+        if call.method != "OPTIONS" {
+            return None;
+        }
+        self.origin(call)?;
+        let asked = (call.header)("access-control-request-headers").unwrap_or_default();
+        let answer = Answer {
+            status: 204,
+            headers: Vec::new(),
+            body: crate::answer::Body::Whole(Vec::new()),
+        };
+        let answer = answer
+            .with_header("access-control-allow-methods", "GET, HEAD, POST")
+            .with_header("access-control-allow-headers", asked)
+            .with_header("access-control-max-age", "86400");
+        Some(answer)
+    }
+
+    /// Whether there is anything at a path for this method, this page, and this key.
+    fn door(&self, call: &Call, path: &str) -> Result<(), Refusal> {
         let reads = matches!(call.method, "GET" | "HEAD");
         let posts = call.method == "POST";
         let (allowed, allow) = match path {
@@ -203,6 +213,16 @@ impl Router {
                          names their origin; call the router from a server";
             return Err(Refusal::new(403, words));
         }
+        match path {
+            "/metrics" => self.trusted(call),
+            _ if path.starts_with("/spend/") => self.trusted(call),
+            _ if posts || path.starts_with("/v1/models") => self.caller(call).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// What becomes of a call that has come through the door.
+    fn answer(self: &Arc<Self>, call: &Call, path: &str, query: &str) -> Result<Served, Refusal> {
         if call.body.len() > LARGEST_BODY {
             return Err(too_large());
         }
@@ -210,28 +230,20 @@ impl Router {
         let models = &self.config.models;
         Ok(Served::Answer(match path {
             "/v1/messages" | "/v1/chat/completions" => {
-                let request = Request::parse(api, &call.body)?;
+                let request = Request::parse(Api::of_path(path), &call.body)?;
                 return self.message(call, query, &request);
             }
             "/v1/messages/count_tokens" => return self.count_tokens(call, query),
-            "/v1/models" => {
-                self.caller(call)?;
-                models::list(&self.routes, models, query, &available)
-            }
+            "/v1/models" => models::list(&self.routes, models, query, &available),
             "/worker-health" | "/" => self.worker_health(self.trusted(call).is_ok()),
-            "/metrics" => {
-                self.trusted(call)?;
-                self.numbers(call.now)
-            }
+            "/metrics" => self.numbers(call.now),
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
                 Answer::json(200, &json!({"status": "healthy"}))
             }
             _ if path.starts_with("/spend/") => {
-                self.trusted(call)?;
                 return accounts::account_of(path).map(Served::Books);
             }
             _ => {
-                self.caller(call)?;
                 let name = path.strip_prefix("/v1/models/").unwrap_or_default();
                 let name = models::percent_decoded(name);
                 models::one(&self.routes, models, &name, &available)?
@@ -320,6 +332,18 @@ impl Router {
         // Numbers that a panic has left half written are still numbers.
         self.balance.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A call's path, in its usual form, and what comes after the question mark.
+fn path_and_query(path: &str) -> (&str, &str) {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    // LiteLLM takes OpenAI's paths without their beginning as well.
+    let path = match path {
+        "/chat/completions" => "/v1/chat/completions",
+        "/models" => "/v1/models",
+        path => path,
+    };
+    (path, query)
 }
 
 pub(crate) struct LockedMoment<'a> {

@@ -65,6 +65,17 @@ pub async fn tell(env: Env, router: Arc<Router>, bookings: Vec<Booking>) {
     }
 }
 
+/// Learns what these accounts have used, which were unknown to this isolate.
+pub async fn learn(env: Env, router: Arc<Router>, accounts: Vec<Account>) {
+    for account in accounts {
+        match books(&env, &account).await {
+            Ok(books) => router.learn(&account, &books),
+            // Better a call too much than none.
+            Err(error) => console_warn!("ledger: {error}"),
+        }
+    }
+}
+
 /// The books of an account.
 pub async fn books(env: &Env, account: &Account) -> Result<Books> {
     ask(env, &account.name(), "books", &()).await

@@ -12,14 +12,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, Request, Response};
-use worker::{Context, Delay, Env, Result, console_warn, event, js_sys};
+use worker::{Context, Delay, Env, Result, console_log, console_warn, event, js_sys};
 
 use crate::answer::{Answer, Body, Piece};
-use crate::api::Api;
-use crate::config;
+use crate::config::{self, Wrong};
 use crate::error::Refusal;
 use crate::relay::{self, Broken, Relayed};
 use crate::serve::{self, Call, LARGEST_BODY, Router, Served};
@@ -27,7 +27,7 @@ use chunks::Chunks;
 use host::WorkerHost;
 use pipe::Pipe;
 
-type ReadConfig = std::result::Result<Arc<Router>, String>;
+type ReadConfig = std::result::Result<Arc<Router>, Wrong>;
 
 thread_local! {
     /// The bundled configuration or that of the variable `LITELLM_CONFIG`. Read once an isolate; the
@@ -38,7 +38,7 @@ thread_local! {
 fn router(env: &Env) -> Rc<ReadConfig> {
     ROUTER.with(|cell| {
         Rc::clone(cell.get_or_init(|| {
-            let own = variable(env, "LITELLM_CONFIG");
+            let own = configuration(env);
             let yaml = own.as_deref().unwrap_or(config::BUNDLED);
             let router = Router::new(yaml, &|name| variable(env, name));
             match &router {
@@ -51,6 +51,19 @@ fn router(env: &Env) -> Rc<ReadConfig> {
             Rc::new(router)
         }))
     })
+}
+
+/// The variable `LITELLM_CONFIG`: a text, or an object as a variable of wrangler's configuration can be
+/// one, whose JSON is YAML too.
+fn configuration(env: &Env) -> Option<String> {
+    let own = js_sys::Reflect::get(env, &"LITELLM_CONFIG".into()).ok()?;
+    if let Some(text) = own.as_string() {
+        return Some(text).filter(|text| !text.trim().is_empty());
+    }
+    if own.is_undefined() || own.is_null() {
+        return None;
+    }
+    js_sys::JSON::stringify(&own).ok()?.as_string()
 }
 
 fn variable(env: &Env, name: &str) -> Option<String> {
@@ -71,51 +84,52 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let id = serve::request_id(entropy);
     let url = request.url();
     let path = path_and_query(&url);
-    let refuse = |refusal: Refusal| {
-        let refusal = refusal.of_call(id.clone());
-        let answer = refusal.answer_for(Api::of_path(path));
-        respond(answer, &id, &context)
-    };
-
-    let body = match read_body(&request).await {
-        Ok(body) => body,
-        Err(refusal) => return refuse(refusal),
-    };
     let router = router(&env);
     let router = match router.as_ref() {
         Ok(router) => router,
-        // The reason may quote the configuration, which may hold keys: it is in the log alone.
-        Err(_) => {
-            return refuse(Refusal::new(
-                500,
-                "the router's configuration cannot be read; its log says where and why",
-            ));
+        Err(wrong) => {
+            let answer = serve::without_configuration(path, wrong, &id);
+            return respond(answer, &id, &context);
         }
     };
     let headers = request.headers();
     let method = request.method();
-    let call = Call {
+    let header = |name: &str| headers.get(name).ok().flatten();
+    let mut call = Call {
         method: &method,
         path,
-        header: &|name| headers.get(name).ok().flatten(),
-        body: body.into(),
+        header: &header,
+        body: Bytes::new(),
         entropy,
         now: host::now(),
     };
-    for account in router.unknown_accounts(&call) {
-        match ledger::books(&env, &account).await {
-            Ok(books) => router.learn(&account, &books),
-            // Better a call too much than none.
-            Err(error) => console_warn!("ledger: {error}"),
-        }
-    }
     let for_page = router.headers_for_page(&call);
     let respond = |mut answer: Answer| {
         answer.headers.extend(for_page.iter().cloned());
         respond(answer, &id, &context)
     };
-    let job = match router.serve(&call) {
+    let mut unheard_of = Vec::new();
+    let served = match router.turns_away(&call) {
+        Some(refused) => refused,
+        None => match read_body(&request).await {
+            Ok(body) => {
+                call.body = body.into();
+                unheard_of = router.unknown_accounts(&call);
+                router.serve(&call)
+            }
+            Err(refusal) => router.refuse(&call, refusal),
+        },
+    };
+    if !unheard_of.is_empty() {
+        // Beside the call, which waits for no object.
+        context.wait_until(ledger::learn(env.clone(), Arc::clone(router), unheard_of));
+    }
+    let job = match served {
         Served::Answer(answer) => return respond(answer),
+        Served::Refused(answer, record) => {
+            console_log!("{}", record.line());
+            return respond(answer);
+        }
         Served::Books(account) => {
             let books = ledger::books(&env, &account).await?;
             return respond(router.answer_with(&account, books, call.now));

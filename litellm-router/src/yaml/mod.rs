@@ -56,6 +56,8 @@ struct Place {
 pub struct Error {
     what: String,
     place: Option<Place>,
+    /// The keys that lead there; empty where it is the text itself that is wrong.
+    path: String,
 }
 
 impl Error {
@@ -63,7 +65,13 @@ impl Error {
         Self {
             what: what.into(),
             place: Some(place),
+            path: String::new(),
         }
+    }
+
+    /// Line and column, from 1.
+    pub fn line_and_column(&self) -> Option<(usize, usize)> {
+        self.place.map(|place| (place.line, place.column))
     }
 
     /// The innermost place is the one to know.
@@ -71,12 +79,25 @@ impl Error {
         self.place.get_or_insert(place);
         self
     }
+
+    /// And so is the innermost path.
+    fn or_in(mut self, path: &Path) -> Self {
+        if self.path.is_empty() {
+            path.write(&mut self.path);
+        }
+        self
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(Place { line, column }) = self.place {
-            write!(formatter, "line {line}, column {column}: ")?;
+            write!(formatter, "line {line}, column {column}")?;
+            formatter.write_str(if self.path.is_empty() { "" } else { ", " })?;
+        }
+        formatter.write_str(&self.path)?;
+        if self.place.is_some() || !self.path.is_empty() {
+            formatter.write_str(": ")?;
         }
         formatter.write_str(&self.what)
     }
@@ -89,6 +110,7 @@ impl serde::de::Error for Error {
         Self {
             what: what.to_string(),
             place: None,
+            path: String::new(),
         }
     }
 }

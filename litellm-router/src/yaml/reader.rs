@@ -23,7 +23,7 @@ pub(super) enum Path<'a> {
 }
 
 impl Path<'_> {
-    fn write(&self, to: &mut String) {
+    pub(super) fn write(&self, to: &mut String) {
         let (Self::Key(parent, _) | Self::Index(parent, _)) = self else {
             return;
         };
@@ -315,8 +315,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
         };
         let path = Path::Index(self.reader.path, self.next);
         self.next += 1;
-        let reader = Reader::new(node, &path, self.reader.unknown);
-        seed.deserialize(reader).map(Some)
+        read(seed, node, &path, self.reader.unknown).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -354,6 +353,17 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             return Err(Error::custom("a value was asked for before its key"));
         };
         let path = Path::Key(self.reader.path, &key.text);
-        seed.deserialize(Reader::new(node, &path, self.reader.unknown))
+        read(seed, node, &path, self.reader.unknown)
     }
+}
+
+/// What a type itself finds wrong with a value is wrong where the value stands.
+fn read<'de, T: DeserializeSeed<'de>>(
+    seed: T,
+    node: &Node,
+    path: &Path,
+    unknown: &RefCell<Vec<String>>,
+) -> Result<T::Value, Error> {
+    seed.deserialize(Reader::new(node, path, unknown))
+        .map_err(|error| error.or_at(node.place).or_in(path))
 }

@@ -87,19 +87,19 @@ enum Word {
 #[test]
 fn a_value_of_another_type_is_told_with_its_place_and_texts_are_not_repeated() {
     let told = |yaml: &str| error::<Everything>(yaml);
-    insta::assert_snapshot!(told("number: -1"), @"line 1, column 9: invalid value: integer `-1`, expected u32");
-    insta::assert_snapshot!(told("number: 5000000000"), @"line 1, column 9: invalid value: integer `5000000000`, expected u32");
-    insta::assert_snapshot!(told("number: 1.5"), @"line 1, column 9: invalid type: floating point `1.5`, expected u32");
-    insta::assert_snapshot!(told("text: x\nnumber: secret"), @"line 2, column 9: invalid type: a text, expected u32");
-    insta::assert_snapshot!(told("share: secret"), @"line 1, column 8: invalid type: a text, expected f64");
-    insta::assert_snapshot!(told("flag: 'secret'"), @"line 1, column 7: invalid type: a text, expected a boolean");
-    insta::assert_snapshot!(told("text: [secret]"), @"line 1, column 7: invalid type: sequence, expected a string");
-    insta::assert_snapshot!(told("list:\n  - name: a\n  - other: b\n"), @"line 3, column 5: missing field `name`");
-    insta::assert_snapshot!(told("list:\n  - name: ~\n"), @"line 2, column 11: invalid type: null, expected a string");
-    insta::assert_snapshot!(told("list: secret\n"), @"line 1, column 7: invalid type: a text, expected a sequence");
-    insta::assert_snapshot!(told("list: [[secret]]\n"), @"line 1, column 8: invalid type: sequence, expected struct Inner");
-    insta::assert_snapshot!(told("word: three"), @"line 1, column 7: unknown variant `three`, expected `one` or `two`");
-    insta::assert_snapshot!(told("word: {one: 1}"), @"line 1, column 7: invalid type: map, expected enum Word");
+    insta::assert_snapshot!(told("number: -1"), @"line 1, column 9, number: invalid value: integer `-1`, expected u32");
+    insta::assert_snapshot!(told("number: 5000000000"), @"line 1, column 9, number: invalid value: integer `5000000000`, expected u32");
+    insta::assert_snapshot!(told("number: 1.5"), @"line 1, column 9, number: invalid type: floating point `1.5`, expected u32");
+    insta::assert_snapshot!(told("text: x\nnumber: secret"), @"line 2, column 9, number: invalid type: a text, expected u32");
+    insta::assert_snapshot!(told("share: secret"), @"line 1, column 8, share: invalid type: a text, expected f64");
+    insta::assert_snapshot!(told("flag: 'secret'"), @"line 1, column 7, flag: invalid type: a text, expected a boolean");
+    insta::assert_snapshot!(told("text: [secret]"), @"line 1, column 7, text: invalid type: sequence, expected a string");
+    insta::assert_snapshot!(told("list:\n  - name: a\n  - other: b\n"), @"line 3, column 5, list.1: missing field `name`");
+    insta::assert_snapshot!(told("list:\n  - name: ~\n"), @"line 2, column 11, list.0.name: invalid type: null, expected a string");
+    insta::assert_snapshot!(told("list: secret\n"), @"line 1, column 7, list: invalid type: a text, expected a sequence");
+    insta::assert_snapshot!(told("list: [[secret]]\n"), @"line 1, column 8, list.0: invalid type: sequence, expected struct Inner");
+    insta::assert_snapshot!(told("word: three"), @"line 1, column 7, word: unknown variant `three`, expected `one` or `two`");
+    insta::assert_snapshot!(told("word: {one: 1}"), @"line 1, column 7, word: invalid type: map, expected enum Word");
 }
 
 #[test]

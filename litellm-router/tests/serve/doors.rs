@@ -1,7 +1,10 @@
 //! What can be said to a call before anybody is asked.
 
+use std::sync::Arc;
+
 use litellm_router::config;
-use litellm_router::serve::LARGEST_BODY;
+use litellm_router::relay::Record;
+use litellm_router::serve::{self, Call, LARGEST_BODY, Router, Served};
 use serde_json::json;
 
 use super::{CONFIG, Outcome, ask, client};
@@ -115,4 +118,132 @@ fn health_names_keys_and_never_shows_them() {
     assert_eq!(health["internal_keys"], json!(["groq"]));
     assert_eq!(health["service"], "litellm-router");
     assert!(!health.to_string().contains("gsk-secret"));
+}
+
+/// What is logged of a call that comes to nothing, if it does before its body is read (`None`) or after.
+fn record(client: &super::Client, path: &str, body: Option<&[u8]>) -> Option<Record> {
+    let header = |name: &str| client.headers.get(name).map(|value| (*value).to_owned());
+    let call = Call {
+        method: "POST",
+        path,
+        header: &header,
+        body: body.unwrap_or_default().to_vec().into(),
+        entropy: 1,
+        now: 1_700_000_000_000,
+    };
+    let served = match body {
+        Some(_) => Some(client.router.serve(&call)),
+        None => client.router.turns_away(&call),
+    };
+    match served {
+        Some(Served::Refused(answer, record)) => {
+            assert_eq!(answer.status, record.status);
+            Some(*record)
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn a_call_that_is_refused_leaves_a_line_and_a_number_and_nothing_of_its_content() {
+    let yaml = format!(
+        "{CONFIG}general_settings:\n  master_key: sk-master\n  keys:\n  \
+         - {{name: t, key: sk-team, models: [mocked], limits: {{rpm_limit: 1}}}}\n"
+    );
+    let team = client(&yaml, &[("GROQ_API_KEY", "k")]).with("x-api-key", "sk-team");
+    let ask_secret = |model: &str| {
+        let body = String::from_utf8(ask(model)).unwrap();
+        body.replace("hi", "sk-content").into_bytes()
+    };
+    let refused = |path: &str, body: &[u8]| record(&team, path, Some(body)).unwrap();
+    let messages = "/v1/messages?key=sk-query";
+    assert!(record(&team, messages, Some(&ask_secret("mocked"))).is_none());
+    let records = [
+        refused(messages, &ask_secret("mocked")),
+        refused(messages, &ask_secret("local/demo")),
+        refused("/chat/completions", &ask_secret("no-such-model")),
+        refused("/v1/messages/count_tokens", b"sk-content"),
+        refused(messages, &vec![b' '; LARGEST_BODY + 1]),
+        refused("/sk-path", b""),
+    ];
+    let lines: Vec<String> = records.iter().map(Record::line).collect();
+    assert!(!lines.concat().contains("sk-"), "{lines:?}");
+    let told = records.map(|record| {
+        let trail = record.trail;
+        format!("{} {} {}", record.status, trail.route, trail.model)
+    });
+    assert_eq!(
+        told,
+        [
+            "429 /v1/messages mocked",
+            "403 /v1/messages local/demo",
+            "404 /v1/chat/completions no-such-model",
+            "400 /v1/messages/count_tokens ",
+            "413 /v1/messages ",
+            "404 other ",
+        ]
+    );
+    assert!(lines[0].contains(r#""outcome":"refused""#), "{}", lines[0]);
+    let numbers = client_with_master(&team).call("GET", "/metrics", b"");
+    let Outcome::Answer(numbers) = numbers else {
+        panic!("asks somebody")
+    };
+    let numbers = String::from_utf8(numbers.whole().unwrap().to_vec()).unwrap();
+    for line in [
+        r#"{model="mocked",route="/v1/messages",status_code="429",outcome="refused",cache="off"} 1"#,
+        r#"{model="",route="/v1/chat/completions",status_code="404",outcome="refused",cache="off"} 1"#,
+    ] {
+        assert!(numbers.contains(line), "{line} is not in\n{numbers}");
+    }
+    assert!(!numbers.contains("no-such-model"), "{numbers}");
+}
+
+fn client_with_master(other: &super::Client) -> super::Client {
+    super::Client {
+        router: Arc::clone(&other.router),
+        headers: [("x-api-key", "sk-master")].into(),
+    }
+}
+
+#[test]
+fn who_may_not_call_is_told_so_before_the_body_is_read() {
+    let yaml = format!("{CONFIG}general_settings: {{master_key: sk-master}}\n");
+    let stranger = client(&yaml, &[]);
+    for (path, status) in [
+        ("/v1/messages", 401),
+        ("/v1/chat/completions", 401),
+        ("/v1/messages/count_tokens", 401),
+        ("/v1/models", 405),
+        ("/nothing", 404),
+    ] {
+        let record = record(&stranger, path, None).unwrap();
+        assert_eq!(record.status, status, "{path}");
+    }
+    let page = client(&yaml, &[]).with("origin", "https://evil.example");
+    assert_eq!(record(&page, "/v1/messages", None).unwrap().status, 403);
+    let master = client(&yaml, &[]).with("x-api-key", "sk-master");
+    assert!(record(&master, "/v1/messages", None).is_none());
+}
+
+#[test]
+fn a_router_whose_configuration_cannot_be_read_says_so_and_quotes_nothing_of_it() {
+    let yaml = "router_settings:\n  routing_strategy: sk-secret\n";
+    let wrong = Router::new(yaml, &|_| None).unwrap_err();
+    assert!(wrong.to_string().contains("sk-secret"));
+    for (path, status, says) in [
+        ("/", 503, "unhealthy"),
+        ("/health", 503, "unhealthy"),
+        ("/health/readiness", 503, "unhealthy"),
+        ("/health/liveliness", 200, "unhealthy"),
+        ("/worker-health?a=b", 503, "litellm-router"),
+        ("/v1/messages", 500, "\"request_id\":\"req_1\""),
+        ("/v1/chat/completions", 500, "server_error"),
+        ("/nothing", 500, "api_error"),
+    ] {
+        let answer = serve::without_configuration(path, &wrong, "req_1");
+        let body = String::from_utf8(answer.whole().unwrap().to_vec()).unwrap();
+        assert_eq!(answer.status, status, "{path}");
+        assert!(body.contains(says) && !body.contains("sk-secret"), "{body}");
+        assert!(body.contains("at line 2, column 21;"), "{body}");
+    }
 }

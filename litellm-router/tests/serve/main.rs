@@ -72,7 +72,7 @@ impl Client {
             now: 1_700_000_000_000,
         });
         match served {
-            Served::Answer(answer) => Outcome::Answer(answer),
+            Served::Answer(answer) | Served::Refused(answer, _) => Outcome::Answer(answer),
             Served::Books(account) => {
                 let books = self.router.books(&account);
                 Outcome::Answer(self.router.answer_with(&account, books, 1_700_000_000_000))
