@@ -27,6 +27,9 @@ model_list:
 router_settings: {num_retries: 0}
 ";
 
+/// A PNG of one red pixel.
+const PIXEL: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde\x00\x00\x00\x0cIDATx\x9cc\xf8\xcf\xc0\x00\x00\x03\x01\x01\x00\xc9\xfe\x92\xef\x00\x00\x00\x00IEND\xaeB`\x82";
+
 /// `AGENT_TEST_CLAUDE`, or what `npm install` has put into a folder above.
 fn claude() -> PathBuf {
     if let Some(path) = std::env::var_os("AGENT_TEST_CLAUDE") {
@@ -207,6 +210,40 @@ async fn it_writes_files_and_runs_commands() {
             turns[at + 1]
         );
     }
+}
+
+#[tokio::test]
+async fn it_shows_the_model_an_image() {
+    let folder = Folder::new("image");
+    let file = folder.workspace().join("pixel.png");
+    std::fs::write(&file, PIXEL).unwrap();
+    let read = call("call_1", "Read", &json!({"file_path": file}));
+    let scripts = [stream(&read), says("A red pixel.")];
+    let world = World::start(CONFIG, &[("one", &scripts)]).await;
+    let messages = messages(ask(&world, &folder, "what is on pixel.png?")).await;
+    assert_eq!(
+        messages.last().unwrap()["result"],
+        "A red pixel.",
+        "{messages:?}"
+    );
+    let sent = world.sent();
+    let conversation = sent.last().unwrap().json();
+    let turns = conversation["messages"].as_array().unwrap();
+    let result = turns.iter().position(|turn| turn["role"] == "tool");
+    let result = result.unwrap_or_else(|| panic!("no result in {conversation}"));
+    assert_eq!(turns[result]["tool_call_id"], "call_1");
+    // A result holds text alone; the image stands in what the user says next.
+    assert!(turns[result]["content"].is_string(), "{}", turns[result]);
+    assert_eq!(turns[result + 1]["role"], "user");
+    let parts = turns[result + 1]["content"].as_array().unwrap();
+    let mut images = parts
+        .iter()
+        .filter_map(|part| part["image_url"]["url"].as_str());
+    assert!(
+        images.any(|url| url.starts_with("data:image/") && url.contains(";base64,")),
+        "{}",
+        turns[result + 1]
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,154 @@
+//! The program itself, started as a person starts it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long the program may take for anything.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const CONFIG: &str =
+    "model_list: [{model_name: d, litellm_params: {model: demo/scripted, tags: [x]}}]";
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_litellm-router"));
+    command
+        .args(arguments)
+        // The keys and gateways of whoever runs the tests are none of theirs.
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn ended(mut command: Command) -> (bool, String) {
+    let output = tokio::time::timeout(PATIENCE, command.output()).await;
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output.unwrap().unwrap();
+    let text = [stdout, stderr].concat();
+    (status.success(), String::from_utf8(text).unwrap())
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let name = format!("{}-{name}", std::process::id());
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// The program, and the address that it says it listens at.
+async fn listening(mut command: Command) -> (Child, String) {
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let address = async {
+        let mut said = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some((_, address)) = line.split_once("listens at ") {
+                let address = address.to_owned();
+                // Nobody reads what comes later, and it must not wait for that.
+                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+                return address;
+            }
+            said.push(line);
+        }
+        panic!("it ended: {}", said.join("\n"))
+    };
+    let address = tokio::time::timeout(PATIENCE, address).await.unwrap();
+    (child, address)
+}
+
+#[tokio::test]
+async fn it_tells_how_it_is_used() {
+    let (well, text) = ended(program(&["--help"])).await;
+    assert!(well, "{text}");
+    for option in [
+        "--config <FILE>",
+        "--host <ADDRESS>",
+        "--port <PORT>",
+        "--num-workers <N>",
+        "--check",
+        "--debug",
+        "default: 4000",
+        "LITELLM_CONFIG_FILE",
+    ] {
+        assert!(text.contains(option), "{option} is not in\n{text}");
+    }
+    let (well, text) = ended(program(&["--no-such-option"])).await;
+    assert!(!well && text.contains("--no-such-option"), "{text}");
+}
+
+#[tokio::test]
+async fn it_checks_a_configuration_and_ends() {
+    let fine = file("fine.yaml", CONFIG);
+    let (well, text) = ended(program(&["--check", "--config", fine.to_str().unwrap()])).await;
+    assert!(well, "{text}");
+    assert!(
+        text.contains("is fine") && text.contains("model_list.0.litellm_params.tags"),
+        "{text}"
+    );
+    let wrong = file("wrong.yaml", "router_settings:\n  cooldown_time: -1\n");
+    let (well, text) = ended(program(&["--check", "--config", wrong.to_str().unwrap()])).await;
+    assert!(
+        !well && text.contains("line 2, column 18, router_settings.cooldown_time"),
+        "{text}"
+    );
+    let (well, text) = ended(program(&["--config", "/no/such/file.yaml"])).await;
+    assert!(!well && text.contains("/no/such/file.yaml"), "{text}");
+    let (well, text) = ended(program(&["--check"])).await;
+    assert!(well && text.contains("the bundled configuration"), "{text}");
+}
+
+#[tokio::test]
+async fn it_listens_to_the_world_only_with_a_master_key() {
+    let open = ["--host", "0.0.0.0", "--port", "0"];
+    let (well, text) = ended(program(&open)).await;
+    assert!(!well && text.contains("LITELLM_MASTER_KEY"), "{text}");
+    let mut guarded = program(&open);
+    guarded.env("LITELLM_MASTER_KEY", "sk-master");
+    let (_child, address) = listening(guarded).await;
+    assert!(address.starts_with("http://0.0.0.0:"), "{address}");
+}
+
+#[tokio::test]
+async fn it_serves_where_it_is_told_to_and_ends_when_it_is_told_to() {
+    let config = file("served.yaml", CONFIG);
+    let config = config.to_str().unwrap();
+    let flags = ["--config", config, "--host", "127.0.0.1", "--port", "0"];
+    let (mut child, address) = listening(program(&flags)).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body =
+        r#"{"model": "d", "max_tokens": 99, "messages": [{"role": "user", "content": "hi"}]}"#;
+    let answer = http.post(format!("{address}/v1/messages")).body(body);
+    let answer = answer.send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(
+        answer
+            .text()
+            .await
+            .unwrap()
+            .contains("\"type\":\"message\"")
+    );
+    let other = http.post(format!("{address}/v1/messages"));
+    let other = other.body(body.replace("\"d\"", "\"e\"")).send().await;
+    assert_eq!(other.unwrap().status(), 404);
+
+    let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap();
+    let id = rustix::process::Pid::from_raw(id).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await;
+    assert!(status.unwrap().unwrap().success());
+}
