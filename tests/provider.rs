@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -21,9 +22,9 @@ pub struct ScriptedProvider {
 }
 
 /// The ways in which it answers; each is a model of the router, `scripted/<way>`.
-const WAYS: [&str; 13] = [
+const WAYS: [&str; 17] = [
     "text", "401", "429", "500", "cut", "hang", "html", "late", "halting", "endless", "fast",
-    "recall", "slow",
+    "recall", "slow", "redirect", "gzip", "line", "nothing",
 ];
 
 /// Longer than the router lets a client wait without a sign of life.
@@ -95,6 +96,27 @@ async fn answer(
             "text/html",
             Body::from("<html>a captive portal</html>"),
         ),
+        // Whoever follows it finds an answer.
+        "redirect" => {
+            let mut away = respond(307, "text/html", Body::from("over there"));
+            let place = axum::http::HeaderValue::from_static("../text/chat/completions");
+            away.headers_mut().insert("location", place);
+            away
+        }
+        // Nobody has asked for it, and it says nothing of it.
+        "gzip" => respond(
+            200,
+            "application/json",
+            Body::from(
+                &b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00\x43\xbf\xa6\xa3\x02"[..],
+            ),
+        ),
+        "line" => {
+            let more =
+                stream::repeat(Bytes::from(vec![b'x'; 64 * 1024])).map(Ok::<_, std::io::Error>);
+            events(Body::from_stream(more))
+        }
+        "nothing" => respond(200, "application/json", Body::empty()),
         "hang" => {
             tokio::time::sleep(Duration::from_secs(600)).await;
             error(500, "too late")

@@ -1,18 +1,38 @@
 //! What is wrong with a call is told by the router in workerd as by the program: the shell around it
 //! is another one.
 
+mod alone;
+
 use std::sync::Arc;
 
+use alone::{Alone, Variables};
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::Trial;
+use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
-use world::{Running, World, test};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use world::{PATIENCE, Running, World, test};
 
 pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "router::tells_what_is_wrong_with_a_body", wrong),
         test(world, "router::takes_no_body_without_measure", large),
+        test(world, "router::answers_whatever_a_provider_does", odd),
+        lone("router::books_outlive_its_process", books),
+        lone("router::configuration_is_a_variable", configured),
+        lone("router::a_broken_configuration_is_told", broken),
     ]
+}
+
+/// A test of a router of its own.
+fn lone<F>(name: &str, case: fn() -> F) -> Trial
+where
+    F: Future<Output = Result<()>> + Send + 'static,
+{
+    Trial::test(name, move || {
+        let runtime = tokio::runtime::Runtime::new()?;
+        let held = runtime.block_on(case());
+        held.map_err(|error| Failed::from(format!("{error:#}")))
+    })
 }
 
 fn post(world: &World, path: &str, body: impl Into<reqwest::Body>) -> reqwest::RequestBuilder {
@@ -64,18 +84,195 @@ async fn wrong(world: Arc<World>) -> Result<()> {
     Ok(())
 }
 
+/// A client that goes on sending reads the answer all the same, whether it says at first how much it will
+/// send or not.
 async fn large(world: Arc<World>) -> Result<()> {
-    let large = vec![b' '; 50 * 1024 * 1024];
-    // A client that goes on sending may see the connection close instead of the answer.
-    if let Ok(answer) = post(&world, "/v1/messages", large).send().await {
-        let status = answer.status().as_u16();
-        let body: Value = answer.json().await?;
-        ensure!(
-            status == 413 && body["error"]["type"] == "request_too_large",
-            "{status} {body}"
-        );
+    let address = world.stack.router_url.replace("http://", "");
+    let key = &world.stack.master_key;
+    let head = format!("POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n");
+    let told = format!("{head}content-length: {}\r\n\r\n", 50 * 1024 * 1024);
+    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n");
+    let mib = vec![b' '; 1024 * 1024];
+    let chunk = [b"100000\r\n".as_slice(), &mib, b"\r\n"].concat();
+    for (head, part) in [(told, mib), (chunked, chunk)] {
+        let connection = tokio::net::TcpStream::connect(&address).await?;
+        let (mut read, mut write) = connection.into_split();
+        let sending = tokio::spawn(async move {
+            write.write_all(head.as_bytes()).await?;
+            for _ in 0..50 {
+                write.write_all(&part).await?;
+            }
+            // It stays open: the answer is not one to an end.
+            Ok::<_, std::io::Error>(write)
+        });
+        let mut text = String::new();
+        while !text.contains("request_too_large") {
+            let mut bytes = [0; 4096];
+            let read = tokio::time::timeout(PATIENCE, read.read(&mut bytes)).await;
+            let read = read.with_context(|| format!("no answer: {text}"))??;
+            ensure!(read > 0, "an end: {text}");
+            text += &String::from_utf8_lossy(bytes.get(..read).unwrap_or_default());
+        }
+        ensure!(text.starts_with("HTTP/1.1 413 "), "{text}");
+        sending.abort();
     }
     let health = world.http.get(format!("{}/health", world.stack.router_url));
     ensure!(health.send().await?.status() == 200, "it lives on");
     Ok(())
+}
+
+/// Every call gets an answer in its own dialect, with what is wrong in it, whatever comes back.
+async fn odd(world: Arc<World>) -> Result<()> {
+    let said = json!([{"role": "user", "content": "hi"}]);
+    for (way, status, words) in [
+        ("redirect", 502, "status 307"),
+        ("gzip", 502, ""),
+        ("html", 502, ""),
+        ("line", 502, ""),
+        ("nothing", 502, ""),
+        ("hang", 504, "did not answer within 2 s"),
+    ] {
+        for (path, stream) in [
+            ("/v1/messages", false),
+            ("/v1/messages", true),
+            ("/v1/chat/completions", false),
+            ("/v1/chat/completions", true),
+        ] {
+            let body = json!({"model": format!("scripted/{way}"), "max_tokens": 9, "stream": stream,
+                "num_retries": 0, "messages": said});
+            let answer = post(&world, path, body.to_string()).send().await;
+            let answer = answer.with_context(|| format!("{way} {path} {stream}"))?;
+            let told = answer.status().as_u16();
+            let text = answer.text().await?;
+            let error: Value = serde_json::from_str(&text)
+                .with_context(|| format!("{way} {path} {stream}: {told} {text}"))?;
+            let message = error["error"]["message"].as_str().unwrap_or_default();
+            ensure!(
+                told == status && !message.is_empty() && message.contains(words),
+                "{way} {path} {stream}: {told} {text}"
+            );
+            ensure!(!text.contains("test-key"), "{way}: {text}");
+            let is_messages = path == "/v1/messages";
+            ensure!((error["type"] == "error") == is_messages, "{path}: {text}");
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong is in the log, and its place in what the router says of its health; nothing of the
+/// configuration is told to callers, and nothing but that works.
+async fn broken() -> Result<()> {
+    let yaml = "model_list: []\nrouter_settings:\n  routing_strategy: sk-secret\n";
+    let router = Alone::start(variables(json!({"LITELLM_CONFIG": yaml}))).await?;
+    for (path, status) in [
+        ("/health", 503),
+        ("/health/readiness", 503),
+        ("/worker-health", 503),
+        ("/health/liveliness", 200),
+        ("/v1/models", 500),
+    ] {
+        let (told, body) = router.get(path, "").await?;
+        let text = body.to_string();
+        ensure!(told == status, "{path}: {told} {text}");
+        ensure!(text.contains("line 3, column 21"), "{path}: {text}");
+        ensure!(!text.contains("sk-secret"), "{path}: {text}");
+    }
+    let body = json!({"model": "local/demo", "messages": []});
+    let (status, body) = router.post("/v1/messages", "", &body).await?;
+    ensure!(status == 500 && body["type"] == "error", "{status} {body}");
+    let words = [
+        "line 3, column 21",
+        "router_settings.routing_strategy",
+        "least-busy",
+    ];
+    router.line(&words).await?;
+    router.stop().await;
+    Ok(())
+}
+
+/// A variable of wrangler's configuration may be an object as well as a text.
+async fn configured() -> Result<()> {
+    let entry = json!({"model_name": "mine", "litellm_params": {"model": "groq/x", "mock_response": "Mine."}});
+    let config = json!({"model_list": [entry], "router_settings": {"redis_host": "r"}});
+    let text = "model_list:\n- {model_name: mine, litellm_params: {model: groq/x, mock_response: Mine.}}\n\
+                router_settings: {redis_host: r}\n";
+    for config in [config, json!(text)] {
+        let router = Alone::start(variables(json!({"LITELLM_CONFIG": config}))).await?;
+        let (_, models) = router.get("/v1/models", "").await?;
+        let names = models["data"].as_array().context("no list")?;
+        let names: Vec<&Value> = names.iter().map(|model| &model["id"]).collect();
+        ensure!(names == ["mine"], "{models}");
+        let ask = json!({"model": "mine", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        let (status, body) = router.post("/v1/messages", "", &ask).await?;
+        ensure!(
+            status == 200 && body["content"][0]["text"] == "Mine.",
+            "{status} {body}"
+        );
+        router
+            .line(&["router_settings.redis_host has no effect"])
+            .await?;
+        router.stop().await;
+    }
+    Ok(())
+}
+
+/// What an account has used is known to a process that is new, though its first call waits for no word of
+/// it; what is refused stands in the log.
+async fn books() -> Result<()> {
+    let config = "model_list:\n- {model_name: mine, litellm_params: {model: groq/x, mock_response: Mine.}}\n\
+                  general_settings:\n  master_key: sk-master\n  keys:\n  \
+                  - {name: small, key: sk-small, limits: {max_tokens: 5}}\n";
+    let mut router = Alone::start(variables(json!({"LITELLM_CONFIG": config}))).await?;
+    let ask =
+        json!({"model": "mine", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+    let begin = async |router: &Alone| {
+        let mut answers = Vec::new();
+        for _ in 0..50 {
+            let (status, body) = router.post("/v1/messages", "sk-small", &ask).await?;
+            answers.push(status);
+            if status == 429 {
+                let message = body["error"]["message"].as_str().unwrap_or_default();
+                ensure!(message.contains("small has used up 5 tokens"), "{body}");
+                break;
+            }
+            ensure!(status == 200, "{status} {body}");
+        }
+        ensure!(answers.last() == Some(&429), "no end: {answers:?}");
+        Ok(answers.len())
+    };
+    let first = begin(&router).await?;
+    ensure!(first == 2, "one call uses the budget up, not {first}");
+    let line = router
+        .line(&["\"status\":429", "\"outcome\":\"refused\""])
+        .await?;
+    ensure!(line.contains("\"model\":\"mine\""), "{line}");
+    ensure!(!router.log().contains("sk-small"), "no key is logged");
+    let total = async |router: &Alone| {
+        let (_, spend) = router.get("/spend/keys/small", "sk-master").await?;
+        Ok::<_, anyhow::Error>(spend["total"]["requests"].as_u64())
+    };
+    // It is booked beside the answer.
+    let mut booked = None;
+    for _ in 0..200 {
+        booked = total(&router).await?;
+        if booked == Some(1) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    ensure!(booked == Some(1), "{booked:?}");
+    router.crash_and_restart().await?;
+    ensure!(total(&router).await? == Some(1), "the books are kept");
+    // It has not heard of the account when the first call comes, and has soon after.
+    let again = begin(&router).await?;
+    ensure!(again >= 2, "the first call has waited for the books");
+    router.stop().await;
+    Ok(())
+}
+
+fn variables(value: Value) -> Variables {
+    match value {
+        Value::Object(variables) => variables,
+        _ => Variables::new(),
+    }
 }

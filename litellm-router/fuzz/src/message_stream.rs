@@ -116,10 +116,9 @@ pub fn run(data: &[u8]) {
     stream.push(bytes);
     stream.finish();
     assert!(stream.take().is_empty());
-    for answer in [Box::new(stream).answer(), translate(bytes, terms(false))] {
-        if let Ok((answer, _)) = answer {
-            let body = answer.whole().expect("a whole answer");
-            serde_json::from_slice::<Value>(body).expect("a completion is JSON");
-        }
+    let answers = [Box::new(stream).answer(), translate(bytes, terms(false))];
+    for (answer, _) in answers.into_iter().flatten() {
+        let body = answer.whole().expect("a whole answer");
+        serde_json::from_slice::<Value>(body).expect("a completion is JSON");
     }
 }
