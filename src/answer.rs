@@ -8,7 +8,7 @@ use futures_util::future::{Either, select};
 use futures_util::pin_mut;
 use protocol::{Problem, ProblemKind};
 use serde::Serialize;
-use worker::{Delay, Headers, Response, ResponseBuilder, Result, console_error};
+use worker::{ByteStream, Delay, Headers, Response, ResponseBuilder, Result, console_error};
 
 /// What a handler answers: a response, or the reason why not.
 pub type Answer = std::result::Result<Response, Problem>;
@@ -116,15 +116,24 @@ const LONGEST: usize = 1024 * 1024;
 
 /// The body of a response that is read whole.
 async fn whole(response: &mut Response) -> Result<Vec<u8>> {
+    let body = up_to(LONGEST, response.stream()?).await?;
+    body.ok_or_else(|| worker::Error::RustError("an answer without end".to_owned()))
+}
+
+/// A body that is read whole; none where it has more than `limit` bytes.
+///
+/// # Errors
+/// Where it is cut.
+pub async fn up_to(limit: usize, mut stream: ByteStream) -> Result<Option<Vec<u8>>> {
     let mut body = Vec::new();
-    let mut stream = response.stream()?;
     while let Some(chunk) = stream.next().await {
-        body.extend_from_slice(&chunk?);
-        if body.len() > LONGEST {
-            return Err(worker::Error::RustError("an answer without end".to_owned()));
+        let chunk = chunk?;
+        if body.len() + chunk.len() > limit {
+            return Ok(None);
         }
+        body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok(Some(body))
 }
 
 /// The body of a response as JSON. Not by the crate's own `json`, which brings a second deserializer.

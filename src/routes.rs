@@ -231,7 +231,6 @@ fn redirect(to: &str) -> Answer {
 /// # Errors
 /// 413 for a larger one.
 async fn body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
-    use futures_util::StreamExt;
     let too_large = || {
         Problem::new(
             ProblemKind::TooLarge,
@@ -245,16 +244,10 @@ async fn body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8
     {
         return Err(too_large());
     }
-    let Ok(mut stream) = request.stream() else {
+    let Ok(stream) = request.stream() else {
         return Ok(Vec::new());
     };
-    let mut body = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Problem::bad_request("the body was cut"))?;
-        if body.len() + chunk.len() > limit {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+    let body = answer::up_to(limit, stream).await;
+    let body = body.map_err(|_| Problem::bad_request("the body was cut"))?;
+    body.ok_or_else(too_large)
 }

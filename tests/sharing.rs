@@ -282,30 +282,23 @@ async fn cookies(world: Arc<World>) -> Result<()> {
 
     // So does the end of what somebody has signed in with.
     let (id, key) = key(&world, "alice", json!({})).await?;
-    let answer = login(&key).send().await?;
-    let cookie = answer
-        .headers()
-        .get("set-cookie")
-        .context("no cookie")?
-        .to_str()?
-        .to_owned();
-    let cookie = cookie.split(';').next().unwrap_or_default();
-    let read = || ask(&world, Method::GET, &state, None).header("cookie", cookie);
+    let cookie = cookie_of(&login(&key).send().await?)?;
+    let read = || ask(&world, Method::GET, &state, None).header("cookie", &cookie);
     answered(read(), 200).await?;
     let path = format!("/api/keys/{id}?owner=alice");
     answered(ask(&world, Method::DELETE, &path, Some(OPERATOR)), 204).await?;
     answered(read(), 401).await?;
 
     // The operator's browser is the operator.
-    let answer = login(OPERATOR).send().await?;
-    let cookie = answer
-        .headers()
-        .get("set-cookie")
-        .context("no cookie")?
-        .to_str()?
-        .to_owned();
-    let cookie = cookie.split(';').next().unwrap_or_default();
+    let cookie = cookie_of(&login(OPERATOR).send().await?)?;
     let request = ask(&world, Method::GET, "/api/keys?owner=alice", None);
-    answered(request.header("cookie", cookie), 200).await?;
+    answered(request.header("cookie", &cookie), 200).await?;
     Ok(())
+}
+
+/// The cookie that an answer sets, as a browser sends it back.
+fn cookie_of(answer: &reqwest::Response) -> Result<String> {
+    let set = answer.headers().get("set-cookie").context("no cookie")?;
+    let cookie = set.to_str()?.split(';').next();
+    Ok(cookie.unwrap_or_default().to_owned())
 }

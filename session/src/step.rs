@@ -241,7 +241,7 @@ impl Stepping<'_> {
         self.stop_agent(current.id);
         if current.phase == Phase::Starting || current.interrupted {
             // There is nothing to wait for, or it did not help: whatever still comes is ignored.
-            self.end_current(interrupted("Interrupted"));
+            self.end_current(interrupted("Interrupted"), None);
         } else {
             if let Some(current) = &mut self.session.state.current {
                 current.interrupted = true;
@@ -395,7 +395,7 @@ impl Stepping<'_> {
     fn end_saved(&mut self, save: Option<u64>) {
         let end = self.session.state.current.as_mut();
         if let Some(end) = end.and_then(|current| current.end.take()) {
-            self.end_current_with(end, save);
+            self.end_current(end, save);
         }
     }
 
@@ -426,16 +426,17 @@ impl Stepping<'_> {
         // It may be the connection alone that is gone.
         self.stop_agent(turn);
         if was_interrupted {
-            self.end_current(interrupted("Interrupted"));
+            self.end_current(interrupted("Interrupted"), None);
             return;
         }
         self.log_problem(turn, &problem);
-        self.end_current(TurnEnd {
+        let end = TurnEnd {
             outcome: Outcome::Failed,
             content: format!("Failed: {}", problem.detail),
             model: None,
             usage: None,
-        });
+        };
+        self.end_current(end, None);
     }
 
     fn log_problem(&mut self, turn: TurnId, problem: &Problem) {
@@ -446,11 +447,7 @@ impl Stepping<'_> {
         self.log(Some(turn), body);
     }
 
-    fn end_current(&mut self, end: TurnEnd) {
-        self.end_current_with(end, None);
-    }
-
-    fn end_current_with(&mut self, end: TurnEnd, save: Option<u64>) {
+    fn end_current(&mut self, end: TurnEnd, save: Option<u64>) {
         self.withdraw_all("Not asked any more: the turn is over");
         self.session.state.untold.clear();
         if let Some(current) = self.session.state.current.take() {

@@ -10,195 +10,46 @@
 //! and its token; it can be deleted with its session.
 
 mod cloudflare;
+mod endpoint;
 mod local;
 mod platform;
+mod provider;
 mod saves;
+mod sleep;
+mod stub;
 
 use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
-use protocol::sandbox::Health;
-use protocol::{Problem, ProblemKind, SessionId, TurnId};
+use protocol::{Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
-use worker::wasm_bindgen::{self, JsValue};
-use worker::{
-    DurableObject, Env, Fetch, Fetcher, Headers, Method, Request, RequestInit, Response, Result,
-    State, Stub, durable_object,
-};
+use worker::wasm_bindgen;
+use worker::{DurableObject, Env, Method, Request, Response, Result, State, durable_object};
 
-use crate::answer::{self, Answer, internal, problem_of, read_json, within};
+use crate::answer::{self, Answer, internal, within};
+pub use endpoint::Endpoint;
+use provider::{AWAIT_RESTORE, Ensured, Provider, Start};
+pub use provider::{calls_models_by_route, provider_name};
 use saves::{Restored, Saves};
-
-/// The sandbox of a session, as the rest of the Worker speaks to it.
-pub struct Sandbox {
-    stub: Stub,
-    id: SessionId,
-    for_one_request: bool,
-}
-
-/// What a running sandbox answers, or why it does not run.
-pub enum Running {
-    Answer(Response),
-    Stopped(Problem),
-}
-
-/// The sandbox of a session.
-///
-/// # Errors
-/// Where the deployment has no binding for it.
-pub fn of(env: &Env, id: &SessionId) -> std::result::Result<Sandbox, Problem> {
-    let stub = env
-        .durable_object("CLAUDE_CONTAINER")
-        .and_then(|namespace| namespace.get_by_name(&id.container_object()))
-        .map_err(|error| internal("container", &error))?;
-    Ok(Sandbox {
-        stub,
-        id: id.clone(),
-        for_one_request: false,
-    })
-}
-
-impl Sandbox {
-    /// The same sandbox, stopped soon after its last request where it has to be started for it.
-    #[must_use]
-    pub fn for_one_request(mut self) -> Self {
-        self.for_one_request = true;
-        self
-    }
-
-    /// Gets it running.
-    ///
-    /// # Errors
-    /// Why it does not run.
-    pub async fn start(&self) -> std::result::Result<(), Problem> {
-        self.ask(Method::Post, "/start", None).await.map(drop)
-    }
-
-    /// A request to its agent-server, which is started where it does not run. The answer is the
-    /// agent-server's, a problem of its own included.
-    ///
-    /// # Errors
-    /// Why it can't be reached.
-    pub async fn agent(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
-        match self.ask(method, &format!("/agent{path}"), body).await? {
-            Running::Answer(response) => Ok(response),
-            Running::Stopped(problem) => Err(problem),
-        }
-    }
-
-    /// The same, but only where it runs already.
-    ///
-    /// # Errors
-    /// Why it can't be reached.
-    pub async fn running_agent(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> std::result::Result<Running, Problem> {
-        self.ask(method, &format!("/running{path}"), body).await
-    }
-
-    /// Saves what is on its disk, with what a turn has left there. Returns the number of the save that holds it; none where nothing is
-    /// saved in this deployment.
-    ///
-    /// # Errors
-    /// Why it could not be saved.
-    pub async fn save(&self, turn: Option<TurnId>) -> std::result::Result<Option<u64>, Problem> {
-        let body = serde_json::to_vec(&turn).map_err(|error| internal("save", &error))?;
-        match self.ask(Method::Post, "/save", Some(body)).await? {
-            Running::Answer(mut response) => match problem_of(&mut response).await {
-                Some(problem) => Err(problem),
-                None => read_json(&mut response).await,
-            },
-            Running::Stopped(problem) => Err(problem),
-        }
-    }
-
-    /// Ends it, and deletes all that was saved of it.
-    ///
-    /// # Errors
-    /// What could not be deleted.
-    pub async fn delete(&self) -> std::result::Result<(), Problem> {
-        match self.ask(Method::Post, "/delete", None).await? {
-            Running::Answer(mut response) => problem_of(&mut response).await.map_or(Ok(()), Err),
-            Running::Stopped(problem) => Err(problem),
-        }
-    }
-
-    /// Whether this is the token that the sandbox was given for its model calls.
-    ///
-    /// # Errors
-    /// Where the object can't be reached.
-    pub async fn knows_token(&self, token: &str) -> std::result::Result<bool, Problem> {
-        let body = Some(token.as_bytes().to_vec());
-        let answer = self.ask(Method::Post, "/token", body).await?;
-        Ok(matches!(answer, Running::Answer(response) if response.status_code() == 204))
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> std::result::Result<Running, Problem> {
-        let failed = |error: worker::Error| internal("container", &error);
-        let headers = Headers::new();
-        headers.set(SESSION_ID, self.id.as_str()).map_err(failed)?;
-        if self.for_one_request {
-            headers.set(FOR_ONE_REQUEST, "1").map_err(failed)?;
-        }
-        let url = format!("http://container.internal{path}");
-        let body = body.map(|body| worker::js_sys::Uint8Array::from(body.as_slice()).into());
-        let request = request(&url, method, headers, body).map_err(failed)?;
-        // An object that is moved or deployed anew breaks its connections: that passes.
-        let mut response = self
-            .stub
-            .fetch_with_request(request)
-            .await
-            .map_err(|error| {
-                internal("container", &error);
-                Problem::new(
-                    ProblemKind::SandboxUnreachable,
-                    "the connection to the sandbox's object broke",
-                )
-            })?;
-        let Some(own) = response.headers().get(OWN_PROBLEM).ok().flatten() else {
-            return Ok(Running::Answer(response));
-        };
-        let problem = problem_of(&mut response)
-            .await
-            .unwrap_or_else(|| internal("container", &"a problem without one"));
-        if own == STOPPED {
-            Ok(Running::Stopped(problem))
-        } else {
-            Err(problem)
-        }
-    }
-}
-
-/// Whether sandboxes of this deployment call their models through a route of the Worker, because
-/// their traffic can't be intercepted.
-pub fn calls_models_by_route(env: &Env) -> bool {
-    provider_name(env) == "local"
-}
-
-/// The name of the provider that this deployment uses, for people.
-pub fn provider_name(env: &Env) -> String {
-    env.var("SANDBOX_PROVIDER")
-        .map_or_else(|_| "cloudflare".to_owned(), |name| name.to_string())
-}
+pub use stub::{Running, Sandbox, of};
 
 /// Who the session is, on every request to its container object.
 const SESSION_ID: &str = "x-session-id";
 
 /// On requests that will hardly be followed by another.
 const FOR_ONE_REQUEST: &str = "x-for-one-request";
+
+/// On answers that are this object's own problems, and not the agent-server's: [`STOPPED`] where the
+/// sandbox does not run. A sandbox can't say it: what it answers is written anew.
+const OWN_PROBLEM: &str = "x-container-problem";
+const STOPPED: &str = "stopped";
+
+/// How long saving or restoring a disk may take.
+const LONGEST: Duration = Duration::from_secs(10 * 60);
 
 /// On the first answer of a sandbox whose files were restored: [`Note`] as JSON. A sandbox can't say it.
 pub const RESTORED: &str = "x-restored";
@@ -210,150 +61,6 @@ pub struct Note {
     pub save: Option<u64>,
     /// Why it is not the last save that was restored.
     pub damage: Option<String>,
-}
-
-/// How long a sandbox is left unused before it is stopped, where SANDBOX_SLEEP_SECONDS does not say
-/// otherwise.
-const SLEEP_AFTER: Duration = Duration::from_secs(10 * 60);
-
-/// The same for one that was started for a single request.
-const SLEEP_AFTER_ONE: Duration = Duration::from_secs(60);
-
-/// When to look again at a sandbox that could not be stopped.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
-
-/// How long an unused sandbox waits for a storage that does not take its files, in milliseconds.
-const GIVE_UP_MS: u64 = 60 * 60 * 1000;
-
-/// How long saving or restoring a disk may take.
-const LONGEST: Duration = Duration::from_secs(10 * 60);
-
-/// The shortest time until then.
-const LOOK_SOON: Duration = Duration::from_secs(1);
-
-/// Whose sandbox an alarm is for.
-#[derive(Debug, Serialize, Deserialize)]
-struct Watch {
-    id: SessionId,
-    sleep_after_ms: u64,
-}
-
-/// On answers that are this object's own problems, and not the agent-server's: [`STOPPED`] where the
-/// sandbox does not run. A sandbox can't say it: what it answers is written anew.
-const OWN_PROBLEM: &str = "x-container-problem";
-const STOPPED: &str = "stopped";
-
-/// Where a sandbox can be reached.
-#[derive(Clone)]
-pub enum Endpoint {
-    Port(Fetcher),
-    /// With the token that its server asks for.
-    Url {
-        url: String,
-        token: Option<String>,
-    },
-}
-
-impl Endpoint {
-    /// # Errors
-    /// Where the sandbox does not answer.
-    async fn fetch(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Result<Response> {
-        let body = body.map(|body| worker::js_sys::Uint8Array::from(body.as_slice()).into());
-        self.fetch_with(method, path, body).await
-    }
-
-    /// Posts a body that may be a stream.
-    ///
-    /// # Errors
-    /// Where the sandbox does not answer.
-    async fn send(&self, path: &str, body: JsValue) -> Result<Response> {
-        self.fetch_with(Method::Post, path, Some(body)).await
-    }
-
-    async fn fetch_with(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<JsValue>,
-    ) -> Result<Response> {
-        let headers = Headers::new();
-        match self {
-            Self::Port(port) => {
-                let url = format!("http://sandbox.internal{path}");
-                port.fetch_request(request(&url, method, headers, body)?)
-                    .await
-            }
-            Self::Url { url, token } => {
-                if let Some(token) = token {
-                    headers.set("authorization", &format!("Bearer {token}"))?;
-                }
-                let request = request(&format!("{url}{path}"), method, headers, body)?;
-                Fetch::Request(request).send().await
-            }
-        }
-    }
-}
-
-fn request(url: &str, method: Method, headers: Headers, body: Option<JsValue>) -> Result<Request> {
-    let mut init = RequestInit::new();
-    if let Some(body) = body {
-        headers.set("content-type", "application/json")?;
-        init.with_body(Some(body));
-    }
-    init.with_method(method).with_headers(headers);
-    Request::new_with_init(url, &init)
-}
-
-/// What a sandbox is started with.
-pub struct Start {
-    pub session_id: SessionId,
-    /// For providers that can't intercept the sandbox's traffic: what its model calls carry.
-    pub model_token: String,
-    /// How long it is left unused before it is stopped.
-    pub sleep_after: Duration,
-}
-
-/// The variable by which a sandbox's server waits for the files of its session.
-const AWAIT_RESTORE: (&str, &str) = ("AGENT_AWAIT_RESTORE", "true");
-
-/// A sandbox that runs.
-pub struct Ensured {
-    pub endpoint: Endpoint,
-    /// It has been started for this, or may have been: nothing is known about its disk.
-    pub started: bool,
-}
-
-/// One place to run sandboxes.
-#[async_trait(?Send)]
-pub trait Provider {
-    /// Starts the sandbox if it does not run, and waits until its server answers.
-    ///
-    /// # Errors
-    /// Why it does not run, in words for the person who waits for it.
-    async fn ensure_running(&self, start: &Start) -> std::result::Result<Ensured, Problem>;
-
-    /// The sandbox, where it runs.
-    ///
-    /// # Errors
-    /// Where that can't be found out.
-    async fn running(&self) -> std::result::Result<Option<Endpoint>, Problem>;
-
-    /// Stops the sandbox, where it runs. Its disk may be gone then.
-    ///
-    /// # Errors
-    /// Where it can't be stopped.
-    async fn stop(&self) -> std::result::Result<(), Problem>;
-
-    /// Stops the sandbox, and deletes what is left of its disk.
-    ///
-    /// # Errors
-    /// Where that is not possible.
-    async fn delete(&self) -> std::result::Result<(), Problem> {
-        self.stop().await
-    }
-
-    /// How the sandbox ended, for people; none where nothing is known.
-    async fn last_end(&self) -> Option<String>;
 }
 
 /// Whether a request to the agent-server does no more when it arrives twice than when it arrives once.
@@ -657,95 +364,6 @@ impl Object {
         self.disk_ready.set(false);
         self.saves()?.begin().map_err(failed)?;
         Ok(())
-    }
-
-    /// How long a sandbox is left unused before it is stopped.
-    fn sleep_after(&self, brief: bool) -> Duration {
-        if brief {
-            return SLEEP_AFTER_ONE;
-        }
-        let seconds = self.env.var("SANDBOX_SLEEP_SECONDS").ok();
-        let seconds = seconds.and_then(|text| text.to_string().parse().ok());
-        seconds.map_or(SLEEP_AFTER, Duration::from_secs)
-    }
-
-    /// Sets the alarm by which an unused sandbox is saved and stopped.
-    async fn remember_to_look(&self, id: &SessionId, after: Duration) {
-        let storage = self.platform.storage();
-        let watch = Watch {
-            id: id.clone(),
-            sleep_after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-        };
-        let set = async {
-            storage.put("watch", &watch).await?;
-            storage.set_alarm(after).await
-        };
-        if let Err(error) = set.await {
-            internal("alarm", &error);
-        }
-    }
-
-    /// The alarm: an unused sandbox is saved and stopped, another one looked after again later.
-    async fn look_after(self: &Rc<Self>) {
-        let Ok(Some(watch)) = self.platform.storage().get::<Watch>("watch").await else {
-            return;
-        };
-        let again = match self.put_to_sleep(&watch).await {
-            Ok(again) => again,
-            Err(problem) => {
-                internal("sleep", &problem.detail);
-                Some(LOOK_AGAIN)
-            }
-        };
-        if let Some(again) = again
-            && let Err(error) = self.platform.storage().set_alarm(again).await
-        {
-            internal("alarm", &error);
-        }
-    }
-
-    /// Returns when to look again; none where it does not run any more.
-    async fn put_to_sleep(
-        self: &Rc<Self>,
-        watch: &Watch,
-    ) -> std::result::Result<Option<Duration>, Problem> {
-        let provider = self.provider(&watch.id)?;
-        let Some(endpoint) = provider.running().await? else {
-            return Ok(None);
-        };
-        let unused = || async {
-            let broke = |error: worker::Error| internal("health", &error);
-            let mut health = endpoint
-                .fetch(Method::Get, "/", None)
-                .await
-                .map_err(broke)?;
-            let health: Health = read_json(&mut health).await?;
-            // An older image does not say it: the platform stops that one.
-            Ok::<u64, Problem>(health.unused_ms.unwrap_or(0))
-        };
-        let before = unused().await?;
-        if before < watch.sleep_after_ms {
-            let left = watch.sleep_after_ms - before;
-            return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
-        }
-        let saving = self.saves()?.save(&endpoint, &watch.id, None);
-        match within(LONGEST, "the storage of saves", saving).await {
-            Ok(_) => {}
-            // It does not get better by waiting: each turn's end has told of it.
-            Err(problem)
-                if problem.kind == ProblemKind::TooLarge
-                    || before > watch.sleep_after_ms + GIVE_UP_MS =>
-            {
-                internal("sleep without a save", &problem.detail);
-            }
-            Err(problem) => return Err(problem),
-        }
-        if unused().await? < before {
-            return Ok(Some(LOOK_AGAIN)); // Somebody has come meanwhile.
-        }
-        self.disk_ready.set(false);
-        provider.stop().await?;
-        Ok(None)
     }
 
     fn provider(&self, id: &SessionId) -> std::result::Result<Rc<dyn Provider>, Problem> {

@@ -12,6 +12,7 @@ use worker::{Bucket, Data, Env, Method, Response, ResponseBody, Result, SqlStora
 
 use super::Endpoint;
 use crate::answer::{internal, problem_of, read_json};
+use crate::rows::integer;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS save (
@@ -147,7 +148,7 @@ impl Saves {
             )
         };
         let all = self.all().map_err(failed)?;
-        let chain = chain_of(&all, u64::MAX);
+        let chain = chain_of(&all);
         let last = chain.last().map(|save| save.save);
         let request = SaveRequest {
             save: all.last().map_or(1, |last| last.save + 1),
@@ -210,7 +211,6 @@ impl Saves {
     }
 
     fn keep(&self, save: &Save) -> Result<()> {
-        let integer = |value: u64| worker::SqlStorageValue::try_from_i64(value.cast_signed());
         let after = match save.after {
             Some(after) => integer(after)?,
             None => worker::SqlStorageValue::Null,
@@ -250,17 +250,10 @@ impl Saves {
     /// # Errors
     /// Why that is not possible now. A save that is damaged is no reason: the one before it is taken.
     pub async fn restore(&self, endpoint: &Endpoint) -> std::result::Result<Restored, Problem> {
-        let broke = |error: worker::Error| {
-            internal("restore", &error);
-            Problem::new(
-                ProblemKind::SandboxUnreachable,
-                "the connection to the sandbox broke while its files were restored",
-            )
-        };
         let mut health = endpoint
             .fetch(Method::Get, "/", None)
             .await
-            .map_err(broke)?;
+            .map_err(broke_while_restoring)?;
         let health: Health = read_json(&mut health).await?;
         if health.disk != Some(DiskState::Awaiting) {
             return Ok(Restored::default());
@@ -270,7 +263,7 @@ impl Saves {
         let mut restored = Restored::default();
         loop {
             let all = self.all().map_err(|error| internal("saves", &error))?;
-            let chain = chain_of(&all, u64::MAX);
+            let chain = chain_of(&all);
             let Some(bucket) = self.bucket.as_ref().filter(|_| !chain.is_empty()) else {
                 self.send(endpoint, true, None).await?;
                 return Ok(restored);
@@ -340,15 +333,18 @@ impl Saves {
             "/restore"
         };
         let body = archive.map_or(JsValue::from(""), JsValue::from);
-        let mut response = endpoint.send(path, body).await.map_err(|error| {
-            internal("restore", &error);
-            Problem::new(
-                ProblemKind::SandboxUnreachable,
-                "the connection to the sandbox broke while its files were restored",
-            )
-        })?;
+        let sent = endpoint.send(path, body).await;
+        let mut response = sent.map_err(broke_while_restoring)?;
         problem_of(&mut response).await.map_or(Ok(()), Err)
     }
+}
+
+fn broke_while_restoring(error: worker::Error) -> Problem {
+    internal("restore", &error);
+    Problem::new(
+        ProblemKind::SandboxUnreachable,
+        "the connection to the sandbox broke while its files were restored",
+    )
 }
 
 /// Where the archives of a session are.
@@ -375,13 +371,13 @@ impl Archive {
         let header = |name: &str| response.headers().get(name).ok().flatten();
         let bytes = header("content-length").and_then(|text| text.parse().ok());
         let bytes = bytes.ok_or_else(|| broken("an archive without a length"))?;
-        let sha256 = header(SAVE_SHA256).and_then(|digits| bytes_of(&digits));
+        let sha256 = header(SAVE_SHA256).and_then(|digits| access::secret::from_hex::<32>(&digits));
         let sha256 = sha256.ok_or_else(|| broken("an archive without a checksum"))?;
         let after = header(SAVE_AFTER).and_then(|text| text.parse().ok());
         match response.into_parts().1 {
             ResponseBody::Stream(body) => Ok(Self {
                 bytes,
-                sha256,
+                sha256: sha256.to_vec(),
                 after,
                 body,
             }),
@@ -390,22 +386,10 @@ impl Archive {
     }
 }
 
-/// The bytes of 64 hexadecimal digits.
-fn bytes_of(digits: &str) -> Option<Vec<u8>> {
-    if digits.len() != 64 || !digits.is_ascii() {
-        return None;
-    }
-    (0..64)
-        .step_by(2)
-        .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
-        .collect()
-}
-
-/// The archives that make up the last save up to `to`, the whole one first. What builds on a damaged
-/// one is passed over; empty where there is none.
-fn chain_of(all: &[Save], to: u64) -> Vec<&Save> {
-    let candidates = all.iter().rev().filter(|save| save.save <= to);
-    for last in candidates {
+/// The archives that make up the last save, the whole one first. What builds on a damaged one is
+/// passed over; empty where there is none.
+fn chain_of(all: &[Save]) -> Vec<&Save> {
+    for last in all.iter().rev() {
         let mut chain = vec![last];
         let mut at = last;
         while let Some(after) = at.after {
@@ -435,7 +419,7 @@ fn is_long(chain: &[&Save]) -> bool {
 /// The archives of the oldest chains that do not find room in `limit` bytes. The last one is kept,
 /// however large.
 fn too_old(all: &[Save], limit: u64) -> Vec<&Save> {
-    let last = chain_of(all, u64::MAX);
+    let last = chain_of(all);
     let begin = last.first().map_or(0, |whole| whole.save);
     let older: Vec<&Save> = all.iter().filter(|save| save.save < begin).collect();
     let mut bytes = 0;
@@ -483,27 +467,27 @@ mod tests {
             (5, None, 100),
             (6, Some(5), 10),
         ]);
-        assert_eq!(numbers(&chain_of(&all, u64::MAX)), [5, 6]);
-        assert_eq!(numbers(&chain_of(&all, 4)), [1, 2, 4]);
-        assert_eq!(numbers(&chain_of(&all, 3)), [1, 2]);
-        assert_eq!(numbers(&chain_of(&[], u64::MAX)), [0; 0]);
+        assert_eq!(numbers(&chain_of(&all)), [5, 6]);
+        assert_eq!(numbers(&chain_of(&all[..3])), [1, 2, 4]);
+        assert_eq!(numbers(&chain_of(&all[..2])), [1, 2]);
+        assert_eq!(numbers(&chain_of(&[])), [0; 0]);
         // Damage in the middle costs what builds on it, and nothing else.
         all[3].damaged = 1;
-        assert_eq!(numbers(&chain_of(&all, u64::MAX)), [1, 2, 4]);
+        assert_eq!(numbers(&chain_of(&all)), [1, 2, 4]);
         all[1].damaged = 1;
-        assert_eq!(numbers(&chain_of(&all, u64::MAX)), [1]);
+        assert_eq!(numbers(&chain_of(&all)), [1]);
         all[0].damaged = 1;
-        assert_eq!(numbers(&chain_of(&all, u64::MAX)), [0; 0]);
+        assert_eq!(numbers(&chain_of(&all)), [0; 0]);
         // One whose base is not known is no save.
         assert_eq!(
-            numbers(&chain_of(&saves(&[(7, Some(6), 1)]), u64::MAX)),
+            numbers(&chain_of(&saves(&[(7, Some(6), 1)]))),
             [0; 0]
         );
     }
 
     #[test]
     fn everything_is_saved_again_when_that_is_less() {
-        let long = |all: &[(u64, Option<u64>, u64)]| is_long(&chain_of(&saves(all), u64::MAX));
+        let long = |all: &[(u64, Option<u64>, u64)]| is_long(&chain_of(&saves(all)));
         assert!(!long(&[]));
         assert!(!long(&[(1, None, 100), (2, Some(1), 500_000)]));
         assert!(long(&[(1, None, 100), (2, Some(1), 2_000_000)]));
@@ -529,14 +513,5 @@ mod tests {
         assert_eq!(numbers(&too_old(&all, 100)), [1, 2]);
         assert_eq!(numbers(&too_old(&all, 99)), [1, 2, 3, 4]);
         assert_eq!(numbers(&too_old(&[], 0)), [0; 0]);
-    }
-
-    #[test]
-    fn checksums_are_read() {
-        let digits = "00ff".repeat(16);
-        assert_eq!(bytes_of(&digits).unwrap(), [0, 255].repeat(16));
-        for bad in ["", "00", &"g".repeat(64), &"ä".repeat(32)] {
-            assert_eq!(bytes_of(bad), None, "{bad}");
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! makes a message be stored once. `transcript` holds what the agent's conversation came to since the
 //! last save of its disk. `session` holds the machine's state.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ::session::page::{self, Page, Size};
@@ -16,9 +17,10 @@ use serde_json::{Value, json};
 use worker::js_sys::{Function, Reflect};
 use worker::wasm_bindgen::closure::ScopedClosure;
 use worker::wasm_bindgen::{JsCast, JsValue};
-use worker::{Result, SqlStorage, SqlStorageValue, Storage};
+use worker::{Result, SqlStorage, Storage};
 
 use super::Said;
+use crate::rows::integer;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS log (
@@ -63,6 +65,9 @@ pub const PAGE: Size = Size {
 /// Bytes of a conversation that are kept until they are saved with the disk.
 const MAX_TRANSCRIPT: u64 = 16 * 1024 * 1024;
 
+/// Bytes of it that are written before it is looked whether they are too many.
+const SUM_EVERY: usize = 1024 * 1024;
+
 /// The largest whole number that JavaScript knows for sure.
 const MAX_SEQ: u64 = (1 << 53) - 1;
 
@@ -72,6 +77,8 @@ const EXCERPT: i64 = 500;
 pub struct Log {
     storage: Storage,
     sql: SqlStorage,
+    /// Bytes of the conversation that were written since [`MAX_TRANSCRIPT`] was looked at.
+    unsummed: Cell<usize>,
 }
 
 /// The writes of a transaction, as the platform calls them.
@@ -80,7 +87,13 @@ type Run<'a> = dyn FnMut() -> std::result::Result<(), JsValue> + 'a;
 impl Log {
     pub fn new(storage: Storage) -> Self {
         let sql = storage.sql();
-        Self { storage, sql }
+        // An object that was evicted does not know what it has written before.
+        let unsummed = Cell::new(SUM_EVERY);
+        Self {
+            storage,
+            sql,
+            unsummed,
+        }
     }
 
     /// Carries out all of `writes`, or none of it where it fails.
@@ -247,7 +260,7 @@ impl Log {
         Ok(())
     }
 
-    /// Keeps what a turn has added to its conversation, until [`MAX_TRANSCRIPT`].
+    /// Keeps what a turn has added to its conversation, up to about [`MAX_TRANSCRIPT`].
     ///
     /// # Errors
     /// Where the storage fails.
@@ -260,7 +273,14 @@ impl Log {
                 transcript.lines.as_str().into(),
             ],
         )?;
-        // The oldest goes: a conversation goes on from its end.
+        // The oldest goes: a conversation goes on from its end. All of it is looked through now and then,
+        // and not for each of the many records of a long turn.
+        let unsummed = self.unsummed.get() + transcript.lines.len();
+        if unsummed < SUM_EVERY {
+            self.unsummed.set(unsummed);
+            return Ok(());
+        }
+        self.unsummed.set(0);
         self.sql.exec(
             "DELETE FROM transcript WHERE part <= (
                 SELECT MAX(part) FROM (
@@ -558,10 +578,4 @@ fn line_of(event: &Event) -> Result<String> {
         ..event.clone()
     };
     Ok(serde_json::to_string(&told)?)
-}
-
-fn integer(value: u64) -> Result<SqlStorageValue> {
-    let value =
-        i64::try_from(value).map_err(|error| worker::Error::RustError(error.to_string()))?;
-    SqlStorageValue::try_from_i64(value)
 }

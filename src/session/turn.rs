@@ -340,7 +340,7 @@ impl Object {
                 }
             }
             let from = self.taken().map_or(0, |(_, n)| n);
-            let transcripts = transcripts_of(&inputs, from);
+            let transcripts = transcripts_of(&mut inputs, from);
             let taken = self.take_with(inputs, |log, _| {
                 transcripts
                     .iter()
@@ -469,12 +469,12 @@ fn records_of(bytes: &[u8], turn: TurnId) -> Result<(Vec<Input>, usize), Problem
 }
 
 /// What Claude Code has written to its transcript, in the records that the session has not taken yet.
-fn transcripts_of(inputs: &[Input], from: u64) -> Vec<Transcript> {
-    let transcript = |input: &Input| match input {
-        Input::Record { record, .. } if record.n > from => record.transcript.clone(),
+fn transcripts_of(inputs: &mut [Input], from: u64) -> Vec<Transcript> {
+    let transcript = |input: &mut Input| match input {
+        Input::Record { record, .. } if record.n > from => record.transcript.take(),
         _ => None,
     };
-    inputs.iter().filter_map(transcript).collect()
+    inputs.iter_mut().filter_map(transcript).collect()
 }
 
 /// Whether a tool may have changed files by then.

@@ -12,6 +12,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use flate2::Compression;
@@ -53,7 +54,7 @@ pub struct Archive {
     /// Entries that it holds.
     pub entries: usize,
     /// What the disk held.
-    pub index: Index,
+    pub index: Arc<Index>,
 }
 
 /// Writes an archive of what is in `index` and not in `before`; `None` where that is nothing.
@@ -119,7 +120,7 @@ pub fn write(
         sha256: hash.finalize().into(),
         after: header.after,
         entries,
-        index,
+        index: Arc::new(index),
     }))
 }
 

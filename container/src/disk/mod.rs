@@ -163,7 +163,7 @@ impl Disk {
         };
         if let (Some(archive), State::Ready { known }) = (&archive, &mut *self.state()) {
             known.retain(|(save, _)| Some(*save) == request.after);
-            known.push((request.save, Arc::new(archive.index.clone())));
+            known.push((request.save, Arc::clone(&archive.index)));
         }
         Ok(archive)
     }

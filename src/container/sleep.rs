@@ -1,0 +1,126 @@
+//! An unused sandbox is saved, and stopped. An alarm looks after it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use protocol::sandbox::Health;
+use protocol::{Problem, ProblemKind, SessionId};
+use serde::{Deserialize, Serialize};
+use worker::Method;
+
+use super::{LONGEST, Object};
+use crate::answer::{internal, read_json, within};
+
+/// How long a sandbox is left unused before it is stopped, where SANDBOX_SLEEP_SECONDS does not say
+/// otherwise.
+const SLEEP_AFTER: Duration = Duration::from_secs(10 * 60);
+
+/// The same for one that was started for a single request.
+const SLEEP_AFTER_ONE: Duration = Duration::from_secs(60);
+
+/// When to look again at a sandbox that could not be stopped.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// The shortest time until an unused sandbox is looked at again.
+const LOOK_SOON: Duration = Duration::from_secs(1);
+
+/// How long an unused sandbox waits for a storage that does not take its files, in milliseconds.
+const GIVE_UP_MS: u64 = 60 * 60 * 1000;
+
+/// Whose sandbox an alarm is for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Watch {
+    id: SessionId,
+    sleep_after_ms: u64,
+}
+
+impl Object {
+    /// How long a sandbox is left unused before it is stopped.
+    pub(super) fn sleep_after(&self, brief: bool) -> Duration {
+        if brief {
+            return SLEEP_AFTER_ONE;
+        }
+        let seconds = self.env.var("SANDBOX_SLEEP_SECONDS").ok();
+        let seconds = seconds.and_then(|text| text.to_string().parse().ok());
+        seconds.map_or(SLEEP_AFTER, Duration::from_secs)
+    }
+
+    /// Sets the alarm by which an unused sandbox is saved and stopped.
+    pub(super) async fn remember_to_look(&self, id: &SessionId, after: Duration) {
+        let storage = self.platform.storage();
+        let watch = Watch {
+            id: id.clone(),
+            sleep_after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+        };
+        let set = async {
+            storage.put("watch", &watch).await?;
+            storage.set_alarm(after).await
+        };
+        if let Err(error) = set.await {
+            internal("alarm", &error);
+        }
+    }
+
+    /// The alarm: an unused sandbox is saved and stopped, another one looked after again later.
+    pub(super) async fn look_after(self: &Rc<Self>) {
+        let Ok(Some(watch)) = self.platform.storage().get::<Watch>("watch").await else {
+            return;
+        };
+        let again = match self.put_to_sleep(&watch).await {
+            Ok(again) => again,
+            Err(problem) => {
+                internal("sleep", &problem.detail);
+                Some(LOOK_AGAIN)
+            }
+        };
+        if let Some(again) = again
+            && let Err(error) = self.platform.storage().set_alarm(again).await
+        {
+            internal("alarm", &error);
+        }
+    }
+
+    /// Returns when to look again; none where it does not run any more.
+    async fn put_to_sleep(
+        self: &Rc<Self>,
+        watch: &Watch,
+    ) -> std::result::Result<Option<Duration>, Problem> {
+        let provider = self.provider(&watch.id)?;
+        let Some(endpoint) = provider.running().await? else {
+            return Ok(None);
+        };
+        let unused = || async {
+            let broke = |error: worker::Error| internal("health", &error);
+            let mut health = endpoint
+                .fetch(Method::Get, "/", None)
+                .await
+                .map_err(broke)?;
+            let health: Health = read_json(&mut health).await?;
+            // An older image does not say it: the platform stops that one.
+            Ok::<u64, Problem>(health.unused_ms.unwrap_or(0))
+        };
+        let before = unused().await?;
+        if before < watch.sleep_after_ms {
+            let left = watch.sleep_after_ms - before;
+            return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
+        }
+        let saving = self.saves()?.save(&endpoint, &watch.id, None);
+        match within(LONGEST, "the storage of saves", saving).await {
+            Ok(_) => {}
+            // It does not get better by waiting: each turn's end has told of it.
+            Err(problem)
+                if problem.kind == ProblemKind::TooLarge
+                    || before > watch.sleep_after_ms + GIVE_UP_MS =>
+            {
+                internal("sleep without a save", &problem.detail);
+            }
+            Err(problem) => return Err(problem),
+        }
+        if unused().await? < before {
+            return Ok(Some(LOOK_AGAIN)); // Somebody has come meanwhile.
+        }
+        self.disk_ready.set(false);
+        provider.stop().await?;
+        Ok(None)
+    }
+}

@@ -1,0 +1,166 @@
+//! The sandbox of a session, as the rest of the Worker speaks to it.
+
+use protocol::{Problem, ProblemKind, SessionId, TurnId};
+use worker::{Env, Headers, Method, Response, Stub};
+
+use super::{FOR_ONE_REQUEST, OWN_PROBLEM, SESSION_ID, STOPPED, endpoint};
+use crate::answer::{Answer, internal, problem_of, read_json};
+
+/// The sandbox of a session, as the rest of the Worker speaks to it.
+pub struct Sandbox {
+    stub: Stub,
+    id: SessionId,
+    for_one_request: bool,
+}
+
+/// What a running sandbox answers, or why it does not run.
+pub enum Running {
+    Answer(Response),
+    Stopped(Problem),
+}
+
+impl Running {
+    /// # Errors
+    /// Why it does not run.
+    fn answer(self) -> Answer {
+        match self {
+            Self::Answer(response) => Ok(response),
+            Self::Stopped(problem) => Err(problem),
+        }
+    }
+}
+
+/// The sandbox of a session.
+///
+/// # Errors
+/// Where the deployment has no binding for it.
+pub fn of(env: &Env, id: &SessionId) -> std::result::Result<Sandbox, Problem> {
+    let stub = env
+        .durable_object("CLAUDE_CONTAINER")
+        .and_then(|namespace| namespace.get_by_name(&id.container_object()))
+        .map_err(|error| internal("container", &error))?;
+    Ok(Sandbox {
+        stub,
+        id: id.clone(),
+        for_one_request: false,
+    })
+}
+
+impl Sandbox {
+    /// The same sandbox, stopped soon after its last request where it has to be started for it.
+    #[must_use]
+    pub fn for_one_request(mut self) -> Self {
+        self.for_one_request = true;
+        self
+    }
+
+    /// Gets it running.
+    ///
+    /// # Errors
+    /// Why it does not run.
+    pub async fn start(&self) -> std::result::Result<(), Problem> {
+        self.ask(Method::Post, "/start", None).await.map(drop)
+    }
+
+    /// A request to its agent-server, which is started where it does not run. The answer is the
+    /// agent-server's, a problem of its own included.
+    ///
+    /// # Errors
+    /// Why it can't be reached.
+    pub async fn agent(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Answer {
+        self.ask(method, &format!("/agent{path}"), body)
+            .await?
+            .answer()
+    }
+
+    /// The same, but only where it runs already.
+    ///
+    /// # Errors
+    /// Why it can't be reached.
+    pub async fn running_agent(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> std::result::Result<Running, Problem> {
+        self.ask(method, &format!("/running{path}"), body).await
+    }
+
+    /// Saves what is on its disk, with what a turn has left there. Returns the number of the save that
+    /// holds it; none where nothing is saved in this deployment.
+    ///
+    /// # Errors
+    /// Why it could not be saved.
+    pub async fn save(&self, turn: Option<TurnId>) -> std::result::Result<Option<u64>, Problem> {
+        let body = serde_json::to_vec(&turn).map_err(|error| internal("save", &error))?;
+        let mut response = self.told("/save", Some(body)).await?;
+        read_json(&mut response).await
+    }
+
+    /// Ends it, and deletes all that was saved of it.
+    ///
+    /// # Errors
+    /// What could not be deleted.
+    pub async fn delete(&self) -> std::result::Result<(), Problem> {
+        self.told("/delete", None).await.map(drop)
+    }
+
+    /// Whether this is the token that the sandbox was given for its model calls.
+    ///
+    /// # Errors
+    /// Where the object can't be reached.
+    pub async fn knows_token(&self, token: &str) -> std::result::Result<bool, Problem> {
+        let body = Some(token.as_bytes().to_vec());
+        let answer = self.ask(Method::Post, "/token", body).await?;
+        Ok(matches!(answer, Running::Answer(response) if response.status_code() == 204))
+    }
+
+    /// What the sandbox's object answers where it does what it is told.
+    async fn told(&self, path: &str, body: Option<Vec<u8>>) -> Answer {
+        let mut response = self.ask(Method::Post, path, body).await?.answer()?;
+        match problem_of(&mut response).await {
+            Some(problem) => Err(problem),
+            None => Ok(response),
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> std::result::Result<Running, Problem> {
+        let failed = |error: worker::Error| internal("container", &error);
+        let headers = Headers::new();
+        headers.set(SESSION_ID, self.id.as_str()).map_err(failed)?;
+        if self.for_one_request {
+            headers.set(FOR_ONE_REQUEST, "1").map_err(failed)?;
+        }
+        let url = format!("http://container.internal{path}");
+        let body = body.as_deref().map(endpoint::bytes);
+        let request = endpoint::request(&url, method, headers, body).map_err(failed)?;
+        // An object that is moved or deployed anew breaks its connections: that passes.
+        let mut response = self
+            .stub
+            .fetch_with_request(request)
+            .await
+            .map_err(|error| {
+                internal("container", &error);
+                Problem::new(
+                    ProblemKind::SandboxUnreachable,
+                    "the connection to the sandbox's object broke",
+                )
+            })?;
+        let Some(own) = response.headers().get(OWN_PROBLEM).ok().flatten() else {
+            return Ok(Running::Answer(response));
+        };
+        let problem = problem_of(&mut response)
+            .await
+            .unwrap_or_else(|| internal("container", &"a problem without one"));
+        if own == STOPPED {
+            Ok(Running::Stopped(problem))
+        } else {
+            Err(problem)
+        }
+    }
+}
