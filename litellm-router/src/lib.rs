@@ -47,7 +47,6 @@ pub mod translate;
 pub mod upstream;
 pub mod usage;
 pub mod warnings;
-pub mod yaml;
 
 #[cfg(target_arch = "wasm32")]
 mod worker_shell;

@@ -318,7 +318,7 @@ mod tests {
     }
 
     fn limits(yaml: &str) -> Limits {
-        crate::yaml::read(yaml).unwrap().value
+        yaml::read(yaml).unwrap().value
     }
 
     #[test]
@@ -398,7 +398,7 @@ mod tests {
     #[test]
     fn a_wrong_duration_is_told() {
         for wrong in ["1w", "d", "-1d", "0s", "99999999999999999999d"] {
-            let read = crate::yaml::read::<Limits>(&format!("budget_duration: {wrong}"));
+            let read = yaml::read::<Limits>(&format!("budget_duration: {wrong}"));
             assert!(read.is_err(), "{wrong}");
         }
         assert_eq!(

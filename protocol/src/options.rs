@@ -3,6 +3,8 @@
 //! Nothing here runs a program that the client names, and no path leaves the workspace. The check of
 //! paths is lexical; the agent-server checks them once more where the symlinks are.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,9 +15,10 @@ pub const MAX_PROMPT: usize = 1024 * 1024;
 /// Bytes of a request that carries options: a prompt as JSON at its worst, and room for the rest.
 pub const MAX_BODY: usize = 2 * 1024 * 1024;
 /// Bytes of every text of the options that becomes an argument of a process.
-const MAX_TEXT: usize = 96 * 1024;
+pub const MAX_TEXT: usize = 96 * 1024;
 const MAX_LIST: usize = 200;
-const MAX_TURNS: u64 = 1000;
+/// Calls of the model that a turn may take at most.
+pub const MAX_TURNS: u64 = 1000;
 
 /// Where the agent works, as clients name it. Providers may keep it in another folder.
 pub const WORKSPACE: &str = "/workspace";
@@ -179,6 +182,26 @@ impl PermissionMode {
     }
 }
 
+/// A place of Claude Code's own settings. Those of a `project` and `local` ones are files of the
+/// workspace: what they say, hooks and servers of tools among it, runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingSource {
+    User,
+    Project,
+    Local,
+}
+
+impl SettingSource {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Project => "project",
+            Self::Local => "local",
+        }
+    }
+}
+
 /// One turn as the agent gets it: checked, and with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
@@ -220,6 +243,18 @@ pub struct Launch {
     pub resume_session_id: Option<String>,
     /// Go on with this sandbox's conversation, or begin a new one.
     pub continue_session: bool,
+    /// The tools that there are, besides those of servers; none: all that Claude Code has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Vec<String>>,
+    /// Agents that this one may call, by name, as Claude Code's SDK passes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<Value>,
+    /// Variables of the process's environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// The settings that are read besides the user's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setting_sources: Vec<SettingSource>,
 }
 
 impl Default for Launch {
@@ -240,6 +275,10 @@ impl Default for Launch {
             additional_args: Vec::new(),
             resume_session_id: None,
             continue_session: true,
+            tools: None,
+            agents: None,
+            env: BTreeMap::new(),
+            setting_sources: Vec::new(),
         }
     }
 }
@@ -327,6 +366,7 @@ impl ClaudeCodeOptions {
             additional_args: additional_args(self.additional_args)?,
             resume_session_id: claude_session_id(self.resume_session_id)?,
             continue_session: self.continue_session.unwrap_or(true),
+            ..defaults
         };
         Ok(Turn {
             prompt: prompt(self.prompt.or(self.message), self.messages)?,

@@ -55,6 +55,9 @@ pub struct TurnRequest {
     /// lacks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transcript: Option<Transcript>,
+    /// Values that the launch holds and nobody may be shown: they are masked in all that is said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -23,7 +23,8 @@ impl Endpoint {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Response> {
-        self.fetch_with(method, path, body.as_deref().map(bytes)).await
+        self.fetch_with(method, path, body.as_deref().map(bytes))
+            .await
     }
 
     /// Posts a body that may be a stream.
@@ -67,7 +68,12 @@ pub fn bytes(body: &[u8]) -> JsValue {
 ///
 /// # Errors
 /// Where the platform refuses it.
-pub fn request(url: &str, method: Method, headers: Headers, body: Option<JsValue>) -> Result<Request> {
+pub fn request(
+    url: &str,
+    method: Method,
+    headers: Headers,
+    body: Option<JsValue>,
+) -> Result<Request> {
     let mut init = RequestInit::new();
     if let Some(body) = body {
         headers.set("content-type", "application/json")?;

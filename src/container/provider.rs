@@ -30,7 +30,7 @@ pub struct Start {
 }
 
 /// The variable by which a sandbox's server waits for the files of its session.
-const AWAIT_RESTORE: (&str, &str) = ("AGENT_AWAIT_RESTORE", "true");
+pub const AWAIT_RESTORE: (&str, &str) = ("AGENT_AWAIT_RESTORE", "true");
 
 /// A sandbox that runs.
 pub struct Ensured {

@@ -479,10 +479,7 @@ mod tests {
         all[0].damaged = 1;
         assert_eq!(numbers(&chain_of(&all)), [0; 0]);
         // One whose base is not known is no save.
-        assert_eq!(
-            numbers(&chain_of(&saves(&[(7, Some(6), 1)]))),
-            [0; 0]
-        );
+        assert_eq!(numbers(&chain_of(&saves(&[(7, Some(6), 1)]))), [0; 0]);
     }
 
     #[test]

@@ -257,6 +257,7 @@ impl Object {
                         .log
                         .transcript_before(*turn)
                         .map_err(|error| internal("log", &error))?,
+                    secrets: Vec::new(),
                 };
                 let body =
                     serde_json::to_vec(&request).map_err(|error| internal("turn", &error))?;

@@ -185,6 +185,7 @@ pub fn turn_request(turn: u64, options: Value) -> Value {
         asks: false,
         session_id: SessionId::parse("the-session").unwrap(),
         transcript: None,
+        secrets: Vec::new(),
         turn_id: TurnId(turn),
         turn: options.into_turn().unwrap(),
     })

@@ -15,7 +15,6 @@ use serde::Deserialize;
 
 use crate::providers::{self, Dialect};
 use crate::spend::Limits;
-use crate::yaml;
 use file::File;
 
 pub use crate::yaml::Error as Wrong;

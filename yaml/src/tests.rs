@@ -39,8 +39,8 @@ fn documents_mean_what_they_mean_to_another_reader() {
         "\u{feff}a: b\n",
         "a: b\r\nc: d\r\n",
         "%YAML 1.2\n---\na: b\n",
-        crate::config::BUNDLED,
-        include_str!("../../fuzz/seeds/config/full.yaml"),
+        include_str!("../../litellm-router/litellm_config.yaml"),
+        include_str!("../../litellm-router/fuzz/seeds/config/full.yaml"),
     ] {
         assert!(own(yaml).is_some(), "{yaml}");
         assert_eq!(own(yaml), other(yaml), "{yaml}");
