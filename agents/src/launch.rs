@@ -44,7 +44,7 @@ impl AgentConfig {
             true => self.allowed_tools.clone(),
             false => usual.allowed_tools.clone(),
         };
-        let tools = names_tools.then(|| base_tools(&self.allowed_tools));
+        let tools = names_tools.then(|| self.base_tools());
         for name in self.mcp_servers.keys() {
             let all = format!("mcp__{name}__*");
             let of_it = format!("mcp__{name}");
@@ -116,6 +116,33 @@ impl AgentConfig {
             agents.insert(name.clone(), told);
         }
         Value::Object(agents)
+    }
+
+    /// The tools without their rules and without those of servers: what there is at all. An agent that
+    /// it calls has no others, so theirs are among them. How it asks a person, leaves the planning mode
+    /// and reads what its servers offer is no matter of a configuration.
+    fn base_tools(&self) -> Vec<String> {
+        let of_agents = self
+            .agents
+            .values()
+            .filter_map(|agent| agent.tools.as_ref());
+        let named = self.allowed_tools.iter().chain(of_agents.flatten());
+        let names = named.filter_map(|text| match tool(text) {
+            Tool::Known(name) => Some(claudes(name)),
+            _ => None,
+        });
+        let always: &[&str] = match self.mcp_servers.is_empty() {
+            true => &["AskUserQuestion", "ExitPlanMode"],
+            false => &[
+                "AskUserQuestion",
+                "ExitPlanMode",
+                "ListMcpResources",
+                "ReadMcpResource",
+            ],
+        };
+        let always = always.iter().map(|name| claudes(name));
+        let all: BTreeSet<String> = names.chain(always).collect();
+        all.into_iter().collect()
     }
 
     /// Checks what `mcp_env` gives, and completes it: each secret by its variable's name.
@@ -280,18 +307,6 @@ fn replaced<'a>(text: &str, value: &mut impl FnMut(&str) -> Option<&'a String>) 
     }
     done.push_str(rest);
     done
-}
-
-/// The tools without their rules and without those of servers: what the agent has at all. How it asks
-/// a person and leaves the planning mode is no matter of a configuration.
-fn base_tools(allowed: &[String]) -> Vec<String> {
-    let names = allowed.iter().filter_map(|text| match tool(text) {
-        Tool::Known(name) => Some(claudes(name)),
-        _ => None,
-    });
-    let always = ["AskUserQuestion", "ExitPlanMode"].map(str::to_owned);
-    let all: BTreeSet<String> = names.chain(always).collect();
-    all.into_iter().collect()
 }
 
 /// The name by which Claude Code itself knows a tool.

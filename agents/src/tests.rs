@@ -291,7 +291,7 @@ fn a_launch_is_what_the_configuration_says() {
             "one": { "command": "server", "args": ["--key=${KEY}"], "env": { "A": "${A_TOKEN}", "B": "b" } },
             "two": { "url": "https://two.example/mcp", "headers": { "authorization": "Bearer ${TWO}" } },
         },
-        "agents": { "helper": { "description": "d", "prompt": "p", "tools": ["Read"], "model": "haiku" } },
+        "agents": { "helper": { "description": "d", "prompt": "p", "tools": ["Grep"], "model": "haiku" } },
         "system_prompt": { "type": "preset", "preset": "claude_code", "append": "More." },
         "permission_mode": "plan",
         "max_turns": 7,
@@ -317,7 +317,16 @@ fn a_launch_is_what_the_configuration_says() {
     let tools = launch.tools.clone().unwrap();
     assert_eq!(
         tools,
-        ["AskUserQuestion", "Bash", "ExitPlanMode", "Read", "Task"]
+        [
+            "AskUserQuestion",
+            "Bash",
+            "ExitPlanMode",
+            "Grep",
+            "ListMcpResourcesTool",
+            "Read",
+            "ReadMcpResourceTool",
+            "Task"
+        ]
     );
     assert_eq!(launch.system_prompt, None);
     assert_eq!(launch.append_system_prompt.as_deref(), Some("More."));

@@ -2,7 +2,7 @@
 
 /// The tools of the version that sandboxes have, by the names that a configuration calls them. A test
 /// compares them with what that version itself says.
-pub const KNOWN: [&str; 22] = [
+pub const KNOWN: [&str; 18] = [
     "AskUserQuestion",
     "Bash",
     "Edit",
@@ -16,11 +16,7 @@ pub const KNOWN: [&str; 22] = [
     "ReadMcpResource",
     "Skill",
     "Task",
-    "TaskCreate",
-    "TaskGet",
-    "TaskList",
     "TaskStop",
-    "TaskUpdate",
     "TodoWrite",
     "WebFetch",
     "WebSearch",
@@ -28,7 +24,7 @@ pub const KNOWN: [&str; 22] = [
 ];
 
 /// What tools of other versions are called now; none for those that are gone.
-const RENAMED: [(&str, Option<&str>); 12] = [
+const RENAMED: [(&str, Option<&str>); 16] = [
     ("Agent", Some("Task")),
     ("BashOutput", Some("Bash")),
     ("KillBash", Some("TaskStop")),
@@ -39,6 +35,11 @@ const RENAMED: [(&str, Option<&str>); 12] = [
     ("NotebookRead", Some("Read")),
     ("ReadMcpResourceTool", Some("ReadMcpResource")),
     ("SlashCommand", Some("Skill")),
+    // The other form of the list of things to do, which sandboxes do without.
+    ("TaskCreate", Some("TodoWrite")),
+    ("TaskGet", Some("TodoWrite")),
+    ("TaskList", Some("TodoWrite")),
+    ("TaskUpdate", Some("TodoWrite")),
     ("TodoRead", None),
     ("exit_plan_mode", Some("ExitPlanMode")),
 ];

@@ -191,7 +191,7 @@ impl Claude {
 
     /// Asks for the sign that it is ready.
     pub fn send_initialize(&self) {
-        self.send_control(INITIALIZE, json!({ "subtype": "initialize" }));
+        self.send_control(INITIALIZE, self.start.initialize());
     }
 
     /// Sends a control request under this id.

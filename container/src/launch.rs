@@ -1,12 +1,14 @@
 //! What a `claude` process is started with: its arguments and its whole environment. Pure.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use protocol::PermissionMode;
-use protocol::options::{CHANGING_TOOLS, Launch};
+use protocol::options::{CHANGING_TOOLS, Launch, SettingSource};
+use serde_json::{Map, Value};
 
 use crate::processes::MARK;
 
@@ -118,9 +120,6 @@ impl Start {
             "--input-format=stream-json",
             "--output-format=stream-json",
             "--verbose",
-            // The workspace is somebody's repository: its settings, hooks and MCP servers would run
-            // programs that nobody here has looked at.
-            "--setting-sources=user",
         ]
         .map(OsString::from)
         .to_vec();
@@ -129,6 +128,12 @@ impl Start {
             argument.push(value);
             arguments.push(argument);
         };
+        // The workspace is somebody's repository: its settings, hooks and MCP servers run programs that
+        // nobody here has looked at, so they are read only where the launch says so.
+        let mut sources = BTreeSet::from([SettingSource::User]);
+        sources.extend(&launch.setting_sources);
+        let sources: Vec<&str> = sources.into_iter().map(SettingSource::as_str).collect();
+        flag("setting-sources", sources.join(",").as_ref());
         flag("model", self.model.as_ref());
         flag("permission-mode", launch.permission_mode.as_str().as_ref());
         flag("max-turns", launch.max_turns.to_string().as_ref());
@@ -139,6 +144,10 @@ impl Start {
         if self.kept && launch.default_tools {
             // Those depend on the mode: see `allow`.
             allowed_tools.retain(|tool| !CHANGING_TOOLS.contains(&tool.as_str()));
+        }
+        if let Some(tools) = &launch.tools {
+            // None of them is a list as well.
+            flag("tools", tools.join(",").as_ref());
         }
         for (name, list) in [
             ("allowedTools", &allowed_tools),
@@ -167,8 +176,10 @@ impl Start {
             Conversation::New(id) => flag("session-id", id.as_ref()),
             Conversation::Resume(id) => flag("resume", id.as_ref()),
         }
-        // Without this, servers that the workspace names would be started as well.
-        arguments.push("--strict-mcp-config".into());
+        if !launch.setting_sources.contains(&SettingSource::Project) {
+            // Without this, servers that the workspace names would be started as well.
+            arguments.push("--strict-mcp-config".into());
+        }
         if self.kept {
             arguments.push("--include-partial-messages".into());
             // Not the mode, but that it may be chosen later.
@@ -181,10 +192,21 @@ impl Start {
         arguments
     }
 
+    /// The first control request, whose answer says that the process is ready.
+    pub fn initialize(&self) -> Value {
+        let mut request = Map::new();
+        request.insert("subtype".to_owned(), "initialize".into());
+        if let Some(agents) = &self.launch.agents {
+            request.insert("agents".to_owned(), agents.clone());
+        }
+        Value::Object(request)
+    }
+
     /// The whole environment: nothing is inherited, so that nothing of the server's, of its host's or
-    /// of its provider's can leak to the agent. `mark` is the process's own.
-    pub fn environment(&self, setup: &Setup, mark: &str) -> Vec<(&'static str, OsString)> {
-        let mut variables: Vec<(&'static str, OsString)> = vec![
+    /// of its provider's can leak to the agent. `mark` is the process's own. What the launch adds does
+    /// not change what is set here.
+    pub fn environment(&self, setup: &Setup, mark: &str) -> Vec<(&str, OsString)> {
+        let mut variables: Vec<(&str, OsString)> = vec![
             ("PATH", setup.path.clone()),
             ("HOME", setup.home.clone().into()),
             ("TMPDIR", std::env::temp_dir().into()),
@@ -216,6 +238,11 @@ impl Start {
         for (name, model) in aliases(&self.model, self.launch.fast_model.as_deref()) {
             if let Some(model) = model {
                 variables.push((name, model.into()));
+            }
+        }
+        for (name, value) in &self.launch.env {
+            if !variables.iter().any(|(ours, _)| ours == name) {
+                variables.push((name, value.into()));
             }
         }
         variables
@@ -326,6 +353,7 @@ mod tests {
             mcp_config: Some(json!({"mcpServers": {}})),
             additional_args: vec!["--effort=high".to_owned()],
             disallowed_tools: vec!["WebFetch".to_owned()],
+            tools: Some(vec!["Bash".to_owned(), "Read".to_owned()]),
             ..Launch::default()
         };
         insta::assert_debug_snapshot!(start(launch).arguments(), @r#"
@@ -338,6 +366,7 @@ mod tests {
             "--model=groq/some-model",
             "--permission-mode=acceptEdits",
             "--max-turns=10",
+            "--tools=Bash,Read",
             "--allowedTools=Read,Glob,Grep,Task,TodoWrite",
             "--disallowedTools=WebFetch",
             "--system-prompt=--dangerously-skip-permissions",
@@ -353,6 +382,58 @@ mod tests {
             "--effort=high",
         ]
         "#);
+    }
+
+    #[test]
+    fn a_workspaces_own_settings_only_where_the_launch_says_so() {
+        let flags = |sources: &[SettingSource]| {
+            let arguments = start(Launch {
+                setting_sources: sources.to_vec(),
+                ..Launch::default()
+            })
+            .arguments();
+            let sources = arguments.iter().find_map(|argument| {
+                let argument = argument.to_str().unwrap();
+                argument
+                    .strip_prefix("--setting-sources=")
+                    .map(str::to_owned)
+            });
+            let strict = arguments
+                .iter()
+                .any(|argument| argument == "--strict-mcp-config");
+            (sources.unwrap(), strict)
+        };
+        use SettingSource::{Local, Project, User};
+        assert_eq!(flags(&[]), ("user".to_owned(), true));
+        assert_eq!(flags(&[Local, Local]), ("user,local".to_owned(), true));
+        assert_eq!(
+            flags(&[Local, Project, User]),
+            ("user,project,local".to_owned(), false)
+        );
+    }
+
+    #[test]
+    fn variables_of_the_launch_do_not_change_ours() {
+        let env = [
+            ("HOME", "/elsewhere"),
+            ("GREETING", "hello"),
+            ("AGENT_RUN", "x"),
+        ];
+        let launch = Launch {
+            env: env
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ..Launch::default()
+        };
+        let (start, setup) = (start(launch), setup());
+        let variables = start.environment(&setup, "mark");
+        let of = |wanted: &str| -> Vec<_> {
+            let found = variables.iter().filter(|(name, _)| *name == wanted);
+            found.map(|(_, value)| value.to_str().unwrap()).collect()
+        };
+        assert_eq!(of("HOME"), ["/home/agent"]);
+        assert_eq!(of("AGENT_RUN"), ["mark"]);
+        assert_eq!(of("GREETING"), ["hello"]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod failures;
 mod host;
 mod interrupts;
 mod isolation;
+mod launches;
 mod saves;
 mod turns;
 mod upstream;

@@ -1,7 +1,7 @@
 //! A Messages API whose answers the tests write. A prompt that holds `script:NAME` gets that
 //! script's replies, one for each call of the model: the n-th after n tool results.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -81,6 +81,12 @@ impl Upstream {
         requests.last().unwrap()["messages"].to_string()
     }
 
+    /// The names of the tools that the last call of the model offered.
+    pub fn last_tools(&self) -> BTreeSet<String> {
+        let requests = self.requests();
+        tools(requests.last().unwrap())
+    }
+
     fn reply(&self, request: &Value) -> Reply {
         let mut script = String::new();
         let mut results = 0;
@@ -114,6 +120,16 @@ impl Upstream {
             None => Reply::Say("Hello from the model"),
         }
     }
+}
+
+/// The names of the tools that a call of the model offers.
+pub fn tools(request: &Value) -> BTreeSet<String> {
+    let tools = request["tools"].as_array().unwrap().iter();
+    let names = tools.map(|tool| tool["name"].as_str().unwrap().to_owned());
+    // It stands for what is offered later.
+    names
+        .filter(|name| name != "DeferredToolPlaceholder")
+        .collect()
 }
 
 async fn answer(State(upstream): State<Arc<Upstream>>, body: Bytes) -> Response {

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use protocol::event::EventBody;
+use protocol::options::Launch;
 use protocol::sandbox::{Record, TurnEnd, TurnRequest};
 use protocol::{ClaudeCodeOptions, Outcome, SessionId, TurnId};
 use reqwest::{Response, StatusCode};
@@ -135,10 +136,24 @@ impl World {
 
     /// Starts a turn with these options, and reads it from its first record.
     pub async fn begin(&self, turn: u64, options: Value) -> Records {
-        let response = self.post("/turns", &turn_request(turn, options)).await;
+        self.send(&turn_request(turn, options)).await
+    }
+
+    /// Starts the turn that a request describes.
+    pub async fn send(&self, request: &Value) -> Records {
+        let response = self.post("/turns", request).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "application/x-ndjson");
         Records::of(response)
+    }
+
+    /// Runs a turn with what an agent's configuration says, to its end.
+    pub async fn launch(&self, turn: u64, prompt: &str, launch: Launch) -> Turn {
+        let mut request = turn_request(turn, json!({"prompt": prompt}));
+        let fields = serde_json::to_value(launch).unwrap();
+        let turn = request["turn"].as_object_mut().unwrap();
+        turn.extend(fields.as_object().unwrap().clone());
+        self.send(&request).await.rest().await
     }
 
     /// Runs a turn to its end.
