@@ -21,6 +21,8 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::options_and_the_link", "options.mjs"),
         ("browser::a_long_history", "history.mjs"),
         ("browser::what_the_agent_asks", "permissions.mjs"),
+        ("browser::the_workbench", "workbench.mjs"),
+        ("browser::settings", "settings.mjs"),
     ]
     .into_iter()
     .map(|(name, script)| test(world, name, move |world| playwright(world, script)))

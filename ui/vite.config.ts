@@ -1,11 +1,12 @@
 /// <reference types="vitest/config" />
 import { defineConfig } from "vite";
+import { firstLoad } from "./dev/budget.ts";
 import { scriptedServer } from "./dev/server.ts";
 
 export default defineConfig({
   base: "/",
   publicDir: false,
-  plugins: [scriptedServer()],
+  plugins: [scriptedServer(), firstLoad()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2023",

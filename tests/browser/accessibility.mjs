@@ -19,7 +19,9 @@ async function violations(page, where) {
       }
     }
     const held = results.passes.map(({ id }) => id);
-    assert.ok(held.includes("color-contrast") && held.length > 15, `${where}: axe-core looked at the page`);
+    // Over a dialog's backdrop axe-core says of no colour whether it is well.
+    const dialog = await page.evaluate(() => document.querySelector("dialog[open]") !== null);
+    assert.ok((dialog || held.includes("color-contrast")) && held.length > 15, `${where}: axe-core looked at the page`);
   }
   return found;
 }
@@ -85,5 +87,35 @@ await withBrowser(async (browser) => {
     await page.getByTestId("advanced").waitFor();
   }
   await look("options");
+  for (const [, page] of pages) await page.getByTestId("advanced-toggle").click();
+
+  // The parts beside the conversation, and what opens over it.
+  for (const tab of ["tasks", "tools", "log"]) {
+    for (const [name, page] of pages) {
+      if (name === "phone" && tab === "tasks") await page.getByTestId("panel-toggle").tap();
+      await page.getByTestId(`tab-${tab}`).click();
+      await page.locator(`#tab-panel > :not(.skeleton)`).first().waitFor();
+    }
+    await look(`tab ${tab}`);
+  }
+  await phone.getByTestId("panel-close").tap();
+  await phone.getByTestId("rail-toggle").tap();
+  await desktop.getByTestId("find-open").click();
+  await desktop.getByTestId("find").getByRole("searchbox").fill("word1");
+  await desktop.getByTestId("find-count").filter({ hasText: /of/ }).waitFor();
+  await look("sessions, search");
+  await phone.keyboard.press("Escape");
+  for (const [, page] of pages) await page.getByTestId("menu").click();
+  await look("menu");
+  for (const [, page] of pages) await page.getByTestId("settings").click();
+  for (const [, page] of pages) await page.getByTestId("settings-dialog").waitFor();
+  await look("settings");
+  for (const [, page] of pages) {
+    await page.keyboard.press("Escape");
+    await page.getByTestId("menu").click();
+    await page.getByTestId("delete").click();
+    await page.getByTestId("delete-dialog").waitFor();
+  }
+  await look("delete");
   assert.equal(found.join("\n"), "");
 });

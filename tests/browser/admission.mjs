@@ -22,6 +22,7 @@ await withBrowser(async (browser) => {
   const scripts = await page.evaluate(() => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage }));
   assert.ok(!scripts.includes(TOKEN) && !scripts.includes("ar_"), "no script can read a key");
 
+  await page.getByTestId("menu").click();
   await page.getByTestId("share").click();
   await page.getByTestId("share-make").click();
   const link = page.getByTestId("share-link");
@@ -35,7 +36,9 @@ await withBrowser(async (browser) => {
   await reader.getByTestId("read-only").waitFor();
   assert.equal(await ended(reader, 1), "completed");
   assert.equal(await reader.getByTestId("composer").count(), 0);
+  await reader.getByTestId("menu").click();
   assert.equal(await reader.getByTestId("share").count(), 0);
+  assert.equal(await reader.getByTestId("delete").count(), 0);
   assert.equal(new URL(reader.url()).hash, "", "the token is not left in the address");
   await reader.reload();
   await reader.getByTestId("read-only").waitFor();
@@ -44,6 +47,9 @@ await withBrowser(async (browser) => {
   await reader.getByTestId("sign-in").waitFor();
   assert.equal(await reader.getByTestId("token").count(), 0, "a token would not help");
 
+  await page.keyboard.press("Escape");
+  await page.getByTestId("share-dialog").waitFor({ state: "detached" });
+  await page.getByTestId("menu").click();
   await page.getByTestId("sign-out").click();
   await page.getByTestId("sign-in").waitFor();
 });

@@ -43,7 +43,9 @@ await withBrowser(async (browser) => {
   // From the top of the page to its end.
   await composer.fill("run `sleep 30`");
   await page.evaluate(() => document.activeElement.blur());
-  await walk("Tab", "Copy the link", "Theme", "New session", "composer", "model-menu", "advanced-toggle", "send");
+  await walk("Tab", "rail-toggle", "find-open", "menu", "panel-toggle", "New session", "composer", "model-menu", "advanced-toggle", "send", "panel-edge", "tab-", "panel-close");
+  await composer.focus();
+  await walk("Tab", "send");
   await walk("Shift+Tab", "advanced-toggle", "model-menu", "composer");
 
   // Shift+Enter breaks the line, Enter sends, and the focus stays.

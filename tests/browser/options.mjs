@@ -43,6 +43,7 @@ await withBrowser(async (browser) => {
   await options.getByRole("button", { name: "Back to the defaults" }).click();
 
   // The link.
+  await page.getByTestId("menu").click();
   await page.getByRole("button", { name: "Copy the link to this session" }).click();
   await page.getByTestId("notice").filter({ hasText: /copied/ }).waitFor();
   const link = await page.evaluate(() => navigator.clipboard.readText());

@@ -98,7 +98,7 @@ await withBrowser(async (browser) => {
   await live(page);
   await say(page, "run `touch stopped.txt`");
   await openCard.waitFor();
-  await page.getByRole("button", { name: "Stop" }).click();
+  await page.getByTestId("stop").click();
   assert.equal(await ended(page, 6), "interrupted");
   assert.equal(await cards.last().getAttribute("data-state"), "withdrawn");
   await cards.last().locator("summary").click();

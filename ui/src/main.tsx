@@ -2,6 +2,7 @@ import { render } from "preact";
 import "./style/tokens.css";
 import "./style/base.css";
 import "./style/layout.css";
+import "./style/bench.css";
 import "./style/conversation.css";
 import "./style/tools.css";
 import "./style/requests.css";
@@ -9,10 +10,9 @@ import "./style/composer.css";
 import "./style/admission.css";
 import { protocols, takeShare } from "./session/admission.ts";
 import { Session } from "./session/session.ts";
-import { applyTheme } from "./theme.ts";
+import { rereadVisited } from "./session/visited.ts";
+import { applySettings, rereadSettings } from "./settings.ts";
 import { App } from "./view/app.tsx";
-
-applyTheme();
 
 // The server serves this page at /demo/{sessionId} alone, and has checked the id.
 const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -21,6 +21,7 @@ if (id === "") {
   location.replace("/demo");
 } else if (root !== null) {
   takeShare(id);
+  const settled = applySettings();
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   const address = `${scheme}://${location.host}/demo/ws/${encodeURIComponent(id)}`;
   const session = new Session(id, address, {
@@ -31,10 +32,15 @@ if (id === "") {
   addEventListener("online", () => session.wake());
   addEventListener("offline", () => session.lostNetwork());
   addEventListener("pageshow", () => session.wake());
-  addEventListener("storage", () => session.reread());
+  // Another tab has changed what is kept.
+  addEventListener("storage", () => {
+    session.reread();
+    rereadSettings();
+    rereadVisited();
+  });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible") session.wake();
   });
   session.open();
-  render(<App session={session} />, root);
+  void settled.then(() => render(<App session={session} />, root));
 }

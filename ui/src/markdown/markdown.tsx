@@ -8,6 +8,7 @@
 import type { Token, Tokens } from "marked";
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
+import { Code } from "../code/code.tsx";
 import { text as words } from "../text.ts";
 import { CopyButton } from "../view/copy-button.tsx";
 import { memo } from "../view/memo.ts";
@@ -208,7 +209,7 @@ function CodeBlock({ code, language }: { code: string; language: string }) {
         <CopyButton value={code} />
       </figcaption>
       <pre tabIndex={0}>
-        <code>{code}</code>
+        <Code code={code} language={label} />
       </pre>
     </figure>
   );

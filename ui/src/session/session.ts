@@ -28,6 +28,8 @@ const NOTICE_MS = 8_000;
 /** A page that is not seen gets no frames; its events are taken this often. */
 const HIDDEN_FLUSH_MS = 250;
 const MENU_RETRY_MS = 5_000;
+/** Events that are kept as they came, for who looks at the log. */
+const RECENT = 1_000;
 
 export class Session {
   readonly conversation = signal(nothingSaid);
@@ -81,6 +83,8 @@ export class Session {
   private readonly storedDraft;
   private readonly storedOptions;
   private readonly connection: Connection;
+  /** The newest events, as they came. They change with the conversation. */
+  recent: readonly LogEvent[] = [];
   private pending: LogEvent[] = [];
   /** The events that are here of turns whose beginnings are not. */
   private ofCut: LogEvent[] = [];
@@ -146,6 +150,8 @@ export class Session {
   /** Another tab has changed what is kept. */
   reread(): void {
     this.outbox.value = this.stored.list();
+    this.draft.value = this.storedDraft.get();
+    this.options.value = this.storedOptions.get();
   }
 
   /** Says something. It is kept until the session has stored it. */
@@ -324,6 +330,7 @@ export class Session {
     batch(() => {
       for (const event of events) this.acknowledge(event);
       const first = this.conversation.value.since === 0;
+      this.recent = [...this.recent, ...events].slice(-RECENT);
       this.conversation.value = fold(this.conversation.value, events);
       this.keepCut([...this.ofCut, ...events]);
       if (first) this.older.value = this.conversation.value.since > 1 ? "some" : "none";
@@ -361,6 +368,7 @@ export class Session {
   private reset(): void {
     this.pending = [];
     this.ofCut = [];
+    this.recent = [];
     this.older.value = "none";
     this.conversation.value = nothingSaid;
   }

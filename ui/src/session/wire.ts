@@ -212,7 +212,7 @@ function body(type: string, fields: Fields): Body {
     case "file_change":
       return { type, path: text(fields.path), toolUseId };
     case "todo_update":
-      return { type, todos: Array.isArray(fields.todos) ? fields.todos.map(todo) : [] };
+      return { type, todos: readTodos(fields.todos) };
     case "permission_request":
       return {
         type,
@@ -256,6 +256,10 @@ function usage(fields: Fields): Usage {
     duration_ms: number(fields.duration_ms),
     num_turns: number(fields.num_turns),
   };
+}
+
+export function readTodos(value: unknown): Todo[] {
+  return Array.isArray(value) ? value.map(todo) : [];
 }
 
 function todo(value: unknown): Todo {

@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import {
   DEFAULT_OPTIONS,
   MOST_TURNS,
@@ -15,6 +15,8 @@ export function Advanced({ close }: { close: () => void }) {
   const session = useSession();
   const options = session.options.value;
   const panel = useRef<HTMLElement>(null);
+  /** What stands in the field while it is typed, whatever it is drawn again for. */
+  const [typed, setTyped] = useState<string | null>(null);
   // It stands before the button that opens it: Tab alone would not come to it.
   useLayoutEffect(() => panel.current?.focus(), []);
   const set = (changed: Partial<Options>) => session.setOptions({ ...options, ...changed });
@@ -70,7 +72,7 @@ export function Advanced({ close }: { close: () => void }) {
         </legend>
         <div class="modes">
           {PERMISSION_MODES.map((mode) => {
-            const [name, words] = text.permissionModes[mode];
+            const { name, words } = text.permissionModes[mode];
             return (
               <label key={mode} class="check">
                 <input
@@ -115,13 +117,15 @@ export function Advanced({ close }: { close: () => void }) {
             type="number"
             min={1}
             max={MOST_TURNS}
-            value={options.maxTurns}
+            value={typed ?? options.maxTurns}
             title={text.maxTurnsHint}
-            onChange={(event) => {
+            onInput={(event) => {
+              setTyped(event.currentTarget.value);
               const value = Math.round(event.currentTarget.valueAsNumber);
               const valid = value >= 1 && value <= MOST_TURNS;
               set({ maxTurns: valid ? value : DEFAULT_OPTIONS.maxTurns });
             }}
+            onBlur={() => setTyped(null)}
           />
         </label>
         <label class="field">

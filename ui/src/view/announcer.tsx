@@ -37,7 +37,7 @@ export function whatIsNew(before: Conversation, after: Conversation): string | n
     (turn, at) => turn.state === "ended" && before.turns[at]?.state !== "ended",
   );
   const active = activeTurn(after);
-  if (ended !== undefined && active === null) return text.announceEnd(ended.outcome ?? "failed");
+  if (ended !== undefined && active === null) return text.announceEnd[ended.outcome ?? "failed"];
   if (active === null) return null;
   const known = before.turns.find((turn) => turn.id === active.id);
   const asked = openRequests(after).find(

@@ -1,11 +1,16 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { activeTurn, type Turn } from "../session/conversation.ts";
 import { text } from "../text.ts";
-import { Advanced } from "./advanced.tsx";
+import { type Command, COMMAND_LIST, CommandList, commandsFor, optionId } from "./commands.tsx";
 import { useSession } from "./context.ts";
 import { COMPOSER_FIELD, focusComposer, focusIsShown, useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
+import { later } from "./later.tsx";
+import { ModeMenu } from "./mode-menu.tsx";
 import { ModelMenu } from "./model-menu.tsx";
+import { Spent } from "./spent.tsx";
+
+const Advanced = later(async () => (await import("./advanced.tsx")).Advanced);
 
 /** Bytes of a prompt that the server takes (`protocol::options::MAX_PROMPT`). */
 const MOST_BYTES = 1024 * 1024;
@@ -15,6 +20,9 @@ export function Composer() {
   const field = useRef<HTMLTextAreaElement>(null);
   const toggle = useRef<HTMLButtonElement>(null);
   const [advanced, setAdvanced] = useState(false);
+  /** The draft for which nobody wants to see commands. */
+  const [noCommands, setNoCommands] = useState("");
+  const [chosen, setChosen] = useState(0);
   const draft = session.draft.value;
   const active = activeTurn(session.conversation.value);
   const link = session.link.value.state;
@@ -32,6 +40,14 @@ export function Composer() {
     if (document.activeElement !== field.current && focusIsShown(document.activeElement)) focusComposer();
   };
 
+  const commands = draft === noCommands ? [] : commandsFor(draft);
+  const command = Math.min(chosen, commands.length - 1);
+  const take = ({ name }: Command) => {
+    session.setDraft(`/${name} `);
+    setChosen(0);
+    focusComposer();
+  };
+
   const closeAdvanced = () => {
     setAdvanced(false);
     toggle.current?.focus();
@@ -44,12 +60,21 @@ export function Composer() {
     element.style.height = `${element.scrollHeight}px`;
   }, [draft]);
 
-  useEscape(advanced ? closeAdvanced : null, active);
+  const closeCommands = () => setNoCommands(draft);
+  useEscape(commands.length > 0 ? closeCommands : advanced ? closeAdvanced : null, active);
 
   const pressed = (event: KeyboardEvent) => {
     // The Enter that ends a composed character sends nothing.
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
+    const picked = commands[command];
+    if (picked !== undefined && (event.key === "Tab" || (event.key === "Enter" && draft !== `/${picked.name}`))) {
+      event.preventDefault();
+      take(picked);
+    } else if (picked !== undefined && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+      event.preventDefault();
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      setChosen((command + step + commands.length) % commands.length);
+    } else if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       send();
     } else if (event.key === "ArrowUp" && draft === "") {
@@ -70,6 +95,7 @@ export function Composer() {
   return (
     <div class="composer-place">
       {advanced && <Advanced close={closeAdvanced} />}
+      {commands.length > 0 && <CommandList commands={commands} at={command} take={take} />}
       <form
         class="composer"
         onSubmit={(event) => {
@@ -89,12 +115,16 @@ export function Composer() {
           placeholder={placeholder}
           enterkeyhint="send"
           aria-keyshortcuts="Enter"
+          aria-autocomplete="list"
+          aria-controls={commands.length > 0 ? COMMAND_LIST : undefined}
+          aria-activedescendant={commands.length > 0 ? optionId(command) : undefined}
           title={text.keys}
           onInput={(event) => session.setDraft(event.currentTarget.value)}
           onKeyDown={pressed}
         />
         <div class="tools">
           <ModelMenu />
+          <ModeMenu />
           <button
             ref={toggle}
             type="button"
@@ -116,6 +146,7 @@ export function Composer() {
           </button>
         </div>
       </form>
+      <Spent />
     </div>
   );
 }
@@ -151,7 +182,7 @@ function useEscape(close: (() => void) | null, active: Turn | null): void {
     };
     document.addEventListener("keydown", pressed);
     return () => document.removeEventListener("keydown", pressed);
-  }, [close !== null, id, session]);
+  }, [close, id, session]);
 }
 
 function lastPrompt(

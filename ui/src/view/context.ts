@@ -11,12 +11,12 @@ export function useSession(): Session {
   return session;
 }
 
-/** This machine's time, each second anew. */
-export function useNow(): number {
+/** This machine's time, each second anew, or as often as is said in milliseconds. */
+export function useNow(every = 1_000): number {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    const timer = setInterval(() => setNow(Date.now()), every);
     return () => clearInterval(timer);
-  }, []);
+  }, [every]);
   return now;
 }

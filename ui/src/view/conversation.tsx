@@ -3,8 +3,13 @@ import { activeTurn, waitingTurns } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
 import { Empty } from "./empty.tsx";
-import { useLeaving } from "./focus.ts";
+import { finding } from "./find-state.ts";
+import { focusIsShown, useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
+import { later } from "./later.tsx";
+import { elementAt, revealed } from "./reveal.ts";
+import { Skeleton } from "./skeleton.tsx";
+import { Timeline, turnInView } from "./timeline.tsx";
 import { TurnView } from "./turn.tsx";
 import { UnsentMessages } from "./unsent.tsx";
 
@@ -14,6 +19,10 @@ const NEAR = 48;
 const NEAR_TOP = 600;
 /** What grows right after a click was opened by hand, and does not move the page. */
 const BY_HAND_MS = 400;
+/** A turn is in view whose beginning is above this part of the screen. */
+const READ_AT = 0.4;
+
+const FindBar = later(async () => (await import("./find-bar.tsx")).FindBar);
 
 export function ConversationView() {
   const session = useSession();
@@ -22,6 +31,7 @@ export function ConversationView() {
   const content = useRef<HTMLDivElement>(null);
   const following = useRef(true);
   const touched = useRef(0);
+  const looking = useRef(0);
   const [below, setBelow] = useState(false);
 
   // Older turns come in above: what is seen stays where it is, as far from the end as before.
@@ -44,6 +54,10 @@ export function ConversationView() {
     following.current = near;
     if (near) setBelow(false);
     loadNearTop();
+    cancelAnimationFrame(looking.current);
+    looking.current = requestAnimationFrame(() => {
+      turnInView.value = near ? null : turnAt(element);
+    });
   };
   const loadNearTop = () => {
     const element = scroller.current;
@@ -67,6 +81,28 @@ export function ConversationView() {
     return () => cancelAnimationFrame(frame);
   }, [conversation.since, older]);
 
+  // Somebody was sent to a place.
+  const place = revealed.value;
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (place === null || element === null) return;
+    const target = elementAt(element, place);
+    if (target === null) return;
+    following.current = false;
+    target.scrollIntoView({ block: place.item === null ? "start" : "center" });
+    target.classList.remove("pointed-at");
+    // What is above gets its height only when it is seen: once more, when that is known.
+    const frame = requestAnimationFrame(() => {
+      target.scrollIntoView({ block: place.item === null ? "start" : "center" });
+      target.classList.add("pointed-at");
+      const focused = target.querySelector<HTMLElement>(":scope > summary") ?? target;
+      if (!focusIsShown(document.activeElement) || finding.value) return;
+      if (focused === target) target.tabIndex = -1;
+      focused.focus({ preventScroll: true });
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [place]);
+
   // A keyboard that opens, a composer that grows, text that gets its height only when it is seen.
   useLayoutEffect(() => {
     const [view, inner] = [scroller.current, content.current];
@@ -82,41 +118,60 @@ export function ConversationView() {
   const waiting = new Set(waitingTurns(conversation));
   const shown = conversation.turns.filter((turn) => !waiting.has(turn));
   const empty = shown.length === 0 && session.outbox.value.length === 0 && session.caughtUp.value;
+  const waits = shown.length === 0 && !session.caughtUp.value;
   return (
-    <main
-      ref={scroller}
-      class="scroller"
-      onScroll={scrolled}
-      onPointerDown={() => (touched.current = performance.now())}
-      onKeyDown={() => (touched.current = performance.now())}
-      tabIndex={-1}
-    >
-      <div
-        ref={content}
-        class="log"
-        role="log"
-        aria-label={text.conversation}
-        aria-live="off"
-        aria-busy={activeTurn(conversation) !== null}
+    <>
+      {finding.value && <FindBar />}
+      <main
+        ref={scroller}
+        class="scroller"
+        onScroll={scrolled}
+        onPointerDown={() => (touched.current = performance.now())}
+        onKeyDown={() => (touched.current = performance.now())}
+        tabIndex={-1}
       >
-        {older !== "none" && <Older />}
-        {empty && <Empty />}
-        {shown.map((turn) => (
-          <TurnView key={turn.id} turn={turn} />
-        ))}
-        <UnsentMessages />
-      </div>
-      {below && (
-        <Below
-          go={() => {
-            following.current = true;
-            setBelow(false);
-            toBottom();
-          }}
-        />
-      )}
-    </main>
+        <div
+          ref={content}
+          class="log"
+          role="log"
+          aria-label={text.conversation}
+          aria-live="off"
+          aria-busy={activeTurn(conversation) !== null}
+        >
+          {older !== "none" && <Older />}
+          {empty && <Empty />}
+          {waits && <Skeleton lines={6} />}
+          {shown.map((turn) => (
+            <TurnView key={turn.id} turn={turn} />
+          ))}
+          <UnsentMessages />
+        </div>
+        {below && (
+          <Below
+            go={() => {
+              following.current = true;
+              setBelow(false);
+              toBottom();
+            }}
+          />
+        )}
+      </main>
+      <Timeline turns={shown} />
+    </>
   );
+}
+
+/** The turn that is read at this place of the scroller. */
+function turnAt(scroller: HTMLElement): string | null {
+  const turns = [...scroller.querySelectorAll<HTMLElement>("[data-turn]")];
+  const line = scroller.scrollTop + scroller.clientHeight * READ_AT;
+  let [from, to] = [0, turns.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if ((turns[middle]?.offsetTop ?? 0) <= line) from = middle + 1;
+    else to = middle;
+  }
+  return turns[Math.max(0, from - 1)]?.dataset.turn ?? null;
 }
 
 /** What was said before is fetched when the top comes near; this says so, or does it by hand. */

@@ -1,22 +1,31 @@
-import { useState } from "preact/hooks";
-import { text } from "../text.ts";
-import { nextTheme, theme } from "../theme.ts";
 import icon from "../icon.svg";
+import { text } from "../text.ts";
+import { panelShown, railShown, toggle } from "../workbench.ts";
 import { useNow, useSession } from "./context.ts";
-import { copy } from "./copy-button.tsx";
+import { finding } from "./find-state.ts";
 import { Icon } from "./icon.tsx";
-import { ShareDialog } from "./share.tsx";
+import { SessionMenu } from "./session-menu.tsx";
 
 export function Header() {
   const session = useSession();
-  const [sharing, setSharing] = useState(false);
-  const copyLink = async () => {
-    const address = `${location.origin}${location.pathname}`;
-    session.tell((await copy(address)) ? text.linkCopied : text.cannotCopy);
-  };
-  const themeIcon = { system: "screen", light: "sun", dark: "moon" } as const;
+  const inside = session.door.value === "open";
+  const rail = railShown.value ? text.hideSessions : text.showSessions;
+  const side = panelShown.value ? text.hidePanel : text.showPanel;
   return (
     <header class="top">
+      {inside && (
+        <button
+          type="button"
+          class="quiet"
+          aria-label={rail}
+          title={`${rail} (Ctrl+B)`}
+          aria-expanded={railShown.value}
+          data-testid="rail-toggle"
+          onClick={() => toggle("rail")}
+        >
+          <Icon name="rail" />
+        </button>
+      )}
       <h1>
         <img src={icon} alt="" width="22" height="22" />
         <span class="product">{text.product}</span>
@@ -27,37 +36,33 @@ export function Header() {
       </span>
       <Connection />
       <nav aria-label={text.session}>
-        <button type="button" class="quiet" aria-label={text.copyLink} title={text.copyLink} onClick={copyLink}>
-          <Icon name="link" />
-        </button>
-        {session.access.value.manage && (
+        {inside && (
           <button
             type="button"
             class="quiet"
-            aria-label={text.share}
-            title={text.share}
-            aria-haspopup="dialog"
-            data-testid="share"
-            onClick={() => setSharing(true)}
+            aria-label={text.find}
+            title={`${text.find} (Ctrl+Shift+F)`}
+            data-testid="find-open"
+            onClick={() => (finding.value = true)}
           >
-            <Icon name="share" />
+            <Icon name="search" />
           </button>
         )}
-        <button
-          type="button"
-          class="quiet"
-          aria-label={text.theme[theme.value]}
-          title={text.theme[theme.value]}
-          onClick={nextTheme}
-        >
-          <Icon name={themeIcon[theme.value]} />
-        </button>
-        <a class="button quiet" href="/demo" aria-label={text.newSession} title={text.newSession}>
-          <Icon name="plus" />
-          <span class="wide">{text.newSession}</span>
-        </a>
+        <SessionMenu inside={inside} />
+        {inside && (
+          <button
+            type="button"
+            class="quiet"
+            aria-label={side}
+            title={`${side} (Ctrl+J)`}
+            aria-expanded={panelShown.value}
+            data-testid="panel-toggle"
+            onClick={() => toggle("panel")}
+          >
+            <Icon name="side" />
+          </button>
+        )}
       </nav>
-      {sharing && <ShareDialog close={() => setSharing(false)} />}
     </header>
   );
 }

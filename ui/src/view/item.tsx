@@ -3,61 +3,122 @@ import type { TargetedEvent } from "preact";
 import { useState } from "preact/hooks";
 import { Markdown } from "../markdown/markdown.tsx";
 import type { ErrorItem, Item, TextItem, ToolItem } from "../session/conversation.ts";
-import { duration, text } from "../text.ts";
+import { count, duration, text } from "../text.ts";
 import { Elapsed } from "./elapsed.tsx";
-import { Icon, type IconName } from "./icon.tsx";
+import { Icon } from "./icon.tsx";
 import { memo } from "./memo.ts";
 import { RequestCard } from "./request.tsx";
-import { ToolBody } from "./tool-body.tsx";
+import { isRevealed } from "./reveal.ts";
+import { changesOf, ToolBody } from "./tool-body.tsx";
+import { mcpName, onlyLooks, STATE_ICONS, summaryOf, toolIcon, toolName } from "./tool-kind.ts";
 
 /** Sub-agents inside sub-agents; what is nested more deeply is left out. */
 const DEEPEST = 8;
+/** So many calls in a row that only looked are folded into one line. */
+const MANY_LOOKS = 3;
 
-interface ItemsProps {
-  /** All items of the turn. */
-  items: readonly Item[];
-  /** The call whose items are drawn; null for the turn's own. */
-  parent: string | null;
-  depth?: number;
+/** The items of a turn by the call that they belong to; those of the turn itself under null. */
+type Tree = ReadonlyMap<string | null, readonly Item[]>;
+
+export function Items({ items }: { items: readonly Item[] }) {
+  return <Branch tree={treeOf(items)} parent={null} depth={0} />;
 }
 
-export function Items({ items, parent, depth = 0 }: ItemsProps) {
-  if (depth > DEEPEST) return null;
+function treeOf(items: readonly Item[]): Tree {
   const calls = new Set(items.flatMap((item) => (item.kind === "tool" ? [item.toolUseId] : [])));
+  const tree = new Map<string | null, Item[]>();
+  for (const item of items) {
+    // What names a call that is not there is the turn's own.
+    const parent = item.parent !== null && calls.has(item.parent) ? item.parent : null;
+    const siblings = tree.get(parent);
+    if (siblings === undefined) tree.set(parent, [item]);
+    else siblings.push(item);
+  }
+  return tree;
+}
+
+/** All that is below a call, at whatever depth. */
+function inside(tree: Tree, call: string, depth = 0): Item[] {
+  if (depth > DEEPEST) return [];
+  return (tree.get(call) ?? []).flatMap((item) => [
+    item,
+    ...(item.kind === "tool" && tree.has(item.toolUseId) ? inside(tree, item.toolUseId, depth + 1) : []),
+  ]);
+}
+
+function Branch({ tree, parent, depth }: { tree: Tree; parent: string | null; depth: number }) {
+  if (depth > DEEPEST) return null;
+  const items = tree.get(parent) ?? NONE;
   const waiting = new Set(
     items.flatMap((item) => (item.kind === "request" && item.end === null ? [item.toolUseId] : [])),
   );
-  // What names a call that is not there is the turn's own.
-  const parentOf = (item: Item) =>
-    item.parent !== null && calls.has(item.parent) ? item.parent : null;
   return (
     <>
-      {items
-        .filter((item) => parentOf(item) === parent)
-        .map((item) =>
-          item.kind === "tool" ? (
-            <ToolCard
-              key={item.key}
-              item={item}
-              inside={items.some((one) => parentOf(one) === item.toolUseId) ? items.filter((one) => one !== item) : NONE}
-              depth={depth}
-              waits={waiting.has(item.toolUseId)}
-            />
-          ) : (
-            <ItemView key={item.key} item={item} />
-          ),
-        )}
+      {grouped(items).map((one) => {
+        if (Array.isArray(one)) return <Looks key={one[0]?.key} items={one} />;
+        if (one.kind !== "tool") return <ItemView key={one.key} item={one} />;
+        const below = tree.has(one.toolUseId) ? inside(tree, one.toolUseId) : NONE;
+        return (
+          <ToolCard key={one.key} item={one} inside={below} depth={depth} waits={waiting.has(one.toolUseId)} />
+        );
+      })}
     </>
   );
 }
 
 const NONE: readonly Item[] = [];
 
+/** Calls in a row that only looked, and did, become one list. */
+export function grouped(items: readonly Item[]): (Item | ToolItem[])[] {
+  const shown: (Item | ToolItem[])[] = [];
+  let run: ToolItem[] = [];
+  const end = () => {
+    if (run.length >= MANY_LOOKS) shown.push(run);
+    else shown.push(...run);
+    run = [];
+  };
+  for (const item of items) {
+    if (item.kind === "tool" && item.state === "done" && onlyLooks(item.tool)) {
+      run.push(item);
+    } else {
+      end();
+      shown.push(item);
+    }
+  }
+  end();
+  return shown;
+}
+
+const Looks = memo(({ items }: { items: readonly ToolItem[] }) => {
+  const [opened, setOpened] = useState(false);
+  const open = opened || isRevealed(items);
+  return (
+    <details class="item tool done looks" data-testid="looks" open={open} onToggle={follow(setOpened)}>
+      <summary>
+        <Icon name="chevron" />
+        <Icon name="eye" />
+        <strong>{text.lookedAt(items.length)}</strong>
+        <span class="summary">{items.map(summaryOf).join(" · ")}</span>
+        <span class="state">
+          <Icon name="check" />
+        </span>
+      </summary>
+      {open && (
+        <div class="tool-body">
+          {items.map((item) => (
+            <ToolCard key={item.key} item={item} inside={NONE} depth={0} waits={false} />
+          ))}
+        </div>
+      )}
+    </details>
+  );
+});
+
 const ItemView = memo(({ item }: { item: Exclude<Item, ToolItem> }) => {
   switch (item.kind) {
     case "text":
       return (
-        <div class="item said" data-testid="message-assistant">
+        <div class="item said" data-testid="message-assistant" data-item={item.key}>
           <Markdown text={item.text} live={!item.done} />
         </div>
       );
@@ -71,9 +132,10 @@ const ItemView = memo(({ item }: { item: Exclude<Item, ToolItem> }) => {
 });
 
 function Thinking({ item }: { item: TextItem }) {
-  const [open, setOpen] = useState(false);
+  const [opened, setOpened] = useState(false);
+  const open = opened || isRevealed([item]);
   return (
-    <details class="item thinking" data-testid="thinking" open={open} onToggle={follow(setOpen)}>
+    <details class="item thinking" data-testid="thinking" data-item={item.key} open={open} onToggle={follow(setOpened)}>
       <summary>
         <Icon name="chevron" />
         <span>{item.done ? text.thought : text.thinking}</span>
@@ -88,15 +150,9 @@ function Thinking({ item }: { item: TextItem }) {
   );
 }
 
-const TOOL_ICONS: Record<ToolItem["state"], IconName> = {
-  running: "spinner",
-  done: "check",
-  failed: "alert",
-  stopped: "stop",
-};
-
 interface ToolCardProps {
   item: ToolItem;
+  /** What its sub-agent said and did. */
   inside: readonly Item[];
   depth: number;
   /** It is asked whether it may run. */
@@ -104,15 +160,19 @@ interface ToolCardProps {
 }
 
 const ToolCard = memo(({ item, inside, depth, waits }: ToolCardProps) => {
-  // What failed is open until somebody closes it.
+  // What failed is open until somebody closes it, and so is what somebody was sent to.
   const [opened, setOpened] = useState<boolean | null>(null);
-  const open = opened ?? item.state === "failed";
+  const open = opened ?? (item.state === "failed" || isRevealed([item]) || isRevealed(inside));
+  const mcp = mcpName(item.tool);
+  const changes = changesOf(item);
+  const calls = inside.filter((one) => one.kind === "tool").length;
   return (
     <details
       class={`item tool ${item.state}`}
       data-testid="tool-card"
       data-tool={item.tool}
       data-state={item.state}
+      data-item={item.key}
       open={open}
       onToggle={follow((now) => {
         if (now !== open) setOpened(now);
@@ -120,8 +180,20 @@ const ToolCard = memo(({ item, inside, depth, waits }: ToolCardProps) => {
     >
       <summary>
         <Icon name="chevron" />
-        <strong>{item.tool}</strong>
-        <span class="summary">{withoutName(item)}</span>
+        <Icon name={toolIcon(item.tool)} />
+        <strong>{toolName(item.tool)}</strong>
+        {mcp !== null && (
+          <span class="tag" title={text.fromServer(mcp.server)}>
+            {mcp.server}
+          </span>
+        )}
+        <span class="summary">{summaryOf(item)}</span>
+        {changes !== null && (
+          <span class="changes" title={text.changes(changes.added, changes.removed)}>
+            <span class="added">+{count(changes.added)}</span> <span class="removed">−{count(changes.removed)}</span>
+          </span>
+        )}
+        {calls > 0 && <span class="faint wide">{text.calls(calls)}</span>}
         <span class="state">
           {waits ? null : item.state === "running" ? (
             <Elapsed since={item.at} />
@@ -129,15 +201,15 @@ const ToolCard = memo(({ item, inside, depth, waits }: ToolCardProps) => {
             <span class="elapsed">{duration(item.doneAt - item.at)}</span>
           )}
           <span class="word">{waits ? text.toolWaits : text.toolStates[item.state]}</span>
-          <Icon name={waits ? "question" : TOOL_ICONS[item.state]} />
+          <Icon name={waits ? "question" : STATE_ICONS[item.state]} />
         </span>
       </summary>
       {open && (
         <div class="tool-body">
           <ToolBody item={item}>
             {inside.length > 0 && (
-              <div class="nested">
-                <Items items={[item, ...inside]} parent={item.toolUseId} depth={depth + 1} />
+              <div class="nested" role="group" aria-label={text.subAgent}>
+                <Branch tree={treeOf([item, ...inside])} parent={item.toolUseId} depth={depth + 1} />
               </div>
             )}
           </ToolBody>
@@ -152,15 +224,9 @@ const ToolCard = memo(({ item, inside, depth, waits }: ToolCardProps) => {
   );
 });
 
-/** The tool's name stands before it anyway. */
-function withoutName(item: ToolItem): string {
-  const { summary, tool } = item;
-  return summary.startsWith(tool) ? summary.slice(tool.length).replace(/^[:\s]+/, "") : summary;
-}
-
 function ErrorCard({ item }: { item: ErrorItem }) {
   return (
-    <div class="item card error" data-testid="error-card" data-code={item.code}>
+    <div class="item card error" data-testid="error-card" data-item={item.key} data-code={item.code}>
       <Icon name="alert" />
       <div>
         <strong>{text.errorTitle}</strong>

@@ -1,7 +1,7 @@
 import { type Turn, waitingTurns } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
-import { useLeaving } from "./focus.ts";
+import { focusComposer, useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
 
 /** The messages that wait for the running turn to end. */
@@ -18,11 +18,37 @@ export function Queue() {
             <span class="summary" title={turn.message?.content}>
               {turn.message?.content}
             </span>
+            <Edit turn={turn} />
             <Remove turn={turn} />
           </li>
         ))}
       </ol>
     </section>
+  );
+}
+
+/** It is taken out of the queue, and stands in the field. */
+function Edit({ turn }: { turn: Turn }) {
+  const session = useSession();
+  const content = turn.message?.content ?? "";
+  // Of a long one that waits since before this page was opened only the beginning is known.
+  if (turn.cut || session.link.value.state !== "live") return null;
+  const edit = () => {
+    session.interrupt(turn.id);
+    session.setDraft([content, session.draft.value].filter((one) => one.trim() !== "").join("\n"));
+    focusComposer();
+  };
+  return (
+    <button
+      type="button"
+      class="quiet small"
+      aria-label={`${text.editInQueue}: ${content.slice(0, 60)}`}
+      title={text.editInQueue}
+      data-testid="queue-edit"
+      onClick={edit}
+    >
+      <Icon name="pen" />
+    </button>
   );
 }
 

@@ -51,6 +51,7 @@ function OpenRequest({ item }: { item: RequestItem }) {
       data-testid="request-card"
       data-state="open"
       data-request={item.requestId}
+      data-item={item.key}
       aria-labelledby={heading}
       aria-busy={busy}
       tabIndex={-1}
@@ -209,6 +210,7 @@ function Decided({ item, end }: { item: RequestItem; end: RequestEnd }) {
       data-testid="request-card"
       data-state={end.behavior}
       data-request={item.requestId}
+      data-item={item.key}
       open={open}
       onToggle={(event) => setOpen(event.currentTarget.open)}
     >

@@ -1,23 +1,19 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import {
-  isSignedIn,
-  listShares,
-  makeShare,
-  type Mode,
-  revokeShares,
-  type Share,
-  signOut,
-} from "../session/admission.ts";
+import { useEffect, useState } from "preact/hooks";
+import { listShares, makeShare, type Mode, revokeShares, type Share } from "../session/admission.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
 import { CopyButton } from "./copy-button.tsx";
+import { Dialog } from "./dialog.tsx";
+
+/** How long a link may hold, in seconds. */
+const TIMES = { hour: 3_600, week: 604_800, quarter: 7_776_000 } as const;
+type Time = keyof typeof TIMES;
 
 /** Who else may in: links to make, and the end of them. */
 export function ShareDialog({ close }: { close: () => void }) {
   const session = useSession();
-  const dialog = useRef<HTMLDialogElement>(null);
   const [mode, setMode] = useState<Mode>("read");
-  const [seconds, setSeconds] = useState<number>(text.shareTimes[1].seconds);
+  const [time, setTime] = useState<Time>("week");
   const [link, setLink] = useState<string | null>(null);
   const [links, setLinks] = useState<readonly Share[]>([]);
   const [wrong, setWrong] = useState<string | null>(null);
@@ -32,21 +28,11 @@ export function ShareDialog({ close }: { close: () => void }) {
     }
   };
   useEffect(() => {
-    dialog.current?.showModal();
     void run(async () => {});
   }, []);
 
   return (
-    <dialog
-      ref={dialog}
-      class="share"
-      aria-labelledby="share-title"
-      data-testid="share-dialog"
-      onClose={close}
-      // Esc closes this and nothing else.
-      onKeyDown={(event) => event.stopPropagation()}
-    >
-      <h2 id="share-title">{text.share}</h2>
+    <Dialog title={text.share} test="share-dialog" close={close}>
       <p class="faint">{text.shareWords}</p>
       <div class="row">
         <label>
@@ -62,10 +48,10 @@ export function ShareDialog({ close }: { close: () => void }) {
         </label>
         <label>
           {text.shareUntil}
-          <select value={seconds} onChange={(event) => setSeconds(Number(event.currentTarget.value))}>
-            {text.shareTimes.map((time) => (
-              <option key={time.seconds} value={time.seconds}>
-                {time.words}
+          <select value={time} onChange={(event) => setTime(event.currentTarget.value as Time)}>
+            {(Object.keys(TIMES) as Time[]).map((one) => (
+              <option key={one} value={one}>
+                {text.shareTimes[one]}
               </option>
             ))}
           </select>
@@ -74,7 +60,7 @@ export function ShareDialog({ close }: { close: () => void }) {
           type="button"
           class="primary"
           data-testid="share-make"
-          onClick={() => run(async () => setLink(await makeShare(session.id, mode, seconds)))}
+          onClick={() => run(async () => setLink(await makeShare(session.id, mode, TIMES[time])))}
         >
           {text.shareMake}
         </button>
@@ -104,25 +90,6 @@ export function ShareDialog({ close }: { close: () => void }) {
           {text.shareRevoke}
         </button>
       </div>
-      <div class="row end">
-        {isSignedIn() && (
-          <button
-            type="button"
-            data-testid="sign-out"
-            onClick={() =>
-              run(async () => {
-                await signOut();
-                location.reload();
-              })
-            }
-          >
-            {text.signOut}
-          </button>
-        )}
-        <button type="button" onClick={() => dialog.current?.close()}>
-          {text.close}
-        </button>
-      </div>
-    </dialog>
+    </Dialog>
   );
 }

@@ -28,16 +28,22 @@ export function Todos() {
         <span class="faint">{text.todoProgress(done, todos.length)}</span>
         {!open && current !== undefined && <span class="summary">{words(current)}</span>}
       </summary>
-      <ul>
-        {todos.map((todo, at) => (
-          <li key={at} class={todo.status} data-testid="todo-item" data-status={todo.status}>
-            <Icon name={ICONS[todo.status]} />
-            <span class="hidden">{text.todoStates[todo.status]}: </span>
-            <span>{words(todo)}</span>
-          </li>
-        ))}
-      </ul>
+      <TodoList todos={todos} />
     </details>
+  );
+}
+
+export function TodoList({ todos }: { todos: readonly Todo[] }) {
+  return (
+    <ul class="todo-list">
+      {todos.map((todo, at) => (
+        <li key={at} class={todo.status} data-testid="todo-item" data-status={todo.status}>
+          <Icon name={ICONS[todo.status]} />
+          <span class="hidden">{text.todoStates[todo.status]}: </span>
+          <span>{words(todo)}</span>
+        </li>
+      ))}
+    </ul>
   );
 }
 

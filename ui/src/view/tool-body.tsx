@@ -3,11 +3,13 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Markdown } from "../markdown/markdown.tsx";
 import type { ToolItem } from "../session/conversation.ts";
-import { isFields } from "../session/wire.ts";
-import { bytes, text } from "../text.ts";
+import { isFields, readTodos } from "../session/wire.ts";
+import { bytes, count, text } from "../text.ts";
+import { pieces } from "./ansi.ts";
 import { CopyButton } from "./copy-button.tsx";
 import { diffLines, withContext } from "./line-diff.ts";
 import { terminalText } from "./terminal-text.ts";
+import { TodoList } from "./todos.tsx";
 
 /** Lines that are shown at first. */
 const FIRST_LINES = 60;
@@ -62,6 +64,25 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
               <Markdown text={item.output} live={false} />
             </Section>
           )}
+        </>
+      );
+    case "TodoWrite":
+      return <TodoList todos={readTodos(input.todos)} />;
+    case "Grep":
+    case "Glob":
+      return (
+        <Section label={[field("pattern"), field("path"), field("glob")].filter((one) => one !== "").join(" · ")}>
+          <Output item={item} bare />
+        </Section>
+      );
+    case "WebFetch":
+    case "WebSearch":
+      return (
+        <>
+          <Section label={`${field("url")}${field("query")}`}>
+            {field("prompt") !== "" && <p>{field("prompt")}</p>}
+          </Section>
+          {item.output !== null && <Markdown text={item.output} live={false} />}
         </>
       );
     default:
@@ -134,17 +155,29 @@ function Terminal({ command, item }: { command: string; item: ToolItem }) {
       <pre class="command" tabIndex={0}>
         {terminalText(command)}
       </pre>
-      {item.output !== null && <Output item={item} bare />}
+      {item.output !== null && <Output item={item} bare colours />}
     </div>
   );
 }
 
-function Output({ item, bare = false }: { item: ToolItem; bare?: boolean }) {
+interface OutputProps {
+  item: ToolItem;
+  bare?: boolean;
+  colours?: boolean;
+}
+
+function Output({ item, bare = false, colours = false }: OutputProps) {
   if (item.output === null) return null;
   const output = terminalText(item.output).replace(/\n+$/, "");
   const shown = (
     <>
-      {output === "" ? <p class="faint">{text.noOutput}</p> : <Lines value={output} />}
+      {output === "" ? (
+        <p class="faint">{text.noOutput}</p>
+      ) : colours ? (
+        <Coloured value={item.output.replace(/\s+$/, "")} />
+      ) : (
+        <Lines value={output} />
+      )}
       {item.cutBytes > 0 && <p class="faint">{text.cut(bytes(item.cutBytes))}</p>}
     </>
   );
@@ -157,15 +190,39 @@ function Output({ item, bare = false }: { item: ToolItem; bare?: boolean }) {
 }
 
 function Lines({ value }: { value: string }) {
+  return <Folded value={value}>{(shown) => shown}</Folded>;
+}
+
+/** As a terminal shows it. */
+function Coloured({ value }: { value: string }) {
+  return (
+    <Folded value={value}>
+      {(shown) =>
+        pieces(shown).map(({ text: piece, looks }, at) =>
+          looks.length === 0 ? (
+            piece
+          ) : (
+            <span key={at} class={looks.join(" ")}>
+              {piece}
+            </span>
+          ),
+        )
+      }
+    </Folded>
+  );
+}
+
+/** The first lines of a long text, and the others when they are asked for. */
+function Folded({ value, children }: { value: string; children: (shown: string) => ComponentChildren }) {
   const [all, setAll] = useState(false);
   const lines = value.split("\n");
   const cut = !all && lines.length > FIRST_LINES + 10;
   return (
     <>
-      <pre tabIndex={0}>{cut ? lines.slice(0, FIRST_LINES).join("\n") : value}</pre>
+      <pre tabIndex={0}>{children(cut ? lines.slice(0, FIRST_LINES).join("\n") : value)}</pre>
       {cut && (
         <button type="button" class="quiet small" onClick={() => setAll(true)}>
-          {text.showAll(lines.length)}
+          {text.showAll(count(lines.length))}
         </button>
       )}
     </>
@@ -199,6 +256,34 @@ function edits(input: Record<string, unknown>): [string, string][] {
     const { old_string: before, new_string: after } = edit;
     return typeof before === "string" && typeof after === "string" ? [[before, after]] : [];
   });
+}
+
+export interface Changes {
+  readonly added: number;
+  readonly removed: number;
+}
+
+const counted = new WeakMap<object, Changes | null>();
+
+/** How many lines a call adds and removes; null for calls that change no file. */
+export function changesOf({ tool, input }: ToolItem): Changes | null {
+  if (!isFields(input)) return null;
+  const known = counted.get(input);
+  if (known !== undefined) return known;
+  const changes = countChanges(tool, input);
+  counted.set(input, changes);
+  return changes;
+}
+
+function countChanges(tool: string, input: Record<string, unknown>): Changes | null {
+  if (tool === "Write") {
+    const content = typeof input.content === "string" ? input.content : "";
+    return { added: content === "" ? 0 : content.replace(/\n$/, "").split("\n").length, removed: 0 };
+  }
+  if (tool !== "Edit" && tool !== "MultiEdit") return null;
+  const lines = edits(input).flatMap(([before, after]) => diffLines(before, after));
+  const of = (kind: string) => lines.filter((line) => line.kind === kind).length;
+  return { added: of("added"), removed: of("removed") };
 }
 
 export function json(value: unknown): string {

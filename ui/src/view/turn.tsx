@@ -5,15 +5,20 @@ import { Elapsed } from "./elapsed.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { Items } from "./item.tsx";
 import { memo } from "./memo.ts";
+import { inputOf } from "./spent.tsx";
+import { MessageActions } from "./turn-actions.tsx";
 
 export const TurnView = memo(({ turn }: { turn: Turn }) => (
-  <article class="turn" data-testid="turn" data-state={turn.state} aria-label={turn.id}>
+  <article class="turn" data-testid="turn" data-turn={turn.id} data-state={turn.state} aria-label={turn.id}>
     {turn.message !== null && (
-      <div class="message" data-testid="message-user" role="group" aria-label={text.you}>
-        <p>{turn.message.content}</p>
+      <div class="message-place">
+        <div class="message" data-testid="message-user" role="group" aria-label={text.you}>
+          <p>{turn.message.content}</p>
+        </div>
+        <MessageActions content={turn.message.content} />
       </div>
     )}
-    <Items items={turn.items} parent={null} />
+    <Items items={turn.items} />
     {turn.state === "ended" ? <TurnEnd turn={turn} /> : <Progress turn={turn} />}
   </article>
 ));
@@ -48,15 +53,11 @@ function TurnEnd({ turn }: { turn: Turn }) {
   const icon: IconName = OUTCOME_ICONS[outcome];
   const usage = turn.usage;
   const files = filesOf(turn).length;
-  const input =
-    usage === null
-      ? 0
-      : usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens;
   const took = usage?.duration_ms || (turn.startedAt > 0 ? turn.endedAt - turn.startedAt : 0);
   const facts = [
     took > 0 ? duration(took) : null,
     files > 0 ? text.filesChanged(files) : null,
-    usage === null ? null : text.tokens(count(input), count(usage.output_tokens)),
+    usage === null ? null : text.tokens(count(inputOf(usage)), count(usage.output_tokens)),
     usage === null || usage.cost_usd === null ? null : dollars(usage.cost_usd),
     turn.model,
   ].filter((fact) => fact !== null);

@@ -1,0 +1,55 @@
+/** The sessions that this browser has opened, newest first. */
+import { signal } from "@preact/signals";
+import { kept } from "./kept.ts";
+import { isFields } from "./wire.ts";
+
+export interface Visited {
+  readonly id: string;
+  /** The beginning of what was said first, or nothing. */
+  readonly title: string;
+  /** When something happened in it last while it was open here, by this machine's clock. */
+  readonly at: number;
+}
+
+const MOST = 200;
+const TITLE_LENGTH = 80;
+
+const stored = kept("sessions", readVisited);
+export const visited = signal(stored.get());
+
+export function rereadVisited(): void {
+  visited.value = stored.get();
+}
+
+/** Notes a visit. What is not said is kept as it was. */
+export function noteVisit(id: string, now: { title?: string; at?: number }): void {
+  const list = stored.get();
+  const known = list.find((one) => one.id === id);
+  const title = titleOf(now.title ?? "") || (known?.title ?? "");
+  const at = Math.max(now.at ?? 0, known?.at ?? 0);
+  if (known !== undefined && known.title === title && known.at === at) return;
+  put([{ id, title, at }, ...list.filter((one) => one.id !== id)]);
+}
+
+export function forgetVisit(id: string): void {
+  put(stored.get().filter((one) => one.id !== id));
+}
+
+function put(list: readonly Visited[]): void {
+  stored.set([...list].sort((a, b) => b.at - a.at).slice(0, MOST));
+  rereadVisited();
+}
+
+function titleOf(words: string): string {
+  const line = words.trim().split("\n", 1)[0] ?? "";
+  return line.length > TITLE_LENGTH ? `${line.slice(0, TITLE_LENGTH - 1)}…` : line;
+}
+
+function readVisited(value: unknown): readonly Visited[] {
+  if (!Array.isArray(value)) return [];
+  return value.flatMap((one: unknown) => {
+    if (!isFields(one) || typeof one.id !== "string" || !/^[\w.-]{1,128}$/.test(one.id)) return [];
+    const title = typeof one.title === "string" ? one.title.slice(0, TITLE_LENGTH) : "";
+    return [{ id: one.id, title, at: typeof one.at === "number" ? one.at : 0 }];
+  });
+}

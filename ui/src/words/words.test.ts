@@ -1,0 +1,44 @@
+import { describe, expect, it } from "vitest";
+import { de } from "./de.ts";
+import { en } from "./en.ts";
+import { zh } from "./zh.ts";
+
+/** Every text of a language by its path; what is made of numbers and names with some of them. */
+function texts(value: unknown, path = ""): [string, string][] {
+  if (typeof value === "string") return [[path, value]];
+  if (typeof value === "function") return [[path, value("2", "3")]];
+  return Object.entries(value as object).flatMap(([key, one]) => texts(one, `${path}.${key}`));
+}
+
+describe("the languages", () => {
+  it.each([
+    ["German", de],
+    ["Chinese", zh],
+  ])("%s says all that English says, and in its own words", (_name, words) => {
+    const english = new Map(texts(en));
+    const other = new Map(texts(words));
+    expect([...other.keys()].sort()).toEqual([...english.keys()].sort());
+    expect([...other.values()].filter((one) => one.trim() === "")).toEqual([]);
+    const same = [...other].filter(([path, one]) => one === english.get(path) && /\w{4,} \w{3,}/.test(one));
+    expect(same.map(([path]) => path)).toEqual([".product", ".examples.0.prompt"]);
+  });
+
+  it.each([
+    ["English", en],
+    ["German", de],
+    ["Chinese", zh],
+  ])("%s uses what it is given", (_name, words) => {
+    const given = (value: unknown, path: string): string[] => {
+      if (typeof value === "function") {
+        const said = value("«one»", "«two»") as string;
+        const left = ["«one»", "«two»"].slice(0, value.length).filter((one) => !said.includes(one));
+        return left.map((one) => `${path} leaves out ${one}`);
+      }
+      return typeof value === "object" && value !== null
+        ? Object.entries(value).flatMap(([key, one]) => given(one, `${path}.${key}`))
+        : [];
+    };
+    // A flag is not a word.
+    expect(given(words, "").filter((one) => !/announceTool|reconnecting/.test(one))).toEqual([]);
+  });
+});
