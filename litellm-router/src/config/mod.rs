@@ -17,7 +17,7 @@ use crate::providers::{self, Dialect};
 use crate::spend::Limits;
 use file::File;
 
-pub use crate::yaml::Error as Wrong;
+pub use yaml::Error as Wrong;
 pub use model::{ModelEntry, ModelInfo, Params};
 pub use routing::{Alias, Fallbacks, RetryPolicy, Routing, Strategy};
 pub(crate) use values::not_negative;
