@@ -120,6 +120,8 @@ impl Start {
             "--input-format=stream-json",
             "--output-format=stream-json",
             "--verbose",
+            // It reads the first line before it does anything: see `initialize`.
+            "--await-initialize",
         ]
         .map(OsString::from)
         .to_vec();
@@ -166,9 +168,6 @@ impl Start {
                 flag(name, text.as_ref());
             }
         }
-        if let Some(servers) = &launch.mcp_config {
-            flag("mcp-config", servers.to_string().as_ref());
-        }
         for folder in &self.add_dir {
             flag("add-dir", folder.as_os_str());
         }
@@ -192,10 +191,27 @@ impl Start {
         arguments
     }
 
-    /// The first control request, whose answer says that the process is ready.
+    /// The first control request, whose answer says that the process is ready. The servers of tools
+    /// are in it, since arguments are seen by every process, and secrets may be in them.
     pub fn initialize(&self) -> Value {
         let mut request = Map::new();
         request.insert("subtype".to_owned(), "initialize".into());
+        let servers = self.launch.mcp_config.as_ref();
+        if let Some(servers) = servers.and_then(|config| config.get("mcpServers")) {
+            let mut servers = servers.clone();
+            for server in servers
+                .as_object_mut()
+                .into_iter()
+                .flat_map(Map::values_mut)
+            {
+                // Their tools are offered from the first call of the model on: whoever names a server
+                // wants them, and a model need not know how to look for tools.
+                if let Some(server) = server.as_object_mut() {
+                    server.entry("alwaysLoad").or_insert(true.into());
+                }
+            }
+            request.insert("mcpServers".to_owned(), servers);
+        }
         if let Some(agents) = &self.launch.agents {
             request.insert("agents".to_owned(), agents.clone());
         }
@@ -230,6 +246,11 @@ impl Start {
             ("CLAUDE_CODE_DISABLE_BACKGROUND_TASKS", "1"),
             // The list of things to do in the one form that every model gets.
             ("CLAUDE_CODE_ENABLE_TASKS", "0"),
+            // Milliseconds that a first turn waits for servers of tools, besides the five seconds until the
+            // process says that it is ready. What starts later is there from then on.
+            ("CLAUDE_CODE_MCP_STARTUP_WAIT_MS", "4000"),
+            // Milliseconds until one that has not started counts as failed.
+            ("MCP_TIMEOUT", "30000"),
             // Without it, Claude Code refuses to skip permissions as root.
             ("IS_SANDBOX", "1"),
         ] {
@@ -350,7 +371,7 @@ mod tests {
         let launch = Launch {
             system_prompt: Some("--dangerously-skip-permissions".to_owned()),
             append_system_prompt: Some("more\nlines".to_owned()),
-            mcp_config: Some(json!({"mcpServers": {}})),
+            mcp_config: Some(json!({"mcpServers": {"s": {"command": "key=hunter2"}}})),
             additional_args: vec!["--effort=high".to_owned()],
             disallowed_tools: vec!["WebFetch".to_owned()],
             tools: Some(vec!["Bash".to_owned(), "Read".to_owned()]),
@@ -362,6 +383,7 @@ mod tests {
             "--input-format=stream-json",
             "--output-format=stream-json",
             "--verbose",
+            "--await-initialize",
             "--setting-sources=user",
             "--model=groq/some-model",
             "--permission-mode=acceptEdits",
@@ -372,7 +394,6 @@ mod tests {
             "--system-prompt=--dangerously-skip-permissions",
             "--append-system-prompt=more\nlines",
             "--permission-prompt-tool=stdio",
-            "--mcp-config={\"mcpServers\":{}}",
             "--add-dir=/workspace/more",
             "--session-id=11111111-1111-4111-8111-111111111111",
             "--strict-mcp-config",
@@ -382,6 +403,26 @@ mod tests {
             "--effort=high",
         ]
         "#);
+    }
+
+    #[test]
+    fn servers_of_tools_are_named_where_nobody_else_reads() {
+        let launch = Launch {
+            mcp_config: Some(json!({"mcpServers": {
+                "a": {"command": "x"}, "b": {"url": "y", "alwaysLoad": false}, "c": 7,
+            }})),
+            agents: Some(json!({"helper": {"prompt": "p"}})),
+            ..Launch::default()
+        };
+        let wanted = json!({
+            "subtype": "initialize",
+            "mcpServers": {
+                "a": {"command": "x", "alwaysLoad": true}, "b": {"url": "y", "alwaysLoad": false},
+                "c": 7,
+            },
+            "agents": {"helper": {"prompt": "p"}},
+        });
+        assert_eq!(start(launch).initialize(), wanted);
     }
 
     #[test]

@@ -62,6 +62,26 @@ pub struct Init {
     pub model: String,
     #[serde(default)]
     pub claude_code_version: String,
+    #[serde(default, deserialize_with = "if_known")]
+    pub mcp_servers: Option<Vec<ServerState>>,
+    #[serde(default, deserialize_with = "if_known")]
+    pub mcp_server_errors: Option<Vec<ServerError>>,
+}
+
+/// A server of tools.
+#[derive(Debug, Deserialize)]
+pub struct ServerState {
+    pub name: String,
+    /// `connected`, `pending`, `failed`, `needs-auth` or `disabled`.
+    pub status: String,
+}
+
+/// One that was left out.
+#[derive(Debug, Deserialize)]
+pub struct ServerError {
+    pub name: String,
+    #[serde(default)]
+    pub message: String,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,7 @@
 //! Claude Code's lines as events of a session. Pure: one line in, what it means out.
 
 mod end;
+mod servers;
 pub mod tools;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use protocol::event::{
 use serde_json::Value;
 
 pub use end::{Cause, end_of};
+use servers::Servers;
 
 use crate::wire::{Assistant, Block, Content, Kind, StreamEvent, User};
 
@@ -36,6 +38,7 @@ pub struct Translator {
     /// What TaskCreate and TaskUpdate have made, in order.
     tasks: Vec<(String, Todo)>,
     interrupted: bool,
+    servers: Servers,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ impl Translator {
             calls: HashMap::new(),
             tasks: Vec::new(),
             interrupted: false,
+            servers: Servers::default(),
         }
     }
 
@@ -91,10 +95,15 @@ impl Translator {
     /// [`end_of`]'s.
     pub fn translate(&mut self, line: &Kind) -> Vec<EventBody> {
         let mut events = match line {
-            Kind::Init(init) => vec![EventBody::Status(Status {
-                model: Some(init.model.clone()),
-                ..Status::new(TurnState::Running, format!("{} is working", init.model))
-            })],
+            Kind::Init(init) => {
+                let working = EventBody::Status(Status {
+                    model: Some(init.model.clone()),
+                    ..Status::new(TurnState::Running, format!("{} is working", init.model))
+                });
+                let mut events = self.servers.changed(init);
+                events.push(working);
+                events
+            }
             Kind::ApiRetry(retry) => {
                 let told = match retry.error_status {
                     Some(status) => format!("answered {status}"),

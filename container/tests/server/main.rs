@@ -16,6 +16,7 @@ mod interrupts;
 mod isolation;
 mod launches;
 mod saves;
+mod tool_servers;
 mod turns;
 mod upstream;
 mod world;
