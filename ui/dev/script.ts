@@ -27,6 +27,28 @@ export function answer(prompt: string): Step[] {
   return [...begin, ...helloWorld()];
 }
 
+/** The events of a turn that is over, with so many calls besides. */
+export function past(turn: number, calls = 0): object[] {
+  const many = Array.from({ length: calls }, (_, at) =>
+    call({ id: `many-${at}`, tool: "Bash", content: `echo ${at}`, input: { command: `echo ${at}` }, output: `${at}` }),
+  );
+  const steps = [...many.flat(), ...helloWorld(), ...(turn % 3 === 0 ? say("m", MARKDOWN) : [])];
+  return [
+    { type: "user_message", content: `Message ${turn}: write a greeter`, id: `past-${turn}` },
+    { type: "status", state: "queued", content: "Queued" },
+    { type: "status", state: "starting", content: "Starting", model: MODELS.default },
+    ...steps.map((step) => step.event),
+    {
+      type: "status",
+      state: "ended",
+      outcome: turn % 7 === 0 ? "failed" : "completed",
+      content: "Ended",
+      model: MODELS.default,
+      usage: { input_tokens: 1284, output_tokens: 412, cache_read_input_tokens: 18210, cost_usd: 0.0123, duration_ms: 4000, num_turns: 4 },
+    },
+  ];
+}
+
 function say(block: string, content: string, more: object = {}): Step[] {
   const pieces = content.match(/[\s\S]{1,7}/g) ?? [];
   return [

@@ -10,12 +10,15 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Plugin } from "vite";
 import { type WebSocket, WebSocketServer } from "ws";
-import { answer, MODELS, type Step } from "./script.ts";
+import { answer, MODELS, past, type Step } from "./script.ts";
 
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; " +
   "connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; " +
   "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+/** Events of a long past. */
+const LONG = 10_000;
 
 class ScriptedSession {
   private readonly log: string[] = [];
@@ -26,7 +29,15 @@ class ScriptedSession {
   private turns = 0;
   private model: string | null = null;
 
-  constructor(private readonly id: string) {}
+  /** A session whose name has "long" in it has a long past; with "giant" it is one turn. */
+  constructor(private readonly id: string) {
+    const giant = id.includes("giant");
+    if (!giant && !id.includes("long")) return;
+    for (let turn = 1; this.log.length < LONG; turn += 1) {
+      this.turns = turn;
+      for (const event of past(turn, giant ? LONG / 2 : 0)) this.write(`turn-${turn}`, event);
+    }
+  }
 
   /** The lines of a page backwards. */
   page(before: number, limit: number): string[] {

@@ -4,9 +4,10 @@ import { useState } from "preact/hooks";
 import { Markdown } from "../markdown/markdown.tsx";
 import type { ErrorItem, Item, TextItem, ToolItem } from "../session/conversation.ts";
 import { count, duration, text } from "../text.ts";
+import { Chunk, chunksOf } from "./chunk.tsx";
 import { Elapsed } from "./elapsed.tsx";
 import { Icon } from "./icon.tsx";
-import { memo } from "./memo.ts";
+import { memo, shallowlySame } from "./memo.ts";
 import { RequestCard } from "./request.tsx";
 import { isRevealed } from "./reveal.ts";
 import { changesOf, ToolBody } from "./tool-body.tsx";
@@ -46,25 +47,72 @@ function inside(tree: Tree, call: string, depth = 0): Item[] {
   ]);
 }
 
-function Branch({ tree, parent, depth }: { tree: Tree; parent: string | null; depth: number }) {
+interface BranchProps {
+  tree: Tree;
+  parent: string | null;
+  depth: number;
+}
+
+function Branch({ tree, parent, depth }: BranchProps) {
   if (depth > DEEPEST) return null;
   const items = tree.get(parent) ?? NONE;
   const waiting = new Set(
     items.flatMap((item) => (item.kind === "request" && item.end === null ? [item.toolUseId] : [])),
   );
+  const shown = grouped(items).map((one): Shown => {
+    if (Array.isArray(one)) return { key: one[0]?.key ?? "", item: one, inside: NONE, waits: false };
+    if (one.kind !== "tool") return { key: one.key, item: one, inside: NONE, waits: false };
+    const below = tree.has(one.toolUseId) ? inside(tree, one.toolUseId) : NONE;
+    return { key: one.key, item: one, inside: below, waits: waiting.has(one.toolUseId) };
+  });
+  const chunks = chunksOf(shown);
+  if (chunks.length === 1) return <Rows rows={shown} depth={depth} />;
   return (
     <>
-      {grouped(items).map((one) => {
-        if (Array.isArray(one)) return <Looks key={one[0]?.key} items={one} />;
-        if (one.kind !== "tool") return <ItemView key={one.key} item={one} />;
-        const below = tree.has(one.toolUseId) ? inside(tree, one.toolUseId) : NONE;
-        return (
-          <ToolCard key={one.key} item={one} inside={below} depth={depth} waits={waiting.has(one.toolUseId)} />
-        );
-      })}
+      {chunks.map((rows, at) => (
+        <Chunk
+          key={rows[0]?.key}
+          size={rows.length}
+          // What is being written is seen.
+          wanted={at >= chunks.length - 2 || isRevealed(rows.flatMap(itemsOf))}
+        >
+          {() => <Rows rows={rows} depth={depth} />}
+        </Chunk>
+      ))}
     </>
   );
 }
+
+/** What is drawn as one: an item with what belongs to it, or calls that are one list. */
+interface Shown {
+  readonly key: string;
+  readonly item: Item | ToolItem[];
+  readonly inside: readonly Item[];
+  readonly waits: boolean;
+}
+
+function itemsOf({ item, inside }: Shown): readonly Item[] {
+  return Array.isArray(item) ? item : [item, ...inside];
+}
+
+const Rows = memo(
+  ({ rows, depth }: { rows: readonly Shown[]; depth: number }) => (
+    <>
+      {rows.map(({ key, item, inside, waits }) => {
+        if (Array.isArray(item)) return <Looks key={key} items={item} />;
+        if (item.kind !== "tool") return <ItemView key={key} item={item} />;
+        return <ToolCard key={key} item={item} inside={inside} depth={depth} waits={waits} />;
+      })}
+    </>
+  ),
+  (before, after) =>
+    before.depth === after.depth &&
+    before.rows.length === after.rows.length &&
+    before.rows.every((row, at) => {
+      const other = after.rows[at];
+      return other !== undefined && shallowlySame(row, other);
+    }),
+);
 
 const NONE: readonly Item[] = [];
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { fold, nothingSaid, type ToolItem } from "../session/conversation.ts";
 import { parseFrame, type LogEvent } from "../session/wire.ts";
 import { pieces } from "./ansi.ts";
+import { chunksOf } from "./chunk.tsx";
 import { commandsFor } from "./commands.tsx";
 import { findPlaces, rangesOf } from "./find.ts";
 import { grouped } from "./item.tsx";
@@ -132,5 +133,17 @@ describe("the composer and the log", () => {
       ["result", 4, 1],
       ["progress", 5, 1],
     ]);
+  });
+});
+
+describe("long lists", () => {
+  it("are cut into pieces, of which the last alone changes", () => {
+    const items = Array.from({ length: 205 }, (_, at) => at);
+    const before = chunksOf(items);
+    const after = chunksOf([...items, 205]);
+    expect(before.flat()).toEqual(items);
+    expect(before.length).toBeGreaterThan(4);
+    expect(after.slice(0, -1)).toEqual(before.slice(0, -1));
+    expect(chunksOf(items.slice(0, 50))).toEqual([items.slice(0, 50)]);
   });
 });
