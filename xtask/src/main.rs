@@ -272,3 +272,37 @@ impl Signals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(yaml: &str) -> std::result::Result<(), String> {
+        let name = format!("{}-litellm_config.yaml", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, yaml).unwrap();
+        let checked = check_config(&file);
+        std::fs::remove_file(&file).unwrap();
+        checked.map_err(|wrong| format!("{wrong:#}"))
+    }
+
+    #[test]
+    fn a_configuration_is_checked_as_the_router_reads_it() {
+        for wrong in [
+            "router_settings:\n  cooldown_time: -1\n",
+            "model_list:\n- model_name: a\n  litellm_params: {model: b, rpm: [1]}\n",
+            "model_list: [\n",
+        ] {
+            let told = checked(wrong).unwrap_err();
+            let router = litellm_router::serve::Router::new(wrong, &|_| None).unwrap_err();
+            assert!(
+                told.ends_with(&format!("litellm_config.yaml: {router}")),
+                "{told}"
+            );
+            assert!(router.to_string().starts_with("line "), "{router}");
+        }
+        assert_eq!(checked("model_list: []\ncallbacks: [x]\n"), Ok(()));
+        let missing = check_config(std::path::Path::new("/no/such/file.yaml")).unwrap_err();
+        assert!(format!("{missing:#}").contains("/no/such/file.yaml cannot be read"));
+    }
+}
