@@ -1,18 +1,20 @@
 //! A session whose model calls go through the real LiteLLM proxy: it translates them into OpenAI's
-//! dialect for the scripted model, and the answers back.
+//! dialect for the scripted model, and the answers back. Who calls is known there, and limits are kept before
+//! it.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use axum::body::Body;
+use axum::http::{HeaderMap, Response, StatusCode};
 use libtest_mimic::{Failed, Trial};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use world::{World, fresh_session};
 use xtask::stack::Provider;
-
-use crate::hello_world::hello_world;
 
 /// LiteLLM refuses to start with a key that is easy to guess.
 const KEY: &str = "sk-0b8f1f6c2d7e4a53-of-the-tests";
@@ -31,42 +33,196 @@ pub fn tests() -> Vec<Trial> {
     )]
 }
 
+/// What it is called at LiteLLM.
+const MODEL: &str = "from-litellm";
+
+/// The router's own configuration before LiteLLM: prices and limits stay here. `thrifty` is as cheap at
+/// LiteLLM as the other, and dear here.
+const CONFIG: &str = "
+model_list:
+- model_name: from-litellm
+  litellm_params: {model: openai/x, input_cost_per_token: 0, output_cost_per_token: 0}
+- model_name: thrifty
+  litellm_params: {model: openai/x, input_cost_per_token: 0, output_cost_per_token: 1}
+general_settings: {session_limits: {max_budget: 0.5}}
+";
+
 async fn through_a_proxy() -> Result<()> {
     let model = scripted_model().await?;
     let proxy = Proxy::start(model).await?;
-    let world = World::start_with(
-        Provider::Local,
-        vec![
-            ("ANTHROPIC_BASE_URL".into(), proxy.url.clone()),
+    let heard = Heard::default();
+    let before = listening_before(proxy.url.clone(), Arc::clone(&heard)).await?;
+    let world = World::start_as(Provider::Local, |options| {
+        options
+            .router_vars
+            .retain(|(name, _)| name != "LITELLM_CONFIG");
+        options.router_vars.extend([
+            ("LITELLM_CONFIG".into(), CONFIG.into()),
+            ("ANTHROPIC_BASE_URL".into(), format!("http://{before}")),
             ("ANTHROPIC_AUTH_TOKEN".into(), KEY.into()),
-        ],
-    )
+        ]);
+        Ok(())
+    })
     .await?;
-    let session = fresh_session("litellm");
-    let mut tab = world.tab(&session, Some(0)).await?;
-    tab.send(json!({"type": "set_model", "model": "from-litellm"}))
-        .await?;
-    let chosen = tab.until(|event| event["model"] == "from-litellm").await;
-    ensure!(chosen.is_ok(), "{}", tab.seen());
-    let done = hello_world(&world, &session).await;
+    let done = sessions(&world, &heard).await;
     let log = world.stack.log();
     world.stack.stop().await;
-    done.map(|_| ()).with_context(|| log)
+    done.with_context(|| log)
 }
 
-/// The router's own scripted model, behind OpenAI's API.
-async fn scripted_model() -> Result<SocketAddr> {
-    let router = litellm_router::serve::Router::new(litellm_router::config::BUNDLED, &|_| None);
-    let router = router.map_err(anyhow::Error::msg)?;
+async fn sessions(world: &World, heard: &Heard) -> Result<()> {
+    let session = fresh_session("litellm");
+    let mut tab = world.tab(&session, Some(0)).await?;
+    let message =
+        json!({"type": "user_message", "content": "how much is 6 times 7?", "model": MODEL});
+    tab.send(message).await?;
+    let end = tab.completed().await?;
+    ensure!(end["usage"]["num_turns"].as_u64() >= Some(2), "{end}");
+    let ran = tab.events.iter().any(|event| event["tool"] == "Bash");
+    let said = tab.contents("result").join(" ");
+    let printed = said.contains("It printed: ") && said.contains("42");
+    ensure!(ran && printed, "{}", tab.seen());
+    is_known_by_name(heard, &session)?;
+    has_a_budget(world, heard).await
+}
+
+/// LiteLLM is told which session calls, and which conversation of Claude Code's, with its own key and no
+/// other.
+fn is_known_by_name(heard: &Heard, session: &str) -> Result<()> {
+    let calls = heard.lock().map_err(|_| anyhow::anyhow!("a test failed"))?;
+    let calls: Vec<_> = calls
+        .iter()
+        .filter(|(path, _)| path.starts_with("/v1/messages") && !path.contains("count_tokens"))
+        .collect();
+    ensure!(calls.len() >= 2, "{} calls of the model", calls.len());
+    for (path, headers) in calls {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        ensure!(
+            header("x-agent-router-session") == Some(session),
+            "{path} {headers:?}"
+        );
+        let conversation = header("x-claude-code-session-id").unwrap_or_default();
+        ensure!(!conversation.is_empty(), "{path} {headers:?}");
+        let bearer = format!("Bearer {KEY}");
+        let keys = [header("x-api-key"), header("authorization")];
+        let keys: Vec<_> = keys.into_iter().flatten().collect();
+        ensure!(keys == [KEY] || keys == [bearer.as_str()], "{keys:?}");
+    }
+    Ok(())
+}
+
+/// A session that has used up its budget hears so from the router, and LiteLLM hears nothing of it.
+async fn has_a_budget(world: &World, heard: &Heard) -> Result<()> {
+    let session = fresh_session("thrifty");
+    let mut tab = world.tab(&session, Some(0)).await?;
+    let calls = || heard.lock().map_or(0, |calls| calls.len());
+    for _ in 0..5 {
+        let before = calls();
+        let message = json!({"type": "user_message", "content": "hi", "model": "thrifty"});
+        tab.send(message).await?;
+        let end = tab.end().await?;
+        if end["outcome"] == "failed" {
+            let told = tab.contents("error").join(" ");
+            ensure!(told.contains("used up a budget of $0.5"), "{}", tab.seen());
+            // One of several calls of a turn may have used the rest.
+            if calls() == before {
+                return Ok(());
+            }
+        }
+    }
+    anyhow::bail!("the budget has no end: {}", tab.seen())
+}
+
+/// What is heard on the way to LiteLLM: each call's path and headers.
+type Heard = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// Stands before `proxy`, hands everything on, and notes it.
+async fn listening_before(proxy: String, heard: Heard) -> Result<SocketAddr> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let pass = move |request: axum::extract::Request| {
+        let (proxy, heard, http) = (proxy.clone(), Arc::clone(&heard), http.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+            let body = axum::body::to_bytes(body, usize::MAX).await;
+            let body = body.map_err(|_| StatusCode::BAD_REQUEST)?;
+            if let Ok(mut heard) = heard.lock() {
+                heard.push((path.to_owned(), head.headers.clone()));
+            }
+            let mut headers = head.headers;
+            headers.remove("host");
+            let sent = http.request(head.method, format!("{proxy}{path}"));
+            let answer = sent.headers(headers).body(body).send().await;
+            let mut answer = answer.map_err(|_| StatusCode::BAD_GATEWAY)?;
+            let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
+            let mut passed = Response::new(Body::from_stream(answer.bytes_stream()));
+            *passed.status_mut() = status;
+            *passed.headers_mut() = headers;
+            Ok::<_, StatusCode>(passed)
+        }
+    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(litellm_router_native::run(
-        router,
-        listener,
-        std::future::pending(),
-        std::time::Duration::ZERO,
-    ));
+    let routes = axum::Router::new().fallback(pass);
+    tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(address)
+}
+
+/// A model behind OpenAI's API that has a command run, and then says what it printed. The demo model is
+/// no use here: in LiteLLM's translation notes of the client's look like a person's words to it.
+async fn scripted_model() -> Result<SocketAddr> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let routes = axum::Router::new().fallback(axum::routing::post(answer));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    Ok(address)
+}
+
+async fn answer(axum::Json(request): axum::Json<Value>) -> Response<Body> {
+    let messages = request["messages"].as_array().into_iter().flatten();
+    let printed = messages
+        .filter(|message| message["role"] == "tool")
+        .next_back();
+    let has_bash = |tool: &Value| tool["function"]["name"] == "Bash";
+    let tools = request["tools"].as_array();
+    let (message, reason) = match printed {
+        Some(printed) => {
+            let text = format!("It printed: {}", printed["content"]);
+            (json!({"role": "assistant", "content": text}), "stop")
+        }
+        None if tools.is_some_and(|tools| tools.iter().any(has_bash)) => {
+            let arguments = json!({"command": "echo $((6 * 7))", "description": "Count"});
+            let call = json!({"index": 0, "id": "call_1", "type": "function",
+                "function": {"name": "Bash", "arguments": arguments.to_string()}});
+            (
+                json!({"role": "assistant", "tool_calls": [call]}),
+                "tool_calls",
+            )
+        }
+        None => (json!({"role": "assistant", "content": "Yes."}), "stop"),
+    };
+    let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5});
+    let completion = |kind: &str, choice: Value| json!({"id": "c", "object": kind, "created": 1, "model": "m", "choices": [choice]});
+    let (kind, body) = if request["stream"] == true {
+        let kind = "chat.completion.chunk";
+        let said = completion(kind, json!({"index": 0, "delta": message}));
+        let mut end = completion(
+            kind,
+            json!({"index": 0, "delta": {}, "finish_reason": reason}),
+        );
+        end["usage"] = usage;
+        let events = format!("data: {said}\n\ndata: {end}\n\ndata: [DONE]\n\n");
+        ("text/event-stream", events)
+    } else {
+        let choice = json!({"index": 0, "message": message, "finish_reason": reason});
+        let mut whole = completion("chat.completion", choice);
+        whole["usage"] = usage;
+        ("application/json", whole.to_string())
+    };
+    let mut response = Response::new(Body::from(body));
+    let kind = axum::http::HeaderValue::from_static(kind);
+    response.headers_mut().insert("content-type", kind);
+    response
 }
 
 /// A LiteLLM proxy, ended when it is dropped.
@@ -81,10 +237,16 @@ impl Proxy {
         let program = xtask::tools::litellm().await?;
         let folder = tempfile::TempDir::new()?;
         let config = folder.path().join("config.yaml");
+        let entry = |name: &str| {
+            format!(
+                "  - model_name: {name}\n    litellm_params:\n      model: hosted_vllm/m\n      \
+                 api_base: http://{model}/v1\n      api_key: auto-detect\n"
+            )
+        };
         let yaml = format!(
-            "model_list:\n  - model_name: from-litellm\n    litellm_params:\n      \
-             model: hosted_vllm/local/demo\n      api_base: http://{model}/v1\n      \
-             api_key: auto-detect\ngeneral_settings:\n  master_key: {KEY}\n"
+            "model_list:\n{}{}general_settings:\n  master_key: {KEY}\n",
+            entry("from-litellm"),
+            entry("thrifty"),
         );
         std::fs::write(&config, yaml)?;
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
