@@ -17,10 +17,10 @@ use crate::providers::{self, Dialect};
 use crate::spend::Limits;
 use file::File;
 
-pub use yaml::Error as Wrong;
 pub use model::{ModelEntry, ModelInfo, Params};
 pub use routing::{Alias, Fallbacks, RetryPolicy, Routing, Strategy};
 pub(crate) use values::not_negative;
+pub use yaml::Error as Wrong;
 
 /// The configuration that is part of the program.
 pub const BUNDLED: &str = include_str!("../../litellm_config.yaml");
