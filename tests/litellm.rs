@@ -179,10 +179,8 @@ async fn scripted_model() -> Result<SocketAddr> {
 }
 
 async fn answer(axum::Json(request): axum::Json<Value>) -> Response<Body> {
-    let messages = request["messages"].as_array().into_iter().flatten();
-    let printed = messages
-        .filter(|message| message["role"] == "tool")
-        .next_back();
+    let mut messages = request["messages"].as_array().into_iter().flatten();
+    let printed = messages.rfind(|message| message["role"] == "tool");
     let has_bash = |tool: &Value| tool["function"]["name"] == "Bash";
     let tools = request["tools"].as_array();
     let (message, reason) = match printed {
