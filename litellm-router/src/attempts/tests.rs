@@ -106,6 +106,20 @@ fn a_provider_says_itself_when_to_come_back() {
 }
 
 #[test]
+fn a_wait_is_as_long_as_the_configuration_wants_at_least() {
+    let mut world = world("num_retries: 2, retry_after: 5");
+    let (asked, _) = world.run("b", false, &[Refusal::new(500, "no")]);
+    let waits = asked.iter().map(|one| one.split_once('+').unwrap().1);
+    let waits: Vec<u64> = waits.map(|wait| wait.parse().unwrap()).collect();
+    assert_eq!(waits.len(), 3);
+    assert!(waits.iter().skip(1).all(|wait| *wait >= 5_000), "{waits:?}");
+    // Where another can be asked, nothing is waited for.
+    let mut world = self::world("num_retries: 1, retry_after: 5");
+    let (asked, _) = world.run("a", false, &[Refusal::new(500, "no")]);
+    assert_eq!(sorted(asked), ["1+0", "2+0"]);
+}
+
+#[test]
 fn the_class_of_the_error_decides_how_often() {
     let policy = "retry_policy: {RateLimitErrorRetries: 0, TimeoutErrorRetries: 2}";
     let mut world = world(policy);
