@@ -2,6 +2,7 @@
 //! is another one.
 
 mod alone;
+mod isolates;
 
 use std::sync::Arc;
 
@@ -18,6 +19,10 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         test(world, "router::takes_no_body_without_measure", large),
         test(world, "router::answers_whatever_a_provider_does", odd),
         lone("router::books_outlive_its_process", books),
+        lone(
+            "router::isolates_tell_each_other",
+            isolates::tell_each_other,
+        ),
         lone("router::configuration_is_a_variable", configured),
         lone("router::a_broken_configuration_is_told", broken),
     ]

@@ -164,7 +164,11 @@ async fn told(answer: reqwest::Response) -> Result<(u16, Value)> {
     Ok((status, body))
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody listens on.
+///
+/// # Errors
+/// Where there is none.
+pub fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port())

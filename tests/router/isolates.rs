@@ -1,0 +1,155 @@
+//! Two isolates of the router beside each other on the bare runtime, as on two machines of Cloudflare's:
+//! they share nothing but their objects.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde_json::{Value, json};
+use xtask::process::Service;
+
+const ANSWER: &str = r#"{"choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"hi"}}],"usage":{"prompt_tokens":30,"completion_tokens":2}}"#;
+
+fn litellm_config(provider: std::net::SocketAddr) -> String {
+    format!(
+        "router_settings: {{cooldown_time: 600}}\ngeneral_settings:\n  master_key: sk-master\n  keys:\n  \
+         - {{name: small, key: sk-small, limits: {{max_tokens: 5}}}}\nmodel_list:\n\
+         - {{model_name: both, litellm_params: {{model: openai/x, order: 1, api_base: 'http://{provider}/busy', api_key: k}}}}\n\
+         - {{model_name: both, litellm_params: {{model: openai/x, order: 2, api_base: 'http://{provider}/idle', api_key: k}}}}\n\
+         - {{model_name: one, litellm_params: {{model: openai/x, api_base: 'http://{provider}/idle', api_key: k}}}}\n"
+    )
+}
+
+/// Two Workers of the same modules; the second one's objects are the first one's.
+fn runtime_config(ports: [u16; 2]) -> String {
+    let worker = |name: &str, class: &str| {
+        format!(
+            r#"const {name} :Workerd.Worker = (
+  modules = [
+    (name = "index.js", esModule = embed "index.js"),
+    (name = "index_bg.wasm", wasm = embed "index_bg.wasm"),
+  ],
+  compatibilityDate = "2026-11-01",
+  compatibilityFlags = ["enable_request_signal"],
+  bindings = [
+    (name = "LITELLM_CONFIG", text = embed "config.yaml"),
+    (name = "LEDGER", durableObjectNamespace = {class}),
+  ],
+  durableObjectNamespaces = [(className = "SpendLedger", uniqueKey = "{name}", enableSql = true)],
+  durableObjectStorage = (inMemory = void),
+);
+"#
+        )
+    };
+    let [first, second] = ports;
+    let theirs = r#"(className = "SpendLedger", serviceName = "first")"#;
+    format!(
+        r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "first", worker = .first),
+    (name = "second", worker = .second),
+    (name = "internet", network = (allow = ["public", "private"])),
+  ],
+  sockets = [
+    (name = "a", address = "127.0.0.1:{first}", http = (), service = "first"),
+    (name = "b", address = "127.0.0.1:{second}", http = (), service = "second"),
+  ],
+);
+{}{}"#,
+        worker("first", "\"SpendLedger\""),
+        worker("second", theirs),
+    )
+}
+
+/// What is cooling down at one, the other does not ask; what an account has used at one, it has used.
+pub async fn tell_each_other() -> Result<()> {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let busy = Arc::clone(&refused);
+    let answer = move |Path(place): Path<String>| {
+        let busy = Arc::clone(&busy);
+        async move {
+            let kind = [("content-type", "application/json")];
+            if place == "busy" {
+                busy.fetch_add(1, Ordering::SeqCst);
+                let error = r#"{"error":{"message":"slow down"}}"#;
+                return (StatusCode::TOO_MANY_REQUESTS, kind, error);
+            }
+            (StatusCode::OK, kind, ANSWER)
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let provider = listener.local_addr()?;
+    let routes = axum::Router::new().route("/{place}/chat/completions", post(answer));
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+
+    let folder = tempfile::TempDir::new()?;
+    let ports = [super::alone::free_port()?, super::alone::free_port()?];
+    let config = folder.path().join("config.capnp");
+    std::fs::write(folder.path().join("config.yaml"), litellm_config(provider))?;
+    std::fs::write(&config, runtime_config(ports))?;
+    let build = xtask::root().join("litellm-router/build");
+    for file in ["index.js", "index_bg.wasm"] {
+        std::fs::copy(build.join(file), folder.path().join(file))?;
+    }
+    let program = xtask::root().join("node_modules/workerd/bin/workerd");
+    let mut command = tokio::process::Command::new(program);
+    command.arg("serve").arg(&config).current_dir(folder.path());
+    let runtime = Service::start("workerd", &mut command, |line| eprintln!("{line}"))?;
+
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let [first, second] = ports;
+    let ask = async |port: u16, key: &str, model: &str| {
+        let body = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        let call = http.post(format!("http://127.0.0.1:{port}/v1/messages"));
+        let answer = call.bearer_auth(key).json(&body).send().await?;
+        Ok::<_, anyhow::Error>((answer.status().as_u16(), answer.json::<Value>().await?))
+    };
+    for _ in 0..600 {
+        if ask(second, "sk-master", "no-such").await.is_ok() {
+            break;
+        }
+        if runtime.has_ended() {
+            bail!("workerd does not start");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let (status, body) = ask(first, "sk-master", "both").await?;
+    ensure!(status == 200, "{status} {body}");
+    ensure!(
+        refused.load(Ordering::SeqCst) == 1,
+        "the first one has asked it"
+    );
+    // It tells so after its answer. The second one hears it after a call of its own.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    ensure!(ask(second, "sk-master", "one").await?.0 == 200);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (status, body) = ask(second, "sk-master", "both").await?;
+    ensure!(status == 200, "{status} {body}");
+    ensure!(
+        refused.load(Ordering::SeqCst) == 1,
+        "it has asked who is cooling down"
+    );
+
+    ensure!(ask(first, "sk-small", "one").await?.0 == 200);
+    ensure!(ask(first, "sk-small", "one").await?.0 == 429);
+    let mut statuses = Vec::new();
+    while statuses.last() != Some(&429) && statuses.len() < 50 {
+        statuses.push(ask(second, "sk-small", "one").await?.0);
+    }
+    ensure!(
+        statuses.first() == Some(&200),
+        "no call waits: {statuses:?}"
+    );
+    ensure!(
+        statuses.last() == Some(&429),
+        "it never hears: {statuses:?}"
+    );
+    runtime.stop().await;
+    Ok(())
+}
