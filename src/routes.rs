@@ -5,6 +5,7 @@ mod agent;
 mod claude_code;
 mod demo;
 mod events;
+mod files;
 mod permissions;
 mod sandbox;
 mod sharing;
@@ -109,6 +110,10 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Kind::Permission => {
             let id = SessionId::parse(name)?;
             permissions::answer(request, env, &id, rest, &visit()?).await
+        }
+        Kind::Files | Kind::File | Kind::Zip | Kind::Upload => {
+            let id = SessionId::parse(name)?;
+            files::pass(&request, &url, env, &id, row.kind, rest, &visit()?).await
         }
         Kind::Access => sharing::access(env, &SessionId::parse(name)?, &visit()?).await,
         Kind::Shares => sharing::shares(request, env, &SessionId::parse(name)?, &visit()?).await,

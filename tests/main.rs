@@ -10,6 +10,7 @@ mod dev;
 mod direct;
 mod docker;
 mod events;
+mod files;
 mod hello_world;
 mod http_message;
 mod identity;
@@ -46,6 +47,7 @@ fn main() {
         dev::tests(&local),
         direct::tests(&local),
         events::tests(&local),
+        files::tests(&local, &guarded),
         hello_world::tests(&local),
         http_message::tests(&local),
         identity::tests(&guarded),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware;
@@ -30,6 +30,7 @@ use tokio_util::io::{ReaderStream, StreamReader, SyncIoBridge};
 use crate::agent::Agent;
 use crate::direct::{self, RequestId};
 use crate::disk;
+use crate::files::{self, Files};
 use crate::guard::{authorize, refuse_browsers, refuse_foreign_names};
 use crate::launch::Secret;
 use crate::turn_log::{Order, Read, TurnLog};
@@ -44,6 +45,7 @@ const MAX_EXCESS: usize = 16;
 #[derive(Debug)]
 pub struct Server {
     pub agent: Agent,
+    pub files: Files,
     begin: Instant,
     /// Milliseconds from `begin` to the last request that was not a question after its health.
     last_use: AtomicU64,
@@ -51,9 +53,10 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(agent: Agent) -> Self {
+    pub fn new(agent: Agent, files: Files) -> Self {
         Self {
             agent,
+            files,
             begin: Instant::now(),
             last_use: AtomicU64::new(0),
             open_streams: AtomicU64::new(0),
@@ -115,7 +118,7 @@ impl IntoResponse for Refused {
     }
 }
 
-type Answer = Result<Response, Refused>;
+pub(crate) type Answer = Result<Response, Refused>;
 
 /// The routes. Where there is a `token`, all but the health are for those who carry it; where the
 /// server listens on this machine alone (`loopback`), it is asked by this machine's names only.
@@ -146,6 +149,7 @@ pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Rou
         )
         .route("/save", only(on(MethodFilter::POST, save), "POST"))
         .route("/restore", only(on(MethodFilter::POST, restore), "POST"))
+        .merge(files::http::routes())
         .fallback(unknown);
     if let Some(token) = token {
         routes = routes.layer(middleware::from_fn_with_state(token, authorize));
@@ -346,12 +350,25 @@ fn records(server: &Arc<Server>, log: Arc<TurnLog>, from: Place) -> Answer {
 }
 
 /// Counts an answer as use, as long as it is open.
-struct OpenStream(Arc<Server>);
+pub(crate) struct OpenStream(Arc<Server>);
 
 impl OpenStream {
-    fn new(server: &Arc<Server>) -> Self {
+    pub(crate) fn new(server: &Arc<Server>) -> Self {
         server.open_streams.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(server))
+    }
+
+    /// Counts as long as a body is being sent that is not in memory already.
+    pub(crate) fn until_sent(self, response: Response) -> Response {
+        if response.body().size_hint().exact().is_some() {
+            return response;
+        }
+        response.map(|body| {
+            Body::from_stream(body.into_data_stream().map(move |piece| {
+                let _open = &self;
+                piece
+            }))
+        })
     }
 }
 

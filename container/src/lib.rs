@@ -11,6 +11,7 @@
 //! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
+//! | [`files`] | the workspace's files, for whoever looks at them from outside |
 //! | [`translate`] | lines as events; pure |
 //! | `asks` | what Claude Code asks of a person, and what it is answered; pure |
 //! | [`turn_log`] | a turn's records until they are acknowledged |
@@ -26,6 +27,7 @@ pub mod conversations;
 pub mod direct;
 pub mod disk;
 pub mod drive;
+pub mod files;
 mod guard;
 pub mod host;
 pub mod http;

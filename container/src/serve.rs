@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
 use crate::disk::Disk;
+use crate::files::Files;
 use crate::http::{Server, routes};
 use crate::launch::{Secret, Setup};
 use crate::processes::Children;
@@ -130,13 +131,14 @@ pub async fn serve(options: Options) -> io::Result<()> {
     let awaits = options.await_restore;
     let setup = setup(options)?;
     let disk = Disk::open(&setup.workspace, &setup.home, awaits)?;
+    let files = Files::open(&setup.workspace)?;
     Children::adopt_orphans();
     let agent = Agent::start(setup, disk, session);
     tokio::spawn(bury_orphans(
         Arc::clone(&agent.shared.children),
         child_ended,
     ));
-    let server = Arc::new(Server::new(agent));
+    let server = Arc::new(Server::new(agent, files));
     let app = routes(Arc::clone(&server), token, address.ip().is_loopback());
     // A token that waits for more to fill a packet is a token that is late.
     let listener = listener.tap_io(|stream| {

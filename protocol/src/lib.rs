@@ -7,6 +7,7 @@
 
 pub mod client;
 pub mod event;
+pub mod files;
 pub mod id;
 pub mod options;
 pub mod permission;

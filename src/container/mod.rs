@@ -11,6 +11,7 @@
 
 mod cloudflare;
 mod endpoint;
+mod files;
 mod local;
 mod platform;
 mod provider;
@@ -157,6 +158,11 @@ impl Object {
             .url()
             .map_err(|error| internal("container", &error))?;
         let path = url.path().to_owned();
+        if let Some(path) = path.strip_prefix("/files") {
+            let query = url.query().map(|query| format!("?{query}"));
+            let path = format!("{path}{}", query.unwrap_or_default());
+            return self.files(&id, &request, &path).await;
+        }
         let method = request.method();
         let body = match method {
             Method::Post => Some(

@@ -1,7 +1,7 @@
 //! The sandbox of a session, as the rest of the Worker speaks to it.
 
 use protocol::{Problem, ProblemKind, SessionId, TurnId};
-use worker::{Env, Headers, Method, Response, Stub};
+use worker::{Env, Headers, Method, Request, Response, Stub};
 
 use super::{FOR_ONE_REQUEST, OWN_PROBLEM, SESSION_ID, STOPPED, endpoint};
 use crate::answer::{Answer, internal, problem_of, read_json};
@@ -9,7 +9,7 @@ use crate::answer::{Answer, internal, problem_of, read_json};
 /// The sandbox of a session, as the rest of the Worker speaks to it.
 pub struct Sandbox {
     stub: Stub,
-    id: SessionId,
+    pub(super) id: SessionId,
     for_one_request: bool,
 }
 
@@ -22,7 +22,7 @@ pub enum Running {
 impl Running {
     /// # Errors
     /// Why it does not run.
-    fn answer(self) -> Answer {
+    pub(super) fn answer(self) -> Answer {
         match self {
             Self::Answer(response) => Ok(response),
             Self::Stopped(problem) => Err(problem),
@@ -139,6 +139,14 @@ impl Sandbox {
         let url = format!("http://container.internal{path}");
         let body = body.as_deref().map(endpoint::bytes);
         let request = endpoint::request(&url, method, headers, body).map_err(failed)?;
+        self.send(request).await
+    }
+
+    /// Asks the object.
+    ///
+    /// # Errors
+    /// What it can't do itself, or why it can't be reached.
+    pub(super) async fn send(&self, request: Request) -> std::result::Result<Running, Problem> {
         // An object that is moved or deployed anew breaks its connections: that passes.
         let mut response = self
             .stub

@@ -38,6 +38,14 @@ pub enum Kind {
     Keys,
     Key,
     Audit,
+    /// The files of a session's sandbox: a list of them, or a change of names.
+    Files,
+    /// One of them.
+    File,
+    /// All of them, packed.
+    Zip,
+    /// Files for the sandbox, as a form.
+    Upload,
     /// A script or style of the UI, named by its content.
     Asset,
     /// What a sandbox sends whose provider can't intercept its traffic.
@@ -154,6 +162,17 @@ pub const TABLE: &[Row] = &[
         Kind::ClaudeCodeDebug,
         Need::Operator,
     ),
+    row("/api/files/{session}", GET, Kind::Files, READ),
+    row("/api/files/{session}", POST, Kind::Files, WRITE),
+    row("/api/files/{session}/download", POST, Kind::Zip, READ),
+    row("/api/files/{session}/upload", POST, Kind::Upload, WRITE),
+    row("/api/files/{session}/{path*}", GET, Kind::File, READ),
+    row(
+        "/api/files/{session}/{path*}",
+        &["PUT", "DELETE"],
+        Kind::File,
+        WRITE,
+    ),
     // Both look at what is shown themselves: it is what they are about.
     row("/api/login", POST, Kind::Login, Need::SetUp),
     row("/api/logout", POST, Kind::Logout, Need::SetUp),
@@ -259,6 +278,19 @@ mod tests {
                 "",
             ),
             ("DELETE", "/api/keys/k1", Kind::Key, "k1", ""),
+            ("GET", "/api/files/s1", Kind::Files, "s1", ""),
+            ("GET", "/api/files/s1/", Kind::File, "s1", ""),
+            ("GET", "/api/files/s1/a/b%2f", Kind::File, "s1", "a/b%2f"),
+            (
+                "GET",
+                "/api/files/s1/download",
+                Kind::File,
+                "s1",
+                "download",
+            ),
+            ("POST", "/api/files/s1/download", Kind::Zip, "s1", ""),
+            ("PUT", "/api/files/s1/upload", Kind::File, "s1", "upload"),
+            ("POST", "/api/files/s1/upload", Kind::Upload, "s1", ""),
             (
                 "POST",
                 "/sandbox/s1/v1/messages/count_tokens",

@@ -28,6 +28,7 @@ use protocol::{Problem, ProblemKind};
 
 pub use archive::Archive;
 use archive::{FORMAT, Header};
+pub use index::open_file;
 use index::{Index, MAX_ENTRIES, Root, Unread};
 
 /// The note about this disk, in the agent's home. It says `restoring` or `ready`.

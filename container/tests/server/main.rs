@@ -11,6 +11,7 @@
 mod asks;
 mod direct;
 mod failures;
+mod files;
 mod host;
 mod interrupts;
 mod isolation;
