@@ -14,8 +14,12 @@ use crate::direct::Slots;
 use crate::disk::{self, Disk};
 use crate::drive::Driver;
 use crate::launch::Setup;
+use crate::mask::Secrets;
 use crate::processes::Children;
 use crate::turn_log::TurnLog;
+
+/// Bytes of a token for the model that is one; where there is none, a word stands for it.
+const MIN_TOKEN: usize = 16;
 
 /// What the driver is to do.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct TurnJob {
     pub asks: bool,
     /// What the conversation's transcript may lack.
     pub transcript: Option<Transcript>,
+    /// Values that nobody may be shown.
+    pub secrets: Vec<String>,
 }
 
 /// What the parts of the server share.
@@ -44,6 +50,8 @@ pub struct Shared {
     conversations: Mutex<Conversations>,
     process: Mutex<ProcessState>,
     pub direct: Slots,
+    /// What nobody may be shown.
+    pub secrets: Arc<Secrets>,
     pub disk: Disk,
     /// Set once, when the server stops.
     pub stopping: watch::Sender<bool>,
@@ -63,7 +71,13 @@ pub struct ProcessState {
 impl Shared {
     pub fn new(setup: Setup, disk: Disk) -> Self {
         let conversations = Conversations::load(&setup.home);
+        let secrets = Secrets::default();
+        let token = setup.model_token.reveal();
+        if token.len() >= MIN_TOKEN {
+            secrets.add(&[token.to_owned()]);
+        }
         Self {
+            secrets: Arc::new(secrets),
             setup,
             children: Arc::default(),
             conversations: Mutex::new(conversations),
@@ -171,6 +185,7 @@ impl Agent {
             turn: request.turn,
             asks: request.asks,
             transcript: request.transcript,
+            secrets: request.secrets,
         }));
         // Where the driver is gone the server stops, and the stream is cut.
         let _stopping = self.jobs.send(job);

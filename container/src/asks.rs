@@ -46,7 +46,8 @@ impl Asks {
                 "Too many requests wait for an answer already. Try again when one has been answered.",
             ));
         }
-        self.open.insert(id.clone(), raw.clone());
+        let given = asked.given.as_ref().unwrap_or(raw);
+        self.open.insert(id.clone(), given.clone());
         let input = tools::input(Some(raw));
         let told = Asked {
             tool_use_id: asked.tool_use_id.clone(),

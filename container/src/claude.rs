@@ -16,6 +16,7 @@ use crate::asks::response;
 use crate::conversations::fresh_uuid;
 use crate::launch::{Running, Setup, Start};
 use crate::lines::{Line, Lines};
+use crate::mask::{Mask, Pieces, Secrets};
 use crate::processes::{Children, OWN_PROGRAM, WITH_PARENT, own_session, signal};
 use crate::wire::{ControlRequest, Kind, Message};
 
@@ -74,11 +75,17 @@ pub struct Claude {
 }
 
 impl Claude {
-    /// Starts a process.
+    /// Starts a process. What is heard of it holds none of the `secrets`, but for pieces of text and
+    /// the lines' raw form.
     ///
     /// # Errors
     /// Those of the start: no such program, arguments that hold NUL, no memory.
-    pub fn spawn(setup: &Setup, start: Start, children: &Arc<Children>) -> io::Result<Self> {
+    pub fn spawn(
+        setup: &Setup,
+        start: Start,
+        children: &Arc<Children>,
+        secrets: &Arc<Secrets>,
+    ) -> io::Result<Self> {
         let mark = fresh_uuid();
         if !setup.claude.is_file() {
             return Err(io::ErrorKind::NotFound.into());
@@ -107,16 +114,16 @@ impl Claude {
         };
 
         let last_words = LastWords::default();
-        tokio::spawn(listen_to_stderr(stderr, last_words.clone()));
+        tokio::spawn(listen_to_stderr(stderr, last_words.clone(), secrets.mask()));
         let (to_stdin, lines) = mpsc::unbounded_channel();
         tokio::spawn(write(stdin, lines));
         let (to_heard, heard) = mpsc::channel(WAITING);
-        let secret = setup.model_token.clone();
+        let secrets = Arc::clone(secrets);
         let children = Arc::clone(children);
         tokio::spawn(async move {
-            let status = listen(child, stdout, &to_heard).await;
+            let status = listen(child, stdout, &to_heard, &secrets).await;
             children.forget(pid);
-            let words = last_words.line().replace(secret.reveal(), "[secret]");
+            let words = last_words.line();
             // Nobody may be listening any more.
             let _gone = to_heard.send(Heard::Gone(exit(status, &words))).await;
         });
@@ -299,6 +306,7 @@ async fn listen(
     mut child: Child,
     stdout: ChildStdout,
     heard: &mpsc::Sender<Heard>,
+    secrets: &Secrets,
 ) -> io::Result<ExitStatus> {
     let mut lines = Lines::new(BufReader::with_capacity(64 * 1024, stdout), MAX_LINE);
     let status = loop {
@@ -308,25 +316,28 @@ async fn listen(
             status = child.wait() => break status,
         };
         match line {
-            Ok(Some(line)) => hand_on(line, heard).await,
+            Ok(Some(line)) => hand_on(line, heard, &secrets.mask()).await,
             // The end of its output, which it may close before it ends.
             Ok(None) | Err(_) => return child.wait().await,
         }
     };
     let drain = async {
         while let Ok(Some(line)) = lines.next().await {
-            hand_on(line, heard).await;
+            hand_on(line, heard, &secrets.mask()).await;
         }
     };
     let _held_open = tokio::time::timeout(DRAIN, drain).await;
     status
 }
 
-async fn hand_on(line: Line, heard: &mpsc::Sender<Heard>) {
+async fn hand_on(line: Line, heard: &mpsc::Sender<Heard>, mask: &Mask) {
     let line = match line {
         Line::TooLong(bytes) => Heard::TooLong(bytes),
         Line::Whole(line) => match Message::parse(line) {
-            Some(message) => Heard::Message(Box::new(message)),
+            Some(mut message) => {
+                mask.message(&mut message);
+                Heard::Message(Box::new(message))
+            }
             // Claude Code writes a warning there now and then.
             None => return,
         },
@@ -335,22 +346,31 @@ async fn hand_on(line: Line, heard: &mpsc::Sender<Heard>) {
     let _gone = heard.send(line).await;
 }
 
-/// The end of the standard error.
+/// The end of the standard error, without secrets.
 #[derive(Debug, Clone, Default)]
-struct LastWords(Arc<Mutex<VecDeque<u8>>>);
+struct LastWords(Arc<Mutex<Words>>);
+
+#[derive(Debug, Default)]
+struct Words {
+    ring: VecDeque<u8>,
+    pieces: Pieces,
+}
 
 impl LastWords {
-    fn add(&self, bytes: &[u8]) {
-        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.extend(bytes);
-        let excess = ring.len().saturating_sub(MAX_STDERR);
-        ring.drain(..excess);
+    fn add(&self, bytes: &[u8], mask: &Mask) {
+        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = words.pieces.bytes(mask, bytes);
+        words.ring.extend(told);
+        let excess = words.ring.len().saturating_sub(MAX_STDERR);
+        words.ring.drain(..excess);
     }
 
     /// The last line that says something.
     fn line(&self) -> String {
-        let mut ring = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let text = String::from_utf8_lossy(ring.make_contiguous()).into_owned();
+        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = words.pieces.finish();
+        words.ring.extend(rest.as_bytes());
+        let text = String::from_utf8_lossy(words.ring.make_contiguous()).into_owned();
         let line = text
             .lines()
             .rev()
@@ -361,10 +381,10 @@ impl LastWords {
     }
 }
 
-async fn listen_to_stderr(mut stderr: ChildStderr, words: LastWords) {
+async fn listen_to_stderr(mut stderr: ChildStderr, words: LastWords, mask: Arc<Mask>) {
     let mut buffer = vec![0; 4096];
     while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-        words.add(buffer.get(..count).unwrap_or_default());
+        words.add(buffer.get(..count).unwrap_or_default(), &mask);
     }
 }
 
@@ -386,13 +406,14 @@ mod tests {
 
     #[test]
     fn the_last_words_are_few() {
-        let words = LastWords::default();
+        let (words, mask) = (LastWords::default(), Mask::new(["hunter2"]));
         for _ in 0..1000 {
-            words.add(&[b'x'; 100]);
+            words.add(&[b'x'; 100], &mask);
         }
-        words.add(b"\nthe cause\n[claude-code:unrecognized_model] {}\n \n");
-        assert_eq!(words.line(), "the cause");
-        assert!(words.0.lock().unwrap().len() <= MAX_STDERR);
+        words.add(b"\nthe cause is hun", &mask);
+        words.add(b"ter2\n[claude-code:unrecognized_model] {}\n \n", &mask);
+        assert_eq!(words.line(), "the cause is [secret]");
+        assert!(words.0.lock().unwrap().ring.len() <= MAX_STDERR);
     }
 
     #[test]

@@ -190,7 +190,8 @@ pub async fn begin(
         conversation,
         kept: false,
     };
-    let claude = Claude::spawn(setup, start, &shared.children).map_err(|error| {
+    let spawned = Claude::spawn(setup, start, &shared.children, &shared.secrets);
+    let claude = spawned.map_err(|error| {
         Problem::new(
             ProblemKind::SandboxFailed,
             format!("Claude Code could not be started: {error}"),
@@ -241,7 +242,8 @@ async fn listen(claude: &mut Claude, slot: &Slot, lines: &mpsc::Sender<Out>) -> 
                 "content": format!("a line of {bytes} bytes was left out; {MAX_LINE} are read"),
                 "session_id": claude.conversation,
             }))),
-            Heard::Message(message) => {
+            Heard::Message(mut message) => {
+                slot.shared.secrets.mask().raw(&mut message.raw);
                 let mut bytes = Vec::with_capacity(message.raw.get().len() + 1);
                 bytes.extend_from_slice(message.raw.get().as_bytes());
                 bytes.push(b'\n');

@@ -94,6 +94,7 @@ impl Driver {
             return;
         }
         self.shared.process().state = AgentState::Busy;
+        self.shared.secrets.add(&job.secrets);
         if let Some(transcript) = &job.transcript {
             self.kept.complete(transcript).await;
         }
@@ -135,7 +136,7 @@ impl Driver {
     }
 
     async fn turn(&mut self, job: &TurnJob) -> Result<Ended, Cause> {
-        self.translator.begin();
+        self.translator.begin(self.shared.secrets.mask());
         for _ in 0..ATTEMPTS {
             if let Some(end) = self.attempt(job).await? {
                 return Ok(end);

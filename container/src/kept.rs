@@ -254,7 +254,9 @@ impl Kept {
             start.launch.permission_mode,
             &[],
         );
-        let mut claude = Claude::spawn(setup, start, &self.shared.children).map_err(|error| {
+        let shared = &self.shared;
+        let spawned = Claude::spawn(setup, start, &shared.children, &shared.secrets);
+        let mut claude = spawned.map_err(|error| {
             Cause::new(
                 ProblemKind::SandboxFailed,
                 format!("Claude Code could not be started: {error}"),

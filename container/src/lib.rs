@@ -13,6 +13,7 @@
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
 //! | [`translate`] | lines as events; pure |
+//! | [`mask`] | secrets, replaced in all that is said; pure |
 //! | `asks` | what Claude Code asks of a person, and what it is answered; pure |
 //! | [`turn_log`] | a turn's records until they are acknowledged |
 //! | [`processes`] | who descends from whom, and ending what is left behind |
@@ -34,6 +35,7 @@ pub mod http;
 pub mod kept;
 pub mod launch;
 pub mod lines;
+pub mod mask;
 pub mod processes;
 pub mod serve;
 pub mod translate;

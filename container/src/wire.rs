@@ -290,6 +290,9 @@ pub struct ControlAsked {
     pub tool_name: String,
     #[serde(default)]
     pub input: Option<Box<RawValue>>,
+    /// The input as it came, where another is shown.
+    #[serde(skip)]
+    pub given: Option<Box<RawValue>>,
     #[serde(default)]
     pub tool_use_id: Option<String>,
     #[serde(default)]

@@ -5,6 +5,7 @@ mod servers;
 pub mod tools;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use protocol::event::{
     EventBody, FileChange, MAX_EVENT, MAX_TOOL_OUTPUT, Place, Status, Todo, TurnState, cut,
@@ -14,6 +15,7 @@ use serde_json::Value;
 pub use end::{Cause, end_of};
 use servers::Servers;
 
+use crate::mask::{Mask, Pieces};
 use crate::wire::{Assistant, Block, Content, Kind, StreamEvent, User};
 
 /// Bytes of a text or of a thought that an event carries.
@@ -39,12 +41,41 @@ pub struct Translator {
     tasks: Vec<(String, Todo)>,
     interrupted: bool,
     servers: Servers,
+    /// The turn's secrets, which pieces of text may still hold.
+    mask: Arc<Mask>,
 }
 
 #[derive(Debug, Default)]
 struct Streaming {
     message: String,
     index: u64,
+    /// The block is a thought.
+    thought: bool,
+    pieces: Pieces,
+}
+
+impl Streaming {
+    /// The event of a piece of the block; none where it is held back.
+    fn event(&self, content: String, parent: &Option<String>) -> Option<EventBody> {
+        let place = place(&self.message, self.index, parent);
+        if content.is_empty() {
+            return None;
+        }
+        Some(match self.thought {
+            true => EventBody::Thinking {
+                content,
+                partial: true,
+                place,
+            },
+            false => EventBody::Progress { content, place },
+        })
+    }
+
+    /// The block is over: what was held back is told.
+    fn finish(&mut self, parent: &Option<String>) -> Option<EventBody> {
+        let content = self.pieces.finish();
+        self.event(content, parent)
+    }
 }
 
 /// A tool call whose result has not come.
@@ -66,11 +97,14 @@ impl Translator {
             tasks: Vec::new(),
             interrupted: false,
             servers: Servers::default(),
+            mask: Arc::default(),
         }
     }
 
-    /// Forgets what belongs to the turn before.
-    pub fn begin(&mut self) {
+    /// Forgets what belongs to the turn before. Of this one, pieces of text are told without what the
+    /// mask finds; whole lines come without it.
+    pub fn begin(&mut self, mask: Arc<Mask>) {
+        self.mask = mask;
         self.streaming.clear();
         self.calls.clear();
         self.interrupted = false;
@@ -139,35 +173,33 @@ impl Translator {
         match line.event.kind.as_str() {
             "message_start" => {
                 let message = line.event.message.as_ref()?.id.clone();
-                self.streaming
-                    .insert(parent.clone(), Streaming { message, index: 0 });
-                None
+                let streaming = Streaming {
+                    message,
+                    ..Streaming::default()
+                };
+                let mut before = self.streaming.insert(parent.clone(), streaming)?;
+                before.finish(parent)
             }
             "content_block_start" => {
-                self.streaming.entry(parent.clone()).or_default().index = line.event.index;
-                None
+                let streaming = self.streaming.entry(parent.clone()).or_default();
+                let rest = streaming.finish(parent);
+                streaming.index = line.event.index;
+                rest
             }
             "content_block_delta" => {
-                let message = &self.streaming.get(parent)?.message;
-                let place = place(message, line.event.index, parent);
+                let streaming = self.streaming.get_mut(parent)?;
+                streaming.index = line.event.index;
                 let delta = line.event.delta.as_ref()?;
-                match (delta.kind.as_str(), &delta.text, &delta.thinking) {
-                    ("text_delta", Some(text), _) if !text.is_empty() => {
-                        Some(EventBody::Progress {
-                            content: text.clone(),
-                            place,
-                        })
-                    }
-                    ("thinking_delta", _, Some(thinking)) if !thinking.is_empty() => {
-                        Some(EventBody::Thinking {
-                            content: thinking.clone(),
-                            partial: true,
-                            place,
-                        })
-                    }
-                    _ => None,
-                }
+                let piece = match (delta.kind.as_str(), &delta.text, &delta.thinking) {
+                    ("text_delta", Some(text), _) => text,
+                    ("thinking_delta", _, Some(thinking)) => thinking,
+                    _ => return None,
+                };
+                streaming.thought = delta.kind == "thinking_delta";
+                let content = streaming.pieces.add(&self.mask, piece);
+                streaming.event(content, parent)
             }
+            "content_block_stop" => self.streaming.get_mut(parent)?.finish(parent),
             _ => None,
         }
     }
@@ -177,7 +209,11 @@ impl Translator {
         if line.is_api_error_message {
             return Vec::new();
         }
-        let mut events = Vec::new();
+        // A whole block's line comes before the end of its pieces.
+        let streaming = self.streaming.get_mut(&line.parent_tool_use_id);
+        let streaming = streaming.filter(|streaming| streaming.message == line.message.id);
+        let rest = streaming.and_then(|streaming| streaming.finish(&line.parent_tool_use_id));
+        let mut events: Vec<EventBody> = rest.into_iter().collect();
         for block in &line.message.content {
             let place = self.place_of_whole(&line.message.id, &line.parent_tool_use_id);
             match (block.kind.as_str(), &block.text, &block.thinking) {

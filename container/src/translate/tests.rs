@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
+
 use super::*;
 use crate::wire::Message;
 
@@ -14,7 +16,7 @@ fn parse(line: &str) -> Message {
 /// The events of all lines, and the end.
 fn told(recorded: &str, interrupted: bool) -> String {
     let mut translator = Translator::new(WORKSPACE);
-    translator.begin();
+    translator.begin(Default::default());
     if interrupted {
         translator.interrupt();
     }
@@ -172,4 +174,59 @@ fn pieces_of_one_block_are_joined_and_others_are_not() {
     assert_eq!(first, piece("ab", "m:0"));
     let other = piece("c", "m:1");
     assert_eq!(merge(&mut first, other.clone()), Some(other));
+}
+
+#[test]
+fn a_secret_in_pieces_is_held_back_until_it_is_known() {
+    let mut translator = Translator::new("/w");
+    translator.begin(Arc::new(Mask::new(["hunter2"])));
+    let mut told = Vec::new();
+    let mut say = |line: serde_json::Value| {
+        let message = Message::parse(line.to_string().into_bytes()).unwrap();
+        for event in translator.translate(&message.kind) {
+            told.push(match event {
+                EventBody::Progress { content, place } => format!("{}+{content}", place.block),
+                EventBody::Thinking {
+                    content,
+                    place,
+                    partial: true,
+                } => format!("{}~{content}", place.block),
+                EventBody::Result { content, place } => format!("{}={content}", place.block),
+                other => format!("{other:?}"),
+            });
+        }
+    };
+    let stream = |event: serde_json::Value| json!({"type": "stream_event", "event": event});
+    let delta = |index: u64, kind: &str, text: &str| {
+        let field = kind.trim_end_matches("_delta");
+        let delta = json!({"type": kind, field: text});
+        stream(json!({"type": "content_block_delta", "index": index, "delta": delta}))
+    };
+    say(stream(
+        json!({"type": "message_start", "message": {"id": "m"}}),
+    ));
+    say(stream(json!({"type": "content_block_start", "index": 0})));
+    for piece in ["a hu", "nter", "2 b hunt", "ing hun"] {
+        say(delta(0, "thinking_delta", piece));
+    }
+    say(stream(json!({"type": "content_block_stop", "index": 0})));
+    say(stream(json!({"type": "content_block_start", "index": 1})));
+    for piece in ["ter2 hunter2", "", "hu"] {
+        say(delta(1, "text_delta", piece));
+    }
+    let content = json!([{"type": "text", "text": "whole"}]);
+    say(json!({"type": "assistant", "message": {"id": "m", "content": content}}));
+    say(stream(json!({"type": "content_block_stop", "index": 1})));
+    assert_eq!(
+        told,
+        [
+            "m:0~a ",
+            "m:0~[secret] b ",
+            "m:0~hunting ",
+            "m:0~hun",
+            "m:1+ter2 [secret]",
+            "m:1+hu",
+            "m:1=whole"
+        ]
+    );
 }

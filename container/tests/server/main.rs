@@ -17,6 +17,7 @@ mod interrupts;
 mod isolation;
 mod launches;
 mod saves;
+mod secrets;
 mod tool_servers;
 mod turns;
 mod upstream;

@@ -21,6 +21,8 @@ use tokio::net::TcpListener;
 pub enum Reply {
     /// Words, each a piece of its own.
     Say(&'static str),
+    /// Pieces of one text, cut as they are here.
+    Pieces(Vec<&'static str>),
     /// Words with a pause after each.
     Slowly(&'static str, Duration),
     Think(&'static str, &'static str),
@@ -162,6 +164,11 @@ async fn answer(State(upstream): State<Arc<Upstream>>, body: Bytes) -> Response 
         }
         Reply::Say(text) => events.extend(say(0, text, Duration::ZERO)),
         Reply::Slowly(text, pause) => events.extend(say(0, text, pause)),
+        Reply::Pieces(pieces) => {
+            let pieces = pieces.into_iter().map(piece).collect();
+            let start = json!({"type": "text", "text": ""});
+            events.extend(block(0, start, pieces, Duration::ZERO));
+        }
         Reply::Much {
             blocks,
             pieces,
@@ -227,11 +234,12 @@ fn call(message: &str, index: u64, tool: &str, input: &Value) -> Vec<(Duration, 
 }
 
 fn say(index: u64, text: &str, pause: Duration) -> Vec<(Duration, Value)> {
-    let pieces = text
-        .split_inclusive(' ')
-        .map(|word| json!({"type": "text_delta", "text": word}))
-        .collect();
+    let pieces = text.split_inclusive(' ').map(piece).collect();
     block(index, json!({"type": "text", "text": ""}), pieces, pause)
+}
+
+fn piece(text: &str) -> Value {
+    json!({"type": "text_delta", "text": text})
 }
 
 fn block(index: u64, start: Value, deltas: Vec<Value>, pause: Duration) -> Vec<(Duration, Value)> {
