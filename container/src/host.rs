@@ -43,7 +43,8 @@ use crate::guard::{carries_token, no_token, refuse_browsers, refuse_foreign_name
 use crate::http::{Refused, body, only, unknown};
 use crate::launch::Secret;
 use crate::processes::{OWN_PROGRAM, descendants, signal};
-use crate::serve::{End, Ending, SERVER_TOKEN, say, stdin_closed};
+use crate::serve::{End, Ending, say, stdin_closed};
+use crate::token::TOKEN_FROM_STDIN;
 
 /// Bytes of a request.
 const MAX_REQUEST: usize = 64 * 1024;
@@ -80,12 +81,29 @@ pub struct Options {
     /// The variable that holds the token which every request must carry (Authorization: Bearer …)
     #[arg(long, default_value = "AGENT_HOST_TOKEN")]
     pub token_env: String,
+    /// The token is the first line of the standard input
+    #[arg(long)]
+    pub token_from_stdin: bool,
+    #[arg(skip)]
+    token: Option<Secret>,
     /// A sandbox that nobody has used for so many seconds ends
     #[arg(long, env = "AGENT_IDLE_SECONDS", default_value_t = 600)]
     pub idle_seconds: u64,
     /// End when the standard input is closed, as it is when the process that started this one ends
     #[arg(long)]
     pub until_stdin_closes: bool,
+}
+
+impl Options {
+    /// Takes the host's token, see [`crate::token::take`].
+    ///
+    /// # Errors
+    /// Those of [`crate::token::take`].
+    pub fn take_token(&mut self) -> io::Result<()> {
+        let (from_stdin, needed) = (self.token_from_stdin, self.until_stdin_closes);
+        self.token = crate::token::take(&self.token_env, from_stdin, needed)?;
+        Ok(())
+    }
 }
 
 /// What a sandbox is wanted for.
@@ -140,9 +158,9 @@ struct Sandbox {
 pub async fn host(options: Options) -> io::Result<()> {
     let mut terminate = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
-    let token = std::env::var(&options.token_env)
-        .ok()
-        .filter(|token| token.len() >= 16)
+    let token = options.token.clone();
+    let token = token
+        .filter(|token| token.reveal().len() >= 16)
         .ok_or_else(|| {
             io::Error::other(format!(
                 "{} must hold a token of at least 16 characters: whoever has it runs programs here",
@@ -160,7 +178,7 @@ pub async fn host(options: Options) -> io::Result<()> {
     let until_stdin_closes = options.until_stdin_closes;
     let host = Arc::new(Host {
         options,
-        token: Secret::new(token),
+        token,
         sandboxes: std::sync::Mutex::default(),
     });
     let app = routes(Arc::clone(&host));
@@ -456,6 +474,7 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
     command
         .arg0("agent-server")
         .args(["serve", "--listen=127.0.0.1:0", "--until-stdin-closes"])
+        .arg(TOKEN_FROM_STDIN)
         .env_clear()
         .envs(&wanted.env)
         .env("AGENT_WORKSPACE", folder.join("workspace"))
@@ -464,7 +483,6 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
         .env("AGENT_SESSION_ID", wanted.session_id.as_str())
         .env("AGENT_MODEL_URL", &wanted.model_url)
         .env("AGENT_MODEL_TOKEN", &wanted.model_token.0)
-        .env(SERVER_TOKEN, token.reveal())
         .env("AGENT_IDLE_SECONDS", options.idle_seconds.to_string())
         // A Ctrl-C in a terminal is for this process, which ends its children in order.
         .process_group(0)
@@ -478,6 +496,12 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
     }
     let mut child = command.spawn()?;
     let pid = child.id().unwrap_or_default();
+    let mut lifeline = child.stdin.take();
+    if let Some(stdin) = &mut lifeline {
+        stdin
+            .write_all(format!("{}\n", token.reveal()).as_bytes())
+            .await?;
+    }
     let mut said = Said::of(&mut child)?;
     let url = tokio::time::timeout(PATIENCE_START, said.address())
         .await
@@ -490,7 +514,7 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
         token,
         pid,
         last_word,
-        _lifeline: child.stdin.take(),
+        _lifeline: lifeline,
         child,
         ended: None,
     })

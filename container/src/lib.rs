@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`http`] | the routes, as `protocol::sandbox` describes them |
 //! | `guard` | who may ask: nobody's browser, and who has the token |
+//! | [`token`] | the token, kept from the agents beside it |
 //! | [`agent`], [`drive`] | the turns of the session, one at a time |
 //! | [`kept`] | the one process that they run on: brought up, switched, put down |
 //! | [`direct`] | requests beside the session, each with a process of its own |
@@ -38,6 +39,7 @@ pub mod lines;
 pub mod mask;
 pub mod processes;
 pub mod serve;
+pub mod token;
 pub mod translate;
 pub mod turn_log;
 pub mod wire;

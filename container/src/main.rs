@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use agent_server::processes::{WITH_PARENT, end_with_parent};
+use agent_server::token::hide;
 use agent_server::{host, serve};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
@@ -40,9 +41,18 @@ fn main() -> ExitCode {
         .with_env_filter(level)
         .with_writer(std::io::stderr)
         .init();
-    let command = Cli::parse().command;
+    let mut command = Cli::parse().command;
     if let Command::WithParent { parent, program } = &command {
         return failed(&end_with_parent(*parent, program));
+    }
+    hide();
+    let taken = match &mut command {
+        Command::Serve(options) => options.take_token(),
+        Command::Host(options) => options.take_token(),
+        Command::WithParent { .. } => Ok(()),
+    };
+    if let Err(error) = taken {
+        return failed(&error);
     }
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

@@ -57,9 +57,12 @@ pub struct Options {
     #[arg(skip = model_token())]
     pub model_token: Secret,
     /// What requests other than GET / must carry (Authorization: Bearer …), where it is set. Only by
-    /// AGENT_SERVER_TOKEN
-    #[arg(skip = server_token())]
+    /// AGENT_SERVER_TOKEN, or --token-from-stdin
+    #[arg(skip)]
     pub server_token: Option<Secret>,
+    /// The token is the first line of the standard input
+    #[arg(long)]
+    pub token_from_stdin: bool,
     /// The model of turns that name none
     #[arg(long, env = "AGENT_MODEL", default_value = "groq/openai/gpt-oss-120b")]
     pub model: String,
@@ -87,11 +90,18 @@ fn model_token() -> Secret {
 }
 
 /// The variable with the token that requests must carry.
-pub(crate) const SERVER_TOKEN: &str = "AGENT_SERVER_TOKEN";
+const SERVER_TOKEN: &str = "AGENT_SERVER_TOKEN";
 
-fn server_token() -> Option<Secret> {
-    let token = std::env::var(SERVER_TOKEN).ok()?;
-    (!token.is_empty()).then(|| Secret::new(token))
+impl Options {
+    /// Takes the server's token, see [`crate::token::take`].
+    ///
+    /// # Errors
+    /// Those of [`crate::token::take`].
+    pub fn take_token(&mut self) -> io::Result<()> {
+        let (from_stdin, needed) = (self.token_from_stdin, self.until_stdin_closes);
+        self.server_token = crate::token::take(SERVER_TOKEN, from_stdin, needed)?;
+        Ok(())
+    }
 }
 
 /// Why a server ends, for the host that has started it.

@@ -7,9 +7,10 @@ use protocol::sandbox::AgentState;
 use reqwest::{Method, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
-use crate::upstream::Upstream;
+use crate::upstream::{Reply, Upstream};
 use crate::world::{Records, address, claude, client, eventually, turn_request};
 
 const TOKEN: &str = "a-token-of-the-tests";
@@ -24,15 +25,20 @@ impl Host {
     async fn start(data: &Path, idle_seconds: u32) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_agent-server"))
             .args(["host", "--listen=127.0.0.1:0", "--until-stdin-closes"])
+            .arg("--token-from-stdin")
             .arg(format!("--data={}", data.display()))
             .arg(format!("--idle-seconds={idle_seconds}"))
             .env("AGENT_CLAUDE", claude())
-            .env("AGENT_HOST_TOKEN", TOKEN)
             .env("AGENT_LOG", "warn")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
+            .unwrap();
+        let stdin = process.stdin.as_mut().unwrap();
+        stdin
+            .write_all(format!("{TOKEN}\n").as_bytes())
+            .await
             .unwrap();
         let url = address(&mut process).await;
         Self {
@@ -269,6 +275,68 @@ async fn a_server_that_is_ending_is_not_said_to_run() {
     let next = host.ensure("one", &upstream).await;
     assert!(next.started);
     assert_ne!(next.url, first.url);
+}
+
+#[tokio::test]
+async fn an_agent_finds_no_token_of_its_host_or_its_server() {
+    let data = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    // As somebody starts it by hand: the token is in its environment.
+    let token = "a-token-for-one-test";
+    let mut process = Command::new(env!("CARGO_BIN_EXE_agent-server"))
+        .args(["host", "--listen=127.0.0.1:0", "--token-env=SOME_TOKEN"])
+        .arg(format!("--data={}", data.path().display()))
+        .env("AGENT_CLAUDE", claude())
+        .env("SOME_TOKEN", token)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let host = process.id().unwrap();
+    let wanted = json!({
+        "session_id": "the-session", "model_url": upstream.url, "model_token": "t",
+        "env": {"AGENT_MODEL": "test/model"},
+    });
+    let url = address(&mut process).await;
+    let request = client()
+        .put(format!("{url}/sandboxes/one"))
+        .bearer_auth(token);
+    let answer = request.body(wanted.to_string()).send().await.unwrap();
+    let sandbox: Value = answer.json().await.unwrap();
+    let server_token = sandbox["server_token"].as_str().unwrap();
+
+    let url = sandbox["url"].as_str().unwrap();
+    let started = Ensured {
+        url: url.to_owned(),
+        token: server_token.to_owned(),
+        started: true,
+    };
+    let server = parent(pid_of_claude(&started).await).as_raw_nonzero();
+    let look = format!(
+        "for pid in {host} {server} $PPID; do echo; echo pid=$pid; tr '\\0' '\\n' < /proc/$pid/environ; done; true"
+    );
+    let look = Reply::Call("Bash", json!({"command": look}));
+    upstream.script("look", vec![look, Reply::Say("Seen")]);
+    let request = client().post(format!("{url}/turns"));
+    let request = request.bearer_auth(server_token);
+    let request = request.body(turn_request(1, json!({"prompt": "script:look"})).to_string());
+    let turn = Records::of(request.send().await.unwrap()).rest().await;
+    let seen = turn.completed().outputs().concat();
+    assert!(
+        seen.contains(&format!("pid={server}")) && seen.contains("AGENT_RUN="),
+        "{seen}"
+    );
+    assert!(
+        !seen.contains(token) && !seen.contains(server_token),
+        "{seen}"
+    );
+    // Root may read everything; others see nothing at all.
+    let is_root = rustix::process::geteuid().is_root();
+    assert_eq!(seen.contains("AGENT_SESSION_ID="), is_root, "{seen}");
+    let host = rustix::process::Pid::from_raw(i32::try_from(host).unwrap()).unwrap();
+    rustix::process::kill_process(host, Signal::TERM).unwrap();
+    assert!(process.wait().await.unwrap().success());
 }
 
 #[tokio::test]

@@ -97,16 +97,12 @@ async fn a_server_with_a_token_wants_it() {
             assert_eq!(answer.headers()["content-type"], "application/problem+json");
         }
     }
-    world.script(
-        "env",
-        vec![
-            Reply::Call(
-                "Bash",
-                json!({"command": "cat /proc/$PPID/environ | tr '\\0' '\\n'; env"}),
-            ),
-            Reply::Say("Seen"),
-        ],
+    let look = format!(
+        "cat /proc/$PPID/environ /proc/{}/environ | tr '\\0' '\\n'; env",
+        world.server.id().unwrap()
     );
+    let look = Reply::Call("Bash", json!({"command": look}));
+    world.script("env", vec![look, Reply::Say("Seen")]);
     let request = world
         .http
         .post(format!("{}/turns", world.url))
