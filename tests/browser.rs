@@ -23,6 +23,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::what_the_agent_asks", "permissions.mjs"),
         ("browser::the_workbench", "workbench.mjs"),
         ("browser::settings", "settings.mjs"),
+        ("browser::the_files", "files.mjs"),
         ("browser::besides_talking", "talk.mjs"),
         ("browser::nothing_hostile_runs", "hostile.mjs"),
     ]

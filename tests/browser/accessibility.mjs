@@ -90,13 +90,21 @@ await withBrowser(async (browser) => {
   for (const [, page] of pages) await page.getByTestId("advanced-toggle").click();
 
   // The parts beside the conversation, and what opens over it.
-  for (const tab of ["tasks", "tools", "log"]) {
+  for (const tab of ["files", "tasks", "tools", "log"]) {
     for (const [name, page] of pages) {
-      if (name === "phone" && tab === "tasks") await page.getByTestId("panel-toggle").tap();
+      if (name === "phone" && tab === "files") await page.getByTestId("panel-toggle").tap();
       await page.getByTestId(`tab-${tab}`).click();
       await page.locator(`#tab-panel > :not(.skeleton)`).first().waitFor();
     }
     await look(`tab ${tab}`);
+    if (tab !== "files") continue;
+    for (const [, page] of pages) {
+      await page.getByTestId("file").filter({ hasText: "hello.py" }).click();
+      await page.getByTestId("file-view").locator(".hljs-string").first().waitFor();
+    }
+    await look("a file");
+    for (const [, page] of pages) await page.getByTestId("file-edit").click();
+    await look("a file, edited");
   }
   await phone.getByTestId("panel-close").tap();
   await phone.getByTestId("rail-toggle").tap();

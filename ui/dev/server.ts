@@ -10,6 +10,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Plugin } from "vite";
 import { type WebSocket, WebSocketServer } from "ws";
+import { ScriptedFiles } from "./files.ts";
+import { platform } from "./platform.ts";
 import { answer, MODELS, past, type Step } from "./script.ts";
 
 const POLICY =
@@ -21,6 +23,7 @@ const POLICY =
 const LONG = 10_000;
 
 class ScriptedSession {
+  readonly files = new ScriptedFiles();
   private readonly log: string[] = [];
   private readonly sockets = new Set<WebSocket>();
   private readonly said = new Set<string>();
@@ -207,7 +210,19 @@ export function scriptedServer(): Plugin {
   const route = (request: IncomingMessage, response: ServerResponse, next: () => void) => {
     const { pathname, searchParams } = new URL(request.url ?? "/", "http://localhost");
     const session = sessions.get(pathname.match(/^\/api\/sessions\/([\w.-]+)\/events$/)?.[1] ?? "");
-    if (session !== undefined) {
+    const files = pathname.match(/^\/api\/files\/([\w.-]+)\/?(.*)$/);
+    const filed = sessions.get(files?.[1] ?? "");
+    if (/^\/api\/(?:agents|configs)\//.test(pathname)) {
+      let body = "";
+      request.on("data", (chunk) => (body += String(chunk)));
+      request.on("end", () => {
+        const said = platform(request.method ?? "GET", pathname, body);
+        response.writeHead(said === undefined ? 404 : 200, { "content-type": "application/json" });
+        response.end(JSON.stringify(said ?? { detail: "there is nothing here" }));
+      });
+    } else if (filed !== undefined) {
+      void filed.files.answer(request, response, files?.[2] ?? "");
+    } else if (session !== undefined) {
       const page = session.page(Number(searchParams.get("before")), Number(searchParams.get("limit")));
       response.end(page.map((line) => `${line}\n`).join(""));
     } else if (pathname === "/demo/models") {

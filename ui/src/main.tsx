@@ -8,6 +8,7 @@ import "./style/tools.css";
 import "./style/requests.css";
 import "./style/composer.css";
 import "./style/admission.css";
+import "./style/code.css";
 import { protocols, takeShare } from "./session/admission.ts";
 import { Session } from "./session/session.ts";
 import { rereadVisited } from "./session/visited.ts";

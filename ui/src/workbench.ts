@@ -5,7 +5,7 @@
 import { computed, signal } from "@preact/signals";
 import { kept } from "./session/kept.ts";
 
-export const TABS = ["tasks", "tools", "log"] as const;
+export const TABS = ["files", "tasks", "tools", "log"] as const;
 export type Tab = (typeof TABS)[number];
 export type Side = "rail" | "panel";
 
@@ -26,7 +26,7 @@ const open = (stored: unknown) => stored !== false;
 const stored = {
   rail: kept("rail-open", open),
   panel: kept("panel-open", open),
-  tab: kept<Tab>("panel-tab", (value) => TABS.find((one) => one === value) ?? "tasks"),
+  tab: kept<Tab>("panel-tab", (value) => TABS.find((one) => one === value) ?? "files"),
   width: kept("panel-width", (value) => within(typeof value === "number" ? value : 384)),
 };
 const docked = { rail: signal(stored.rail.get()), panel: signal(stored.panel.get()) };
@@ -55,6 +55,14 @@ export function openTab(wanted: Tab): void {
   tab.value = wanted;
   stored.tab.set(wanted);
   show("panel", true);
+}
+
+/** The file that the files tab is to show next, as the agent names it. */
+export const wantedFile = signal<string | null>(null);
+
+export function openFile(path: string): void {
+  wantedFile.value = path;
+  openTab("files");
 }
 
 export function setPanelWidth(pixels: number): void {

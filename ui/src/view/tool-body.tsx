@@ -5,9 +5,11 @@ import { Markdown } from "../markdown/markdown.tsx";
 import type { ToolItem } from "../session/conversation.ts";
 import { isFields, readTodos } from "../session/wire.ts";
 import { bytes, count, text } from "../text.ts";
+import { openFile } from "../workbench.ts";
 import { pieces } from "./ansi.ts";
 import { CopyButton } from "./copy-button.tsx";
 import { diffLines, withContext } from "./line-diff.ts";
+import { Icon } from "./icon.tsx";
 import { terminalText } from "./terminal-text.ts";
 import { TodoList } from "./todos.tsx";
 
@@ -27,7 +29,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
     case "Write":
       return (
         <>
-          <Section label={field("file_path")} copies={field("content")}>
+          <Section label={field("file_path")} copies={field("content")} file={field("file_path")}>
             <Lines value={field("content")} />
           </Section>
           {item.state === "failed" && <Output item={item} />}
@@ -37,7 +39,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
     case "MultiEdit":
       return (
         <>
-          <Section label={field("file_path")}>
+          <Section label={field("file_path")} file={field("file_path")}>
             {edits(input).map(([before, after], at) => (
               <Diff key={at} before={before} after={after} />
             ))}
@@ -47,7 +49,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
       );
     case "Read":
       return (
-        <Section label={field("file_path")}>
+        <Section label={field("file_path")} file={field("file_path")}>
           <Output item={item} bare />
         </Section>
       );
@@ -134,14 +136,22 @@ export function CallPreview({ tool, input }: { tool: string; input: unknown }) {
 interface SectionProps {
   label: string;
   copies?: string;
+  /** The file that it is about. */
+  file?: string;
   children: ComponentChildren;
 }
 
-function Section({ label, copies, children }: SectionProps) {
+function Section({ label, copies, file, children }: SectionProps) {
   return (
     <section class="tool-section">
       <header>
         <span class="path">{label}</span>
+        {file !== undefined && file !== "" && (
+          <button type="button" class="quiet small" onClick={() => openFile(file)}>
+            <Icon name="file" />
+            {text.openFile}
+          </button>
+        )}
         {copies !== undefined && copies !== "" && <CopyButton value={copies} />}
       </header>
       {children}

@@ -20,7 +20,7 @@ describe("the languages", () => {
     expect([...other.keys()].sort()).toEqual([...english.keys()].sort());
     expect([...other.values()].filter((one) => one.trim() === "")).toEqual([]);
     const same = [...other].filter(([path, one]) => one === english.get(path) && /\w{4,} \w{3,}/.test(one));
-    expect(same.map(([path]) => path)).toEqual([".product", ".examples.0.prompt"]);
+    expect(same.map(([path]) => path)).toEqual([".product", ".launchPlain", ".examples.0.prompt"]);
   });
 
   it.each([
