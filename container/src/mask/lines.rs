@@ -73,6 +73,8 @@ impl Mask {
         for block in blocks {
             self.maybe(&mut block.text);
             self.maybe(&mut block.thinking);
+            // A model may call what is not there by any name.
+            self.maybe(&mut block.name);
             for raw in [&mut block.input, &mut block.content] {
                 raw.iter_mut().for_each(|raw| self.raw(raw));
             }
@@ -81,6 +83,7 @@ impl Mask {
 
     fn request(&self, request: &mut ControlRequest) {
         let asked = &mut request.request;
+        self.string(&mut asked.tool_name);
         self.maybe(&mut asked.decision_reason);
         if let Some(input) = &mut asked.input {
             let given = input.clone();
