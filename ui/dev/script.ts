@@ -1,4 +1,4 @@
-/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "markdown", "ask". */
+/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "fast", "markdown", "ask". */
 
 export interface Step {
   /** Milliseconds after the step before. */
@@ -22,6 +22,7 @@ export function answer(prompt: string): Step[] {
   ];
   if (prompt.includes("fail")) return [...begin, ...failing()];
   if (prompt.includes("ask")) return [...begin, ...asking()];
+  if (prompt.includes("fast")) return [...begin, ...fast()];
   if (prompt.includes("slow")) return [...begin, ...slow()];
   if (prompt.includes("markdown")) return [...begin, ...say("m", MARKDOWN)];
   return [...begin, ...helloWorld()];
@@ -134,6 +135,15 @@ function slow(): Step[] {
     ...say("b1", "This takes a while. I'll start the build and watch it.\n"),
     todos("in_progress", "pending", "pending"),
     ...call({ id: "s1", tool: "Bash", content: "cargo build --release --workspace --all-targets --message-format short", input: { command: "cargo build --release --workspace --all-targets" }, output: "Finished", ms: 60_000 }),
+  ];
+}
+
+/** 200 pieces of text a second, for half a minute. */
+function fast(): Step[] {
+  const pieces = MARKDOWN.repeat(12).match(/[\s\S]{1,3}/g)?.slice(0, 6_000) ?? [];
+  return [
+    ...pieces.map((content): Step => ({ after: 5, event: { type: "progress", content, block: "fast" } })),
+    { after: 5, event: { type: "result", content: pieces.join(""), block: "fast" } },
   ];
 }
 

@@ -43,5 +43,8 @@ if (id === "") {
     if (document.visibilityState === "visible") session.wake();
   });
   session.open();
-  void settled.then(() => render(<App session={session} />, root));
+  void settled.then(() => {
+    root.replaceChildren();
+    render(<App session={session} />, root);
+  });
 }

@@ -144,7 +144,7 @@ function Preview({ content, file, look }: { content: Content; file: FileNode; lo
 }
 
 function Lines({ content, language }: { content: string; language: string }) {
-  const lines = content.split("\n");
+  const lines = content.replace(/\n$/, "").split("\n");
   const shown = lines.length > MOST_LINES ? lines.slice(0, MOST_LINES).join("\n") : content;
   const numbers = Array.from({ length: Math.min(lines.length, MOST_LINES) }, (_, at) => at + 1).join("\n");
   return (

@@ -61,7 +61,8 @@ export function ConversationView() {
   };
   const loadNearTop = () => {
     const element = scroller.current;
-    const some = session.older.value === "some";
+    // Until all is here that the log held, there is more to come below.
+    const some = session.older.value === "some" && session.caughtUp.value;
     if (some && element !== null && element.scrollTop < NEAR_TOP) void session.loadOlder();
   };
 
@@ -71,6 +72,7 @@ export function ConversationView() {
   }, [conversation.seq, session.outbox.value]);
 
   const older = session.older.value;
+  const caughtUp = session.caughtUp.value;
   useLayoutEffect(() => {
     const element = scroller.current;
     if (element === null) return;
@@ -79,7 +81,7 @@ export function ConversationView() {
     // Once it is drawn: what came may fill less than the screen.
     const frame = requestAnimationFrame(loadNearTop);
     return () => cancelAnimationFrame(frame);
-  }, [conversation.since, older]);
+  }, [conversation.since, older, caughtUp]);
 
   // Somebody was sent to a place.
   const place = revealed.value;

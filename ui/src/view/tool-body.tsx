@@ -29,7 +29,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
     case "Write":
       return (
         <>
-          <Section label={field("file_path")} copies={field("content")} file={field("file_path")}>
+          <Section label={inWorkspace(field("file_path"))} copies={field("content")} file={field("file_path")}>
             <Lines value={field("content")} />
           </Section>
           {item.state === "failed" && <Output item={item} />}
@@ -39,7 +39,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
     case "MultiEdit":
       return (
         <>
-          <Section label={field("file_path")} file={field("file_path")}>
+          <Section label={inWorkspace(field("file_path"))} file={field("file_path")}>
             {edits(input).map(([before, after], at) => (
               <Diff key={at} before={before} after={after} />
             ))}
@@ -49,7 +49,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
       );
     case "Read":
       return (
-        <Section label={field("file_path")} file={field("file_path")}>
+        <Section label={inWorkspace(field("file_path"))} file={field("file_path")}>
           <Output item={item} bare />
         </Section>
       );
@@ -131,6 +131,11 @@ export function CallPreview({ tool, input }: { tool: string; input: unknown }) {
     default:
       return <Lines value={json(input)} />;
   }
+}
+
+/** A path for reading. What is asked about is shown as it is. */
+function inWorkspace(path: string): string {
+  return path.split("/workspace/").at(-1) ?? path;
 }
 
 interface SectionProps {
