@@ -192,13 +192,17 @@ impl Session {
         let answers = self.state.untold.iter().map(|untold| Effect::Answer {
             request_id: untold.request_id.clone(),
         });
-        let settings = self.state.current.as_ref().and_then(|current| {
+        let current = self.state.current.as_ref();
+        let settings = current.and_then(|current| {
             self.state.settings.untold.then_some(Effect::Settings {
                 turn: current.id,
                 change: self.state.settings.changes,
             })
         });
-        answers.chain(settings).collect()
+        // A turn that goes on is read on, and its end does not come by itself.
+        let to_stop = self.state.to_stop.filter(|_| current.is_some());
+        let interrupt = to_stop.map(|turn| Effect::Interrupt { turn });
+        answers.chain(settings).chain(interrupt).collect()
     }
 
     /// What is left to do after this object has lost its hold on it (it was evicted, or a connection

@@ -374,6 +374,8 @@ impl Object {
     /// Tells the agent to stop a turn, and remembers that it has heard it.
     pub(super) async fn tell_interrupt(self: &Rc<Self>, turn: TurnId) {
         let body = InterruptRequest { turn_id: turn };
+        // What is on its way to the sandbox by now may meet another one, which has heard nothing.
+        let may_start = self.starting();
         let heard = match self.tell_agent("/interrupt", &body).await {
             Ok(Running::Answer(response)) => response.status_code() < 300,
             // What does not run does not go on.
@@ -381,7 +383,7 @@ impl Object {
             Err(_) => false,
         };
         let heard = heard || self.starting() && self.tell_after_start(&body).await;
-        if heard {
+        if heard && !may_start {
             // Where it can't be stored, the alarm tells it again, which does no harm.
             let _ = self.take(vec![Input::Stopped { turn }]);
         } else {
