@@ -1,0 +1,5 @@
+//! See `src/frame.rs`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| protocol_fuzz::frame::run(data));
