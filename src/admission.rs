@@ -6,7 +6,7 @@
 
 mod team;
 
-use access::{ApiKey, Asked, Caller, Principal, Scopes, ShareToken, Shown, Who, secret};
+use access::{ApiKey, Asked, Caller, Principal, Scopes, ShareToken, Shown, Via, Who, secret};
 use protocol::{Problem, ProblemKind};
 use worker::Env;
 
@@ -141,6 +141,9 @@ impl<'a> Admission<'a> {
             return Ok(Who::Link(token.to_owned()));
         }
         if !ApiKey::looks_like(token) {
+            if self.takes_own_keys() && is_plausible(token) {
+                return Ok(Who::Known(Principal::own_key(token)?));
+            }
             return Err(refused("nobody is known by this token"));
         }
         let known = account::holder(self.env, &ApiKey::parse(token)?, token).await?;
@@ -151,6 +154,28 @@ impl<'a> Admission<'a> {
             return Err(account::unknown_key());
         }
         Ok(Who::Known(known.principal))
+    }
+
+    /// Who launches with a key that is shown in no other place, and whether it is for a provider of
+    /// models: this deployment's own are for itself.
+    ///
+    /// # Errors
+    /// 401 where it is nobody's.
+    pub async fn launcher(&self, key: &str, origin: Origin) -> Result<(Caller, bool), Problem> {
+        let who = self.holder(key).await?;
+        let is_own = matches!(&who, Who::Known(principal) if principal.via == Via::OwnKey);
+        let caller = Caller {
+            who,
+            address: origin.address,
+            request_id: origin.request_id,
+        };
+        Ok((caller, is_own))
+    }
+
+    /// Whether who has a key for a provider of models is known by it.
+    pub fn takes_own_keys(&self) -> bool {
+        let accepts = self.env.var("ACCEPT_PROVIDER_KEYS");
+        self.is_open() || accepts.is_ok_and(|value| value.to_string() == "true")
     }
 
     /// Somebody of whom nothing is known but from where it asks.
@@ -179,6 +204,11 @@ pub struct Origin {
 fn address(header: &impl Fn(&str) -> Option<String>) -> String {
     let address = header("cf-connecting-ip").and_then(|text| text.parse().ok());
     address.map_or_else(String::new, |address: std::net::IpAddr| address.to_string())
+}
+
+/// Whether this may be a key for a provider of models. Short ones would be guessed.
+fn is_plausible(key: &str) -> bool {
+    (16..=1000).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn refused(why: &str) -> Problem {

@@ -6,6 +6,7 @@
 //! reach anything but the model API. That is why it is a class of its own, and not a path of the
 //! session object.
 
+use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 
 use protocol::{Problem, ProblemKind, SessionId};
@@ -16,6 +17,7 @@ use worker::{
 };
 
 use crate::answer::{self, Answer, internal};
+use crate::session;
 
 /// Headers of a model call that reach the router. Claude Code's credentials are not among them: in a
 /// sandbox there are none worth having.
@@ -35,22 +37,32 @@ const PASSED_ON: [&str; 9] = [
 pub struct SandboxEgress {
     state: AssertUnwindSafe<State>,
     env: AssertUnwindSafe<Env>,
+    key: AssertUnwindSafe<RefCell<Option<OwnKey>>>,
 }
+
+/// The session's own key for its provider of models, where it has one.
+#[derive(Clone)]
+struct OwnKey {
+    key: Option<String>,
+    /// When the session was asked for it, in milliseconds since the epoch.
+    asked_at: u64,
+}
+
+/// How long the session's own key is remembered: it is gone when the session ends.
+const REMEMBER_MS: u64 = 60_000;
 
 impl DurableObject for SandboxEgress {
     fn new(state: State, env: Env) -> Self {
         Self {
             state: AssertUnwindSafe(state),
             env: AssertUnwindSafe(env),
+            key: AssertUnwindSafe(RefCell::new(None)),
         }
     }
 
     async fn fetch(&self, request: Request) -> Result<Response> {
         let answered = match self.session() {
-            Ok(session) => {
-                let path = request.path();
-                model_call(request, &self.env, &session, &path).await
-            }
+            Ok(session) => self.pass_on(request, &session).await,
             Err(problem) => Err(problem),
         };
         match answered {
@@ -61,6 +73,24 @@ impl DurableObject for SandboxEgress {
 }
 
 impl SandboxEgress {
+    async fn pass_on(&self, request: Request, session: &SessionId) -> Answer {
+        let now = worker::Date::now().as_millis();
+        let known = self.key.borrow().clone();
+        let key = match known {
+            Some(known) if now.saturating_sub(known.asked_at) < REMEMBER_MS => known.key,
+            _ => {
+                let key = session::model_key(&self.env, session).await?;
+                *self.key.borrow_mut() = Some(OwnKey {
+                    key: key.clone(),
+                    asked_at: now,
+                });
+                key
+            }
+        };
+        let path = request.path();
+        model_call(request, &self.env, session, key.as_deref(), &path).await
+    }
+
     fn session(&self) -> std::result::Result<SessionId, Problem> {
         let name = self
             .state
@@ -74,11 +104,18 @@ impl SandboxEgress {
     }
 }
 
-/// Sends a sandbox's model call to the router, in the session's name.
+/// Sends a sandbox's model call to the router, in the session's name, with the session's own `key` for
+/// the provider where it has one.
 ///
 /// # Errors
 /// 404 for what is no model call.
-pub async fn model_call(request: Request, env: &Env, session: &SessionId, path: &str) -> Answer {
+pub async fn model_call(
+    request: Request,
+    env: &Env,
+    session: &SessionId,
+    key: Option<&str>,
+    path: &str,
+) -> Answer {
     let allowed = matches!(
         (request.method(), path),
         (Method::Post, "/v1/messages" | "/v1/messages/count_tokens")
@@ -101,6 +138,11 @@ pub async fn model_call(request: Request, env: &Env, session: &SessionId, path: 
     headers
         .set("x-agent-router-session", session.as_str())
         .map_err(failed)?;
+    if let Some(key) = key {
+        headers
+            .set("x-agent-router-provider-key", key)
+            .map_err(failed)?;
+    }
     let mut init = RequestInit::new();
     init.with_method(request.method()).with_headers(headers);
     // The body goes through as a stream and is never read here.

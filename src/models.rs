@@ -48,6 +48,17 @@ pub async fn menu(env: &Env) -> Result<Value, Problem> {
     }))
 }
 
+/// The model that a key of somebody's own is most likely for, by how providers' keys begin.
+pub fn model_of_key(key: &str) -> Option<&'static str> {
+    const KEYS: [(&str, &str); 3] = [
+        ("sk-ant-", "claude-sonnet-4-5"),
+        ("gsk_", PREFERRED),
+        ("sk-or-", "openrouter/z-ai/glm-4.5"),
+    ];
+    let known = KEYS.iter().find(|(begin, _)| key.starts_with(begin));
+    known.map(|(_, model)| *model)
+}
+
 /// The model of a session in which nobody has chosen one.
 ///
 /// # Errors

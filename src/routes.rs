@@ -2,18 +2,21 @@
 
 mod account;
 mod agent;
+mod agents;
 mod claude_code;
+mod configs;
 mod demo;
 mod events;
 mod files;
 mod permissions;
+mod resources;
 mod sandbox;
 mod sharing;
 pub mod table;
 
 use access::{Asked, Caller, Pass, Right, Scopes, ShareToken, Who};
 use protocol::{Problem, ProblemKind, SessionId};
-use worker::{Env, Headers, Request, Response, Result, Url};
+use worker::{Env, Headers, Method, Request, Response, Result, Url};
 
 use crate::admission::Admission;
 use crate::answer::{self, Answer, internal};
@@ -65,12 +68,29 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
             admission.set_up(&asked)?;
             None
         }
-        Need::Somebody | Need::Session { .. } | Need::Account | Need::Operator => {
+        Need::Launch => {
+            asked.from_own_page()?;
+            match admission.caller(&asked, &header, request_id).await {
+                // The key for a provider of models may be in the body.
+                Err(problem)
+                    if problem.kind == ProblemKind::Unauthenticated
+                        && asked.shown()? == access::Shown::Nothing =>
+                {
+                    None
+                }
+                caller => Some(caller?),
+            }
+        }
+        Need::Somebody | Need::Scope(_) | Need::Session { .. } | Need::Account | Need::Operator => {
             asked.from_own_page()?;
             Some(admission.caller(&asked, &header, request_id).await?)
         }
     };
-    let caller = || caller.as_ref().ok_or_else(|| internal("routes", &"nobody"));
+    let known_caller = caller;
+    let caller = || {
+        let known = known_caller.as_ref();
+        known.ok_or_else(|| internal("routes", &"nobody"))
+    };
     // What every route on a session hands to it: who asks, and the right that the table says.
     let visit = || match row.needs {
         Need::Session { right, launches } => Ok(Visit {
@@ -82,9 +102,10 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
     };
     match row.needs {
         Need::Account => known(caller()?)?.may(Scopes::ADMIN)?,
+        Need::Scope(scope) => known(caller()?)?.may(scope)?,
         Need::Operator => known(caller()?)?.may_operate()?,
         Need::Somebody => be_somebody(env, caller()?).await?,
-        Need::Nothing | Need::SetUp | Need::Session { .. } | Need::Sandbox => {}
+        Need::Nothing | Need::SetUp | Need::Session { .. } | Need::Sandbox | Need::Launch => {}
     }
     match row.kind {
         Kind::Root => redirect("/demo"),
@@ -107,6 +128,13 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         }
         Kind::Export => events::export(&url, env, &SessionId::parse(name)?, &visit()?).await,
         Kind::Session => session::delete(env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Fork => {
+            let (id, visit) = (SessionId::parse(name)?, visit()?);
+            // Who may not even look hears that, and not what a fork takes.
+            session::may(env, &id, &visit).await?;
+            known(caller()?)?.may(Scopes::LAUNCH)?;
+            agents::fork(request, env, &id, &visit).await
+        }
         Kind::Permission => {
             let id = SessionId::parse(name)?;
             permissions::answer(request, env, &id, rest, &visit()?).await
@@ -127,6 +155,46 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Kind::Logout => account::logout(env, &admission, &asked, &header, request_id).await,
         Kind::Keys => account::keys(request, &url, env, caller()?).await,
         Kind::Key => account::revoke(&url, env, caller()?, name).await,
+        Kind::Presets => configs::presets(),
+        Kind::ConfigSchema => configs::schema(),
+        Kind::Config => configs::get(env, known(caller()?)?, name).await,
+        Kind::CustomConfigs => configs::customs(env, known(caller()?)?).await,
+        Kind::NewConfig => {
+            let caller = caller()?;
+            configs::put(request, env, caller, known(caller)?, None).await
+        }
+        Kind::CustomConfig => {
+            let caller = caller()?;
+            configs::custom(request, env, caller, known(caller)?, name).await
+        }
+        Kind::Launch => {
+            let nothing = asked.shown()? == access::Shown::Nothing;
+            let origin = admission.anybody(&header, request_id);
+            agents::launch(
+                request,
+                env,
+                &admission,
+                known_caller.clone(),
+                nothing,
+                origin,
+            )
+            .await
+        }
+        Kind::Sessions => agents::sessions(&url, env, known(caller()?)?).await,
+        Kind::LaunchedSession => {
+            let id = SessionId::parse(name)?;
+            match request.method() {
+                Method::Delete => agents::remove(env, &id, &visit()?).await,
+                _ => session::describe(env, &id, &visit()?).await,
+            }
+        }
+        Kind::Interrupt => session::interrupt(env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Chat => agents::chat(request, env, &visit()?, Some(SessionId::parse(name)?)).await,
+        Kind::ChatBeside => agents::chat(request, env, &visit()?, None).await,
+        Kind::Resources => {
+            resources::resources(&request, env, &SessionId::parse(name)?, &visit()?).await
+        }
+        Kind::ToolStream => agents::tools(&request, env, &SessionId::parse(name)?, &visit()?).await,
         Kind::Audit => account::audit(&url, env, caller()?).await,
         // The sandbox's own token is checked where it is known.
         Kind::FromSandbox => {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use world::{Running, World, fresh_session, test, with_limits};
 use xtask::stack::Provider;
 
-use access::Right;
+use access::{Right, Scopes};
 
 pub const OPERATOR: &str = "the-operators-token-of-this-test";
 
@@ -120,7 +120,12 @@ fn to_another(row: &Row) -> Option<u16> {
     match row.needs {
         Need::Session { .. } | Need::Operator => Some(403),
         Need::Sandbox => Some(401),
-        Need::Account | Need::Somebody | Need::Nothing | Need::SetUp => None,
+        Need::Account
+        | Need::Scope(_)
+        | Need::Launch
+        | Need::Somebody
+        | Need::Nothing
+        | Need::SetUp => None,
     }
 }
 
@@ -131,6 +136,8 @@ fn to_a_reader(row: &Row) -> Option<u16> {
             right: Right::Write | Right::Manage,
             ..
         }
+        | Need::Scope(Scopes::LAUNCH)
+        | Need::Launch
         | Need::Account
         | Need::Operator => Some(403),
         _ => None,

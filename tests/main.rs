@@ -11,6 +11,7 @@ mod direct;
 mod docker;
 mod events;
 mod files;
+mod fork;
 mod hello_world;
 mod http_message;
 mod identity;
@@ -21,6 +22,7 @@ mod long_logs;
 mod model_choice;
 mod outages;
 mod permissions;
+mod platform;
 mod provider_failures;
 mod queue;
 mod reconnect;
@@ -48,6 +50,8 @@ fn main() {
         direct::tests(&local),
         events::tests(&local),
         files::tests(&local, &guarded),
+        fork::tests(&local),
+        fork::guarded_tests(&guarded),
         hello_world::tests(&local),
         http_message::tests(&local),
         identity::tests(&guarded),
@@ -58,6 +62,8 @@ fn main() {
         model_choice::tests(&local),
         outages::tests(&local),
         permissions::tests(&local),
+        platform::tests(&local),
+        platform::guarded_tests(&guarded),
         provider_failures::tests(&local),
         queue::tests(&local),
         reconnect::tests(&local),

@@ -22,9 +22,9 @@ pub struct ScriptedProvider {
 }
 
 /// The ways in which it answers; each is a model of the router, `scripted/<way>`.
-const WAYS: [&str; 17] = [
-    "text", "401", "429", "500", "cut", "hang", "html", "late", "halting", "endless", "fast",
-    "recall", "slow", "redirect", "gzip", "line", "nothing",
+const WAYS: [&str; 18] = [
+    "text", "key", "401", "429", "500", "cut", "hang", "html", "late", "halting", "endless",
+    "fast", "recall", "slow", "redirect", "gzip", "line", "nothing",
 ];
 
 /// Longer than the router lets a client wait without a sign of life.
@@ -80,6 +80,7 @@ impl ScriptedProvider {
 async fn answer(
     State(endless): State<Arc<()>>,
     Path(way): Path<String>,
+    headers: axum::http::HeaderMap,
     request: axum::Json<Value>,
 ) -> Response<Body> {
     let error = |status: u16, message: &str| {
@@ -90,6 +91,15 @@ async fn answer(
     match way.as_str() {
         "401" => error(401, "the key is not valid"),
         "429" => error(429, "too many requests, slow down"),
+        // It says how the key ends that it was called with.
+        "key" => {
+            let key = headers
+                .get("authorization")
+                .and_then(|key| key.to_str().ok());
+            let key: String = key.unwrap_or_default().chars().rev().take(5).collect();
+            let end: String = key.chars().rev().collect();
+            stream_of(whole([format!("called with {end}")]), false)
+        }
         "500" => error(500, "the provider fell over"),
         "html" => respond(
             200,

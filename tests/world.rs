@@ -212,6 +212,31 @@ impl World {
         Ok(all)
     }
 
+    /// The files of the Workers' storage and of local sandboxes that hold this text.
+    ///
+    /// # Errors
+    /// Where they can't be listed.
+    pub fn find_stored(&self, text: &str) -> Result<Vec<std::path::PathBuf>> {
+        let mut folders = vec![self.data.path().to_owned()];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let (path, kind) =
+                    entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)))?;
+                if kind.is_dir() {
+                    folders.push(path);
+                } else if kind.is_file() {
+                    let bytes = std::fs::read(&path).unwrap_or_default();
+                    let holds = bytes
+                        .windows(text.len())
+                        .any(|part| part == text.as_bytes());
+                    found.extend(holds.then_some(path));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Carries out an SQL statement in the database of a session's object, behind its back: what a
     /// failing disk does can be had in no other way.
     ///

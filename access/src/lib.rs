@@ -8,6 +8,7 @@
 //! | [`jwt`] | identities of Cloudflare Access |
 //! | [`principal`] | who asks, once that is known, and its scopes |
 //! | [`door`] | who may into a session, and for how long |
+//! | [`seal`] | how secrets are stored |
 //! | [`secret`] | how secrets are compared, hashed and written |
 
 pub mod browser;
@@ -15,6 +16,7 @@ pub mod door;
 pub mod jwt;
 pub mod key;
 pub mod principal;
+pub mod seal;
 pub mod secret;
 pub mod share;
 

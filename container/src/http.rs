@@ -50,6 +50,7 @@ pub struct Server {
     /// Milliseconds from `begin` to the last request that was not a question after its health.
     last_use: AtomicU64,
     open_streams: AtomicU64,
+    meter: crate::resources::Meter,
 }
 
 impl Server {
@@ -60,6 +61,7 @@ impl Server {
             begin: Instant::now(),
             last_use: AtomicU64::new(0),
             open_streams: AtomicU64::new(0),
+            meter: crate::resources::Meter::default(),
         }
     }
 
@@ -132,6 +134,10 @@ pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Rou
             ),
         )
         .route("/debug", only(on(MethodFilter::GET, debug), "GET, HEAD"))
+        .route(
+            "/resources",
+            only(on(MethodFilter::GET, resources), "GET, HEAD"),
+        )
         .route("/turns", only(on(MethodFilter::POST, begin), "POST"))
         .route(
             "/turns/{turn_id}",
@@ -221,6 +227,12 @@ async fn json_of<T: DeserializeOwned>(request: Body, limit: usize) -> Result<T, 
 
 async fn health(State(server): State<Arc<Server>>) -> Response {
     axum::Json(server.health()).into_response()
+}
+
+/// To watch is no use: a sandbox that is looked at alone goes to sleep.
+async fn resources(State(server): State<Arc<Server>>) -> Response {
+    let workspace = &server.agent.shared.setup.workspace;
+    axum::Json(server.meter.read(workspace).await).into_response()
 }
 
 async fn debug(State(server): State<Arc<Server>>) -> Response {

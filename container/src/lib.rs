@@ -38,6 +38,7 @@ pub mod launch;
 pub mod lines;
 pub mod mask;
 pub mod processes;
+mod resources;
 pub mod serve;
 pub mod token;
 pub mod translate;

@@ -15,6 +15,9 @@ use crate::spend::Limits;
 /// The token by which a caller says that it has no key of its own.
 pub const AUTO_DETECT: &str = "auto-detect";
 
+/// The header in which a caller with the master key sends the key of whom it calls for.
+pub const PROVIDER_KEY: &str = "x-agent-router-provider-key";
+
 /// A caller, as its key shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
@@ -36,6 +39,8 @@ pub struct Credential {
     pub owner: KeyOwner,
     /// Whether it came as a bearer token; Anthropic treats the two ways differently.
     pub bearer: bool,
+    /// It came from a caller with the master key, who calls in somebody's name.
+    pub vouched: bool,
 }
 
 impl std::fmt::Debug for Credential {
@@ -64,7 +69,7 @@ impl Caller {
             if let Some(master) = keys.master()
                 && bool::from(token.as_bytes().ct_eq(master.as_bytes()))
             {
-                return Self::Trusted;
+                return Self::with_master_key(header);
             }
             if let Some(place) = keys.place_of(&token) {
                 return Self::Holder(place);
@@ -73,12 +78,37 @@ impl Caller {
                 token,
                 owner: KeyOwner::Caller,
                 bearer,
+                vouched: false,
             });
         }
         match own {
             Some(own) => Self::OwnKey(own),
             None if keys.asks() => Self::Unknown,
+            None => Self::with_master_key(header),
+        }
+    }
+
+    /// A caller that may use the router's keys, or calls for somebody who has a key of their own.
+    fn with_master_key(header: &dyn Fn(&str) -> Option<String>) -> Self {
+        let key = header(PROVIDER_KEY).map(|key| key.trim().to_owned());
+        match key.filter(|key| !key.is_empty()) {
             None => Self::Trusted,
+            Some(token) => Self::OwnKey(Credential {
+                // Anthropic's tokens of accounts go as bearer tokens, its API keys do not.
+                bearer: !token.starts_with("sk-ant-api"),
+                token,
+                owner: KeyOwner::Caller,
+                vouched: true,
+            }),
+        }
+    }
+
+    /// Whether what this caller says of whom it calls for is believed.
+    pub fn is_believed(&self) -> bool {
+        match self {
+            Self::Trusted => true,
+            Self::OwnKey(credential) => credential.vouched,
+            Self::Holder(_) | Self::Unknown => false,
         }
     }
 
@@ -130,7 +160,7 @@ impl Caller {
     /// # Errors
     /// 401 where the router asks for a master key and this caller does not have it.
     pub fn may_call_keyless(&self, keys: &Keys) -> Result<(), Refusal> {
-        if !keys.asks() || self.is_trusted() {
+        if !keys.asks() || self.is_trusted() || self.is_believed() {
             Ok(())
         } else {
             Err(master_key_needed())
@@ -270,7 +300,9 @@ pub fn credential(
     let says_nothing = *key == Key::Usual;
     match caller {
         // The operator's own servers take any word for a key.
-        Caller::OwnKey(_) if keys.asks() && (own_server || provider.key_variable.is_none()) => {
+        Caller::OwnKey(own)
+            if !own.vouched && keys.asks() && (own_server || provider.key_variable.is_none()) =>
+        {
             return Err(master_key_needed());
         }
         Caller::OwnKey(own) => return Ok(Some(own.clone())),
@@ -288,6 +320,7 @@ pub fn credential(
             token: token.clone(),
             owner: KeyOwner::Router,
             bearer: false,
+            vouched: false,
         })),
         None if needed => Err(Refusal::new(
             401,
@@ -300,6 +333,24 @@ pub fn credential(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_has_the_master_key_may_bring_somebodys_own() {
+        let own = ("x-agent-router-provider-key", "sk-ant-api03-x");
+        let vouched = caller(&[("authorization", "Bearer master"), own], Some("master"));
+        assert!(vouched.is_believed() && !vouched.is_trusted());
+        assert!(vouched.may_call_keyless(&keys(Some("master"))).is_ok());
+        match &vouched {
+            Caller::OwnKey(key) => assert!(key.token == own.1 && !key.bearer && key.vouched),
+            other => panic!("{other:?}"),
+        }
+        // From anybody else it says nothing.
+        for shown in [("authorization", "Bearer sk-else"), ("authorization", "")] {
+            let caller = caller(&[shown, own], Some("master"));
+            assert!(!caller.is_believed(), "{caller:?}");
+            assert!(!matches!(&caller, Caller::OwnKey(key) if key.token == own.1));
+        }
+    }
 
     fn caller(headers: &[(&str, &str)], master: Option<&str>) -> Caller {
         Caller::of(

@@ -5,6 +5,7 @@
 //! | `GET /` | [`Health`] |
 //! | `POST /turns` with a [`TurnRequest`] | the turn's [`Record`]s as NDJSON, from the first |
 //! | `GET /turns/{turn_id}?after=N` | the same from `n > N`; 404 where the turn is not known any more |
+//! | `GET /resources` | [`Resources`] |
 //! | `POST /interrupt` with an [`InterruptRequest`] | 204 once the turn has ended or will not start |
 //! | `POST /answer` with an [`AnswerRequest`] | 204 once it is taken, also where the request is not open any more; 404 where the turn is not known |
 //! | `POST /settings` with [`Settings`] | 204 once they are taken: the running turn goes on with them; 404 where it is not known |
@@ -187,6 +188,22 @@ pub struct Health {
     /// The turn that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_id: Option<TurnId>,
+}
+
+/// What a sandbox uses of its machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Of one processor: two that are busy are 200.
+    pub cpu_percent: f64,
+    /// Processors that it may use.
+    pub cpu_count: f64,
+    /// Bytes, as are the others.
+    pub memory_used: u64,
+    pub memory_limit: u64,
+    /// Of the disk that the workspace is on.
+    pub disk_used: u64,
+    pub disk_total: u64,
+    pub processes: u64,
 }
 
 /// The state of the kept `claude` process.

@@ -17,7 +17,9 @@
 //! with its sandbox.
 
 mod asks;
+pub mod chat;
 pub mod export;
+mod fork;
 pub mod page;
 mod spent;
 mod step;
@@ -26,6 +28,7 @@ mod step;
 mod simulation;
 
 pub use asks::{AskKind, DEFAULT_PATIENCE, MAX_OPEN, MAX_RULES, Open, Untold};
+pub use fork::Origin;
 pub use spent::Spent;
 pub use step::{Effect, Input, Step};
 
@@ -88,6 +91,18 @@ pub struct State {
     /// The settings that the running turn may not have heard of, by a number that counts their changes.
     #[serde(default)]
     pub settings: Settings,
+    /// How the first message begins.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// The turn that ended last failed.
+    #[serde(default)]
+    pub failed: bool,
+    /// When the session began, in milliseconds since the epoch.
+    #[serde(default)]
+    pub began_at: u64,
+    /// The session that this one goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forked_from: Option<Origin>,
 }
 
 /// See [`State::settings`].
@@ -173,6 +188,16 @@ impl Session {
                 ..
             }) => TurnState::Running,
             None => TurnState::Idle,
+        }
+    }
+
+    /// What an index of sessions says of it.
+    pub fn status(&self) -> &'static str {
+        match self.turn_state() {
+            TurnState::Starting => "starting",
+            TurnState::Queued | TurnState::Running => "running",
+            TurnState::Idle | TurnState::Ended if self.state.failed => "error",
+            TurnState::Idle | TurnState::Ended => "idle",
         }
     }
 

@@ -190,6 +190,9 @@ impl Stepping<'_> {
         if model.is_some() {
             self.session.state.model = model;
         }
+        if self.session.state.title.is_empty() {
+            self.session.state.title = title(&content);
+        }
         if let Some(mode) = mode {
             self.session.state.waiting_modes.insert(turn, mode);
         }
@@ -451,6 +454,7 @@ impl Stepping<'_> {
         self.withdraw_all("Not asked any more: the turn is over");
         self.session.state.untold.clear();
         if let Some(current) = self.session.state.current.take() {
+            self.session.state.failed = end.outcome == Outcome::Failed;
             self.log_end(current.id, end, save);
         }
         self.start_next();
@@ -500,6 +504,24 @@ impl Stepping<'_> {
             timestamp: self.now,
             body,
         });
+    }
+}
+
+/// Characters of a session's title.
+const MAX_TITLE: usize = 120;
+
+/// The first line of a message that says something, on one line.
+fn title(content: &str) -> String {
+    let line = content.lines().map(str::trim).find(|line| !line.is_empty());
+    let line = line.unwrap_or_default();
+    let shown: String = line
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(MAX_TITLE)
+        .collect();
+    match line.chars().count() > MAX_TITLE {
+        true => format!("{}…", shown.trim_end()),
+        false => shown,
     }
 }
 

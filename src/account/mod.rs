@@ -1,8 +1,9 @@
-//! The account object: `Account`, named `account-{owner}`: an owner's API keys, and the log of what
-//! was done in its name.
+//! The account object: `Account`, named `account-{owner}`: an owner's API keys, its agents, the index of
+//! its sessions, and the log of what was done in its name.
 //!
 //! ```text
-//! keys.rs    made, listed, revoked, recognised      audit.rs   written and read
+//! keys.rs      made, listed, revoked, recognised    audit.rs      written and read
+//! configs.rs   agents that the owner has made       sessions.rs   found again
 //! ```
 //!
 //! Only this Worker reaches it. It keeps its tables when it is first written to: being asked about a
@@ -10,13 +11,16 @@
 //! and nobody needs to know any more what was done in them.
 
 mod audit;
+mod configs;
 mod keys;
+mod sessions;
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
 use access::{ApiKey, Pass, Principal, Scopes, Via};
-use protocol::{Owner, Problem, ProblemKind};
+use protocol::{Owner, Problem, ProblemKind, SessionId};
+use serde::Serialize;
 use serde_json::{Value, json};
 use worker::{
     DurableObject, Env, Method, Request, RequestInit, Response, Result, SqlStorage, State,
@@ -49,6 +53,23 @@ const SCHEMA: &str = "
         address TEXT NOT NULL,
         request_id TEXT NOT NULL
     );
+    CREATE TABLE IF NOT EXISTS config (
+        id TEXT PRIMARY KEY,
+        config TEXT NOT NULL,         -- JSON
+        made_at INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS session (
+        id TEXT PRIMARY KEY,
+        config_id TEXT NOT NULL,      -- '' where it was launched without
+        title TEXT NOT NULL,
+        status TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        made_at INTEGER NOT NULL,
+        active_at INTEGER NOT NULL,
+        count INTEGER NOT NULL        -- of what the session has told
+    );
+    CREATE INDEX IF NOT EXISTS session_active ON session (active_at);
 ";
 
 /// Something that was done in an owner's name. Never what was said.
@@ -180,6 +201,118 @@ pub async fn audit(
     ask(env, owner, "audit", span).await
 }
 
+/// Keeps an agent's configuration in its owner's account. With `replace` it has to be there already.
+///
+/// # Errors
+/// 409 where another one has its id, or there are too many; 404 where there is none to replace.
+pub async fn put_config(
+    env: &Env,
+    owner: &Owner,
+    config: &agents::AgentConfig,
+    replace: bool,
+    deed: &Deed<'_>,
+) -> std::result::Result<(), Problem> {
+    let asked = json!({ "config": config, "replace": replace, "deed": deed.told() });
+    ask(env, owner, "put-config", asked).await.map(drop)
+}
+
+/// The configurations of an owner's agents.
+///
+/// # Errors
+/// Where the account can't be reached.
+pub async fn configs(
+    env: &Env,
+    owner: &Owner,
+) -> std::result::Result<Vec<agents::AgentConfig>, Problem> {
+    let found = ask(env, owner, "configs", Value::Null).await?;
+    serde_json::from_value(found).map_err(|error| internal("configs", &error))
+}
+
+/// The one of an id, where there is one.
+///
+/// # Errors
+/// Where the account can't be reached.
+pub async fn config(
+    env: &Env,
+    owner: &Owner,
+    id: &str,
+) -> std::result::Result<Option<agents::AgentConfig>, Problem> {
+    let found = ask(env, owner, "config", json!(id)).await?;
+    serde_json::from_value(found).map_err(|error| internal("config", &error))
+}
+
+/// Deletes the one that `deed` is about.
+///
+/// # Errors
+/// 404 where there is none.
+pub async fn delete_config(
+    env: &Env,
+    owner: &Owner,
+    deed: &Deed<'_>,
+) -> std::result::Result<(), Problem> {
+    ask(env, owner, "delete-config", deed.told())
+        .await
+        .map(drop)
+}
+
+/// What a session tells its owner's account of itself.
+#[derive(Debug, Serialize)]
+pub struct Sign {
+    pub id: SessionId,
+    /// Empty where it was launched without.
+    pub config_id: String,
+    pub title: String,
+    pub status: &'static str,
+    pub provider: String,
+    /// Milliseconds since the epoch, both.
+    pub made_at: u64,
+    pub active_at: u64,
+    /// Counts up: what comes late, after a higher one, counts for nothing.
+    pub count: u64,
+}
+
+/// Notes a session in the index of its owner. Where that fails, the session's next sign makes up for it.
+pub async fn note_session(env: &Env, owner: &Owner, sign: &Sign) {
+    if let Err(problem) = ask(env, owner, "note-session", json!(sign)).await {
+        internal("index", &problem);
+    }
+}
+
+/// Takes a session out of the index of its owner.
+///
+/// # Errors
+/// Where the account can't be reached.
+pub async fn forget_session(
+    env: &Env,
+    owner: &Owner,
+    id: &SessionId,
+) -> std::result::Result<(), Problem> {
+    ask(env, owner, "forget-session", json!(id)).await.map(drop)
+}
+
+/// Which sessions of an owner are wanted.
+#[derive(Debug, Default, Serialize)]
+pub struct Search {
+    /// A text that the title, the id or the configuration's id holds; empty for all.
+    pub search: String,
+    /// Empty for all.
+    pub status: String,
+    pub limit: u64,
+    pub offset: u64,
+}
+
+/// A page of an owner's sessions, those that were used last first, and how many there are.
+///
+/// # Errors
+/// Where the account can't be reached.
+pub async fn sessions(
+    env: &Env,
+    owner: &Owner,
+    search: &Search,
+) -> std::result::Result<Value, Problem> {
+    ask(env, owner, "sessions", json!(search)).await
+}
+
 async fn ask(
     env: &Env,
     owner: &Owner,
@@ -220,6 +353,8 @@ impl DurableObject for Account {
         let sql = state.storage().sql();
         let tables = "SELECT name FROM sqlite_master WHERE name = 'audit'";
         let kept = rows::texts(&sql, tables, Vec::new()).is_ok_and(|rows| !rows.is_empty());
+        // An account from before there were all of them.
+        let kept = kept && sql.exec(SCHEMA, None).is_ok();
         Self {
             object: AssertUnwindSafe(Object {
                 sql,
@@ -248,6 +383,13 @@ impl Object {
             "/revoke" => self.revoke(&asked)?,
             "/record" => self.record(&asked)?,
             "/audit" => self.audit(&asked)?,
+            "/put-config" => self.put_config(&asked)?,
+            "/configs" => self.configs()?,
+            "/config" => self.get_config(&asked)?,
+            "/delete-config" => self.delete_config(&asked)?,
+            "/note-session" => self.note_session(&asked)?,
+            "/forget-session" => self.forget_session(&asked)?,
+            "/sessions" => self.sessions(&asked)?,
             _ => {
                 return Err(Problem::new(
                     ProblemKind::NotFound,

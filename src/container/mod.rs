@@ -190,6 +190,23 @@ impl Object {
             let saved = within(LONGEST, "the storage of saves", saving).await?;
             return Ok(answer::json(200, &saved)?);
         }
+        if path == "/chain" {
+            let save = serde_json::from_slice(&body.unwrap_or_default())
+                .map_err(|error| internal("chain", &error))?;
+            return Ok(answer::json(200, &self.saves()?.chain(save)?)?);
+        }
+        if path == "/copy-saves" {
+            let (from, save): (SessionId, u64) = serde_json::from_slice(&body.unwrap_or_default())
+                .map_err(|error| internal("copy", &error))?;
+            let chain = of(&self.env, &from)?.chain(save).await?;
+            let copying = self.saves()?.copy(&id, &chain);
+            within(LONGEST, "the storage of saves", copying).await?;
+            return Ok(answer::empty(204));
+        }
+        if path == "/stop" {
+            self.stop(&id).await?;
+            return Ok(answer::empty(204));
+        }
         if path == "/delete" {
             self.delete(&id).await?;
             return Ok(answer::empty(204));

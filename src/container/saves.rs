@@ -6,7 +6,7 @@
 
 use protocol::sandbox::{DiskState, Health, SAVE_AFTER, SAVE_SHA256, SaveRequest};
 use protocol::{Problem, ProblemKind, SessionId, TurnId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use worker::wasm_bindgen::JsValue;
 use worker::{Bucket, Data, Env, Method, Response, ResponseBody, Result, SqlStorage, Storage};
 
@@ -41,7 +41,7 @@ const WORTH_ANOTHER: u64 = 1_000_000;
 const HISTORY: u64 = 1_000_000_000;
 
 /// One archive.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Save {
     pub save: u64,
     pub after: Option<u64>,
@@ -118,6 +118,57 @@ impl Saves {
             }
             bucket.delete_multiple(keys).await.map_err(failed)?;
         }
+    }
+
+    /// The archives that make up a save.
+    ///
+    /// # Errors
+    /// 409 where they are not kept any more, or damaged.
+    pub fn chain(&self, save: u64) -> std::result::Result<Vec<Save>, Problem> {
+        let mut all = self.all().map_err(|error| internal("saves", &error))?;
+        all.retain(|one| one.save <= save);
+        let chain = chain_of(&all);
+        if chain.last().is_none_or(|last| last.save != save) {
+            return Err(gone());
+        }
+        Ok(chain.into_iter().cloned().collect())
+    }
+
+    /// Takes over a chain of another session's.
+    ///
+    /// # Errors
+    /// 409 where a part of it is gone, or this one has saves of its own.
+    pub async fn copy(&self, id: &SessionId, chain: &[Save]) -> std::result::Result<(), Problem> {
+        let failed = |error: worker::Error| internal("copy", &error);
+        let bucket = self.bucket.as_ref().ok_or_else(gone)?;
+        let _alone = self.saving.lock().await;
+        if !self.all().map_err(failed)?.is_empty() {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                "this session has files of its own",
+            ));
+        }
+        for save in chain {
+            let object = bucket.get(&save.key).execute().await.map_err(failed)?;
+            let body = object.as_ref().and_then(|object| object.body());
+            let body = body.ok_or_else(gone)?.response_body().map_err(failed)?;
+            let ResponseBody::Stream(body) = body else {
+                return Err(gone());
+            };
+            let random = crate::random::hex::<8>().map_err(failed)?;
+            let key = format!("{}{:010}-{random}.tar.gz", prefix(id), save.save);
+            bucket
+                .put(&key, Data::ReadableStream(body))
+                .execute()
+                .await
+                .map_err(failed)?;
+            let copy = Save {
+                key,
+                ..save.clone()
+            };
+            self.keep(&copy).map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn all(&self) -> Result<Vec<Save>> {
@@ -337,6 +388,13 @@ impl Saves {
         let mut response = sent.map_err(broke_while_restoring)?;
         problem_of(&mut response).await.map_or(Ok(()), Err)
     }
+}
+
+fn gone() -> Problem {
+    Problem::new(
+        ProblemKind::Conflict,
+        "what was saved then is not kept any more; go on from a later turn",
+    )
 }
 
 fn broke_while_restoring(error: worker::Error) -> Problem {

@@ -10,6 +10,7 @@ use worker::Method;
 
 use super::{LONGEST, Object};
 use crate::answer::{internal, read_json, within};
+use crate::session;
 
 /// How long a sandbox is left unused before it is stopped, where SANDBOX_SLEEP_SECONDS does not say
 /// otherwise.
@@ -121,6 +122,21 @@ impl Object {
         }
         self.disk_ready.set(false);
         provider.stop().await?;
+        // It is for people to see; the session itself finds out when it needs it.
+        if let Err(problem) = session::fell_asleep(&self.env, &watch.id).await {
+            internal("asleep", &problem.detail);
+        }
         Ok(None)
+    }
+
+    /// Saves the sandbox, where it runs, and stops it.
+    pub(super) async fn stop(self: &Rc<Self>, id: &SessionId) -> std::result::Result<(), Problem> {
+        let provider = self.provider(id)?;
+        if let Some(endpoint) = provider.running().await? {
+            let saving = self.saves()?.save(&endpoint, id, None);
+            within(LONGEST, "the storage of saves", saving).await?;
+        }
+        self.disk_ready.set(false);
+        provider.stop().await
     }
 }

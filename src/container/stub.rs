@@ -3,6 +3,7 @@
 use protocol::{Problem, ProblemKind, SessionId, TurnId};
 use worker::{Env, Headers, Method, Request, Response, Stub};
 
+use super::saves::Save;
 use super::{FOR_ONE_REQUEST, OWN_PROBLEM, SESSION_ID, STOPPED, endpoint};
 use crate::answer::{Answer, internal, problem_of, read_json};
 
@@ -95,6 +96,37 @@ impl Sandbox {
         let body = serde_json::to_vec(&turn).map_err(|error| internal("save", &error))?;
         let mut response = self.told("/save", Some(body)).await?;
         read_json(&mut response).await
+    }
+
+    /// Takes over what was saved of another sandbox, up to `save`. For one that has nothing of its own.
+    ///
+    /// # Errors
+    /// 409 where that is not kept any more.
+    pub async fn copy_saves(
+        &self,
+        from: &SessionId,
+        save: u64,
+    ) -> std::result::Result<(), Problem> {
+        let body = serde_json::to_vec(&(from, save)).map_err(|error| internal("fork", &error))?;
+        self.told("/copy-saves", Some(body)).await.map(drop)
+    }
+
+    /// The archives that make up one of its saves.
+    ///
+    /// # Errors
+    /// 409 where they are not kept any more.
+    pub(super) async fn chain(&self, save: u64) -> std::result::Result<Vec<Save>, Problem> {
+        let body = serde_json::to_vec(&save).map_err(|error| internal("fork", &error))?;
+        let mut response = self.told("/chain", Some(body)).await?;
+        read_json(&mut response).await
+    }
+
+    /// Saves what is on its disk, where it runs, and stops it.
+    ///
+    /// # Errors
+    /// Where it could not be saved, or stopped.
+    pub async fn stop(&self) -> std::result::Result<(), Problem> {
+        self.told("/stop", None).await.map(drop)
     }
 
     /// Ends it, and deletes all that was saved of it.

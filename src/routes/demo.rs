@@ -23,6 +23,7 @@ pub async fn health(env: &Env) -> Answer {
             "status": "healthy",
             "version": env!("CARGO_PKG_VERSION"),
             "provider": provider,
+            "agent_image": concat!("claude-code-sandbox:", env!("CARGO_PKG_VERSION")),
             "timestamp": worker::Date::now().as_millis(),
         }),
     )

@@ -6,9 +6,9 @@ use protocol::{Problem, ProblemKind, SessionId};
 use worker::{Env, Request};
 
 use crate::answer::Answer;
-use crate::{container, egress};
+use crate::{container, egress, session};
 
-pub async fn forward(request: Request, env: &Env, session: &SessionId, path: &str) -> Answer {
+pub async fn forward(request: Request, env: &Env, id: &SessionId, path: &str) -> Answer {
     if !container::calls_models_by_route(env) {
         return Err(Problem::new(
             ProblemKind::NotFound,
@@ -23,11 +23,12 @@ pub async fn forward(request: Request, env: &Env, session: &SessionId, path: &st
         .and_then(bearer)
         .or(key.as_deref())
         .unwrap_or_default();
-    if !container::of(env, session)?.knows_token(token).await? {
+    if !container::of(env, id)?.knows_token(token).await? {
         return Err(Problem::new(
             ProblemKind::Unauthenticated,
             "this is no token of the session's sandbox",
         ));
     }
-    egress::model_call(request, env, session, path).await
+    let key = session::model_key(env, id).await?;
+    egress::model_call(request, env, id, key.as_deref(), path).await
 }

@@ -3,7 +3,7 @@
 //! A row without `needs` does not compile, and neither does a kind that nobody answers. The tests
 //! walk the table with every wrong credential there is.
 
-use access::Right;
+use access::{Right, Scopes};
 
 /// What can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Kind {
     Export,
     /// The session itself.
     Session,
+    /// Another session that goes on from one of its turns.
+    Fork,
     /// The answer to what the agent asks.
     Permission,
     /// What the caller may in a session.
@@ -48,6 +50,26 @@ pub enum Kind {
     Upload,
     /// A script or style of the UI, named by its content.
     Asset,
+    /// The agents that come with this deployment.
+    Presets,
+    /// A whole configuration of an agent, and what one may hold.
+    Config,
+    ConfigSchema,
+    /// The agents that somebody has made.
+    CustomConfigs,
+    CustomConfig,
+    NewConfig,
+    Launch,
+    /// The sessions of an account.
+    Sessions,
+    LaunchedSession,
+    Interrupt,
+    Chat,
+    /// The same, with the session in the body.
+    ChatBeside,
+    ToolStream,
+    /// What a session's sandbox uses of its machine.
+    Resources,
     /// What a sandbox sends whose provider can't intercept its traffic.
     FromSandbox,
 }
@@ -64,6 +86,11 @@ pub enum Need {
     /// This right on the session that the path names, or the body. With `launches`, the session
     /// begins where there is none yet, for who may begin one.
     Session { right: Right, launches: bool },
+    /// An account's key for this, or the account itself.
+    Scope(Scopes),
+    /// The same as the scope `launch`, or a key of one's own for a provider of models, where those are
+    /// taken.
+    Launch,
     /// To decide about an account's keys, and to read what was done in its name.
     Account,
     /// To be the operator.
@@ -122,6 +149,7 @@ pub const TABLE: &[Row] = &[
     row("/demo", GET, Kind::NewSession, Need::SetUp),
     row("/demo/", GET, Kind::NewSession, Need::SetUp),
     row("/demo/health", GET, Kind::Health, Need::Nothing),
+    row("/health", GET, Kind::Health, Need::Nothing),
     row("/demo/models", GET, Kind::Models, Need::Somebody),
     row("/demo/ws/{session}", &["GET"], Kind::Socket, OPEN),
     // The page is a shell without anything of the session in it.
@@ -141,6 +169,7 @@ pub const TABLE: &[Row] = &[
         Kind::Session,
         MANAGE,
     ),
+    row("/api/sessions/{session}/fork", POST, Kind::Fork, WRITE),
     row(
         "/api/sessions/{session}/permissions/{request*}",
         POST,
@@ -179,6 +208,82 @@ pub const TABLE: &[Row] = &[
     row("/api/keys", &["GET", "POST"], Kind::Keys, Need::Account),
     row("/api/keys/{id}", &["DELETE"], Kind::Key, Need::Account),
     row("/api/audit", GET, Kind::Audit, Need::Account),
+    row(
+        "/api/configs",
+        GET,
+        Kind::Presets,
+        Need::Scope(Scopes::READ),
+    ),
+    row(
+        "/api/configs/",
+        GET,
+        Kind::Presets,
+        Need::Scope(Scopes::READ),
+    ),
+    row(
+        "/api/configs/schema.json",
+        GET,
+        Kind::ConfigSchema,
+        Need::Nothing,
+    ),
+    row(
+        "/api/configs/custom",
+        POST,
+        Kind::NewConfig,
+        Need::Scope(Scopes::LAUNCH),
+    ),
+    row(
+        "/api/configs/custom/list",
+        GET,
+        Kind::CustomConfigs,
+        Need::Scope(Scopes::READ),
+    ),
+    row(
+        "/api/configs/custom/{id}",
+        &["PUT", "DELETE"],
+        Kind::CustomConfig,
+        Need::Scope(Scopes::LAUNCH),
+    ),
+    row(
+        "/api/configs/{id}",
+        GET,
+        Kind::Config,
+        Need::Scope(Scopes::READ),
+    ),
+    row("/api/agents/launch", POST, Kind::Launch, Need::Launch),
+    row(
+        "/api/agents/sessions",
+        GET,
+        Kind::Sessions,
+        Need::Scope(Scopes::READ),
+    ),
+    row(
+        "/api/agents/sessions/{session}",
+        GET,
+        Kind::LaunchedSession,
+        READ,
+    ),
+    row(
+        "/api/agents/sessions/{session}",
+        &["DELETE"],
+        Kind::LaunchedSession,
+        MANAGE,
+    ),
+    row(
+        "/api/agents/sessions/{session}/interrupt",
+        POST,
+        Kind::Interrupt,
+        WRITE,
+    ),
+    row("/api/agents/chat", POST, Kind::ChatBeside, WRITE),
+    row("/api/agents/{session}/chat", POST, Kind::Chat, WRITE),
+    row(
+        "/api/tools/{session}/stream",
+        &["GET"],
+        Kind::ToolStream,
+        READ,
+    ),
+    row("/api/resources/{session}", &["GET"], Kind::Resources, READ),
     row("/assets/{name}", GET, Kind::Asset, Need::Nothing),
     row(
         "/sandbox/{session}/{path*}",
@@ -344,6 +449,14 @@ mod tests {
     fn what_needs_nothing_is_little() {
         let open = TABLE.iter().filter(|row| row.needs == Need::Nothing);
         let open: Vec<_> = open.map(|row| row.path).collect();
-        assert_eq!(open, ["/demo/health", "/assets/{name}"]);
+        assert_eq!(
+            open,
+            [
+                "/demo/health",
+                "/health",
+                "/api/configs/schema.json",
+                "/assets/{name}"
+            ]
+        );
     }
 }

@@ -162,7 +162,7 @@ impl Object {
     /// # Errors
     /// 401, 403 or 404.
     pub(super) async fn admit(
-        &self,
+        self: &std::rc::Rc<Self>,
         id: &SessionId,
         visit: &Visit,
     ) -> std::result::Result<Pass, Problem> {
@@ -203,11 +203,13 @@ impl Object {
         self.begin(id, &door)?;
         *self.doors.door.borrow_mut() = Some(door);
         self.record(&pass, "launch");
+        self.tell_index();
         Ok(pass)
     }
 
     fn begin(&self, id: &SessionId, door: &Door) -> std::result::Result<(), Problem> {
         let mut fresh = ::session::Session::new(id.clone());
+        fresh.state.began_at = worker::Date::now().as_millis();
         fresh.patience = super::asks::patience(&self.env);
         let stored = self.log.transaction(|| {
             self.log.create(&fresh)?;
@@ -225,14 +227,15 @@ impl Object {
         door.as_ref().is_some_and(|door| door.holds(pass, now))
     }
 
+    /// Whose session it is; none where nobody has begun it.
+    pub(super) fn owner(&self) -> Option<Owner> {
+        let door = self.doors.door.borrow();
+        door.as_ref().map(|door| door.owner.clone())
+    }
+
     /// Writes down what somebody did, in the owner's name. Nobody waits for it.
     pub(super) fn record(&self, pass: &Pass, what: &str) {
-        let owner = self
-            .doors
-            .door
-            .borrow()
-            .as_ref()
-            .map(|door| door.owner.clone());
+        let owner = self.owner();
         let about = self.with_session(|session| session.id.to_string());
         let (Some(owner), Ok(about)) = (owner, about) else {
             return;

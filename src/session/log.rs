@@ -187,6 +187,17 @@ impl Log {
         Ok(())
     }
 
+    /// Stores the state of a session that has said nothing yet.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn keep_state(&self, session: &Session) -> Result<()> {
+        let state = serde_json::to_string(&session.state)?;
+        self.sql
+            .exec("UPDATE session SET state = ?", vec![state.into()])
+            .map(drop)
+    }
+
     /// Stores events that came together, as their `lines`, and the session's state where it is another
     /// than `before`: in a [`transaction`](Self::transaction), as it is several rows.
     ///
@@ -407,6 +418,34 @@ impl Log {
             .into_iter()
             .map(|stored| (TurnId(stored.id), (stored.message_id, stored.content)));
         Ok(waiting.collect())
+    }
+
+    /// Where a turn has ended, and the save that holds what it has left: of `wanted`, or of the last that
+    /// has ended.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn end_of(&self, wanted: Option<TurnId>) -> Result<Option<(u64, TurnId, Option<u64>)>> {
+        // The last event of a row, or near it: rows hold what came together.
+        let mut before = MAX_SEQ;
+        loop {
+            let page = self.before(before, usize::MAX)?;
+            for (seq, line) in page.events.iter().rev() {
+                if !line.contains("\"ended\"") {
+                    continue;
+                }
+                let event: Event = serde_json::from_str(line)?;
+                if let Some((turn, save)) = super::fork::ended(&event)
+                    && wanted.is_none_or(|wanted| wanted == turn)
+                {
+                    return Ok(Some((*seq, turn, save)));
+                }
+            }
+            match page.first().filter(|_| page.more) {
+                Some(first) => before = first,
+                None => return Ok(None),
+            }
+        }
     }
 
     /// The first [`PAGE`] of the events after `from`; none when there are no more.

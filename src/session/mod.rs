@@ -5,8 +5,11 @@
 //! ```text
 //! sockets.rs   frames in, events out      streams.rs   the log as NDJSON and SSE
 //! log.rs       the SQLite tables          turn.rs      the turn's stream from the sandbox
-//! asks.rs      what the agent asks people
+//! asks.rs      what the agent asks people  agent.rs    what it was launched with
 //! door.rs      who may in                  stub.rs     how the Worker's routes ask it
+//! chat.rs      turns as the platform's clients read them
+//! fork.rs      a session that goes on from one of another's turns
+//! index.rs     what its owner's account is told of it
 //! ```
 //!
 //! One way in, [`Object::take`]: step the machine, store events and state, then show the events and
@@ -16,8 +19,12 @@
 //!
 //! It can be deleted when its owner deletes the session; until then it keeps its log.
 
+mod agent;
 mod asks;
+mod chat;
 mod door;
+mod fork;
+mod index;
 mod log;
 mod sockets;
 mod streams;
@@ -43,12 +50,14 @@ use worker::{
 use crate::answer::{self, Answer, internal};
 use crate::container::Running;
 use crate::limits::{self, Limit};
+pub use agent::Launch;
 pub use asks::Reply;
 pub use door::{ShareWish, Visit};
+pub use fork::fork;
 use log::Log;
 pub use stub::{
-    connect, delete, events, export, may, may_send_direct, reply, revoke_shares, say, share, state,
-    ticket,
+    connect, delete, describe, events, export, fell_asleep, interrupt, launch, may,
+    may_send_direct, model_key, reply, revoke_shares, say, share, state, ticket,
 };
 
 /// How often a session that has a turn under way is woken, should it have been evicted.
@@ -74,6 +83,11 @@ pub enum Form {
     /// The turn's events as they happen.
     Ndjson,
     Sse,
+    /// The turn as clients of the platform family read it: one document, or as it happens.
+    Chat,
+    ChatSse,
+    /// What the tools do, as these clients read it.
+    ToolsSse,
 }
 
 /// Which events of the log are wanted, and how they are written.
@@ -89,6 +103,8 @@ pub enum Span {
     After { from: u64, follow: bool },
     /// The last so many.
     Tail { events: u64, follow: bool },
+    /// Those to come.
+    ToCome,
     /// A page of at most `limit`, the newest before `before`.
     Before { before: u64, limit: usize },
 }
@@ -161,6 +177,7 @@ struct Object {
     env: Env,
     log: Log,
     doors: door::Doors,
+    agents: agent::Agents,
     /// None until somebody has begun it.
     session: RefCell<Option<Session>>,
     /// Which of the tasks that read a turn's stream is the one that counts.
@@ -177,6 +194,8 @@ struct Object {
     followers: streams::Followers,
     floods: sockets::Floods,
     default_model: RefCell<Option<String>>,
+    /// What the index was told last.
+    told_index: Cell<Option<&'static str>>,
     /// Held while a message is taken, which may wait for the router: messages keep their order.
     taking: futures_util::lock::Mutex<()>,
 }
@@ -201,11 +220,16 @@ impl Object {
         }
         let storage = platform.storage();
         let doors = door::Doors::load(&storage, session.is_some());
+        let agents = agent::Agents::new(&storage);
+        if let Some(session) = &session {
+            agents.load(&env, &session.id);
+        }
         Self {
             platform,
             env,
             log,
             doors,
+            agents,
             session: RefCell::new(session),
             reader: Cell::new(0),
             reading: Cell::new(false),
@@ -215,6 +239,7 @@ impl Object {
             followers: streams::Followers::default(),
             floods: sockets::Floods::default(),
             default_model: RefCell::new(None),
+            told_index: Cell::new(None),
             taking: futures_util::lock::Mutex::new(()),
         }
     }
@@ -226,10 +251,23 @@ impl Object {
             .ok()
             .flatten()
             .unwrap_or_default();
+        let path = request.path();
+        // What other objects ask, and no caller's request.
+        match path.as_str() {
+            "/model-key" => {
+                let key = self.agents.get().and_then(|agent| agent.model_key());
+                return answer::json(200, &key);
+            }
+            "/log-up-to" => return self.log_up_to(asked_for(&mut request).await?),
+            "/asleep" => {
+                self.fell_asleep();
+                return Ok(answer::empty(204));
+            }
+            _ => {}
+        }
         let visit = request.headers().get(VISIT).ok().flatten();
         let visit: Visit = serde_json::from_slice(visit.unwrap_or_default().as_bytes())
             .map_err(|error| internal("visit", &error))?;
-        let path = request.path();
         if matches!(visit.caller.who, access::Who::Ticket(_)) && path != "/socket" {
             return Err(Problem::new(
                 ProblemKind::Unauthenticated,
@@ -275,6 +313,30 @@ impl Object {
                     },
                 )
             }
+            "/launch" => {
+                self.launch(asked_for(&mut request).await?)?;
+                Ok(answer::empty(204))
+            }
+            "/fork" => {
+                let wish: fork::Wish = asked_for(&mut request).await?;
+                let is_owner = match (&visit.caller.who, self.owner()) {
+                    (access::Who::Known(principal), Some(owner)) => principal.owner == owner,
+                    _ => false,
+                };
+                let fork = self.fork(&fork::Wish { is_owner, ..wish })?;
+                self.record(&pass, "fork");
+                answer::json(200, &fork)
+            }
+            "/begin-as" => {
+                self.begin_as(asked_for(&mut request).await?).await?;
+                Ok(answer::empty(204))
+            }
+            "/interrupt" => {
+                let step = self.take(vec![Input::Interrupt { turn: None }])?;
+                self.record(&pass, "interrupt");
+                answer::json(200, &json!({ "interrupted": !step.events.is_empty() }))
+            }
+            "/describe" => self.describe_launch().await,
             "/delete" => self.delete(&pass).await.map(|()| answer::empty(204)),
             "/state" => self.state().await,
             "/may" => answer::json(200, &pass),
@@ -298,6 +360,17 @@ impl Object {
         turn: Turn,
     ) -> std::result::Result<Said, Problem> {
         let _in_order = self.taking.lock().await;
+        let mut turn = turn;
+        if let Some(agent) = self.agents.get() {
+            if agent.has_ended() {
+                return Err(Problem::new(
+                    ProblemKind::Conflict,
+                    "this session has ended, as nobody used it for long; its log and files are kept, \
+                     and a new one can be launched from it",
+                ));
+            }
+            turn.launch = agent.config.launch();
+        }
         let id = match id {
             Some(id) => id,
             None => crate::random::hex::<16>().map_err(|error| internal("random", &error))?,
@@ -318,6 +391,8 @@ impl Object {
         }
         if let Some(model) = &turn.model
             && self.with_session(|session| session.state.model.as_ref() != Some(model))?
+            // Whoever brings a key knows what it is good for.
+            && self.agents.get().is_none_or(|agent| agent.model_key().is_none())
         {
             crate::models::check(&self.env, model).await?;
         }
@@ -407,6 +482,7 @@ impl Object {
             self.carry_out(effect.clone());
         }
         self.watch_sooner(expiry);
+        self.tell_index();
         Ok(step)
     }
 
@@ -477,8 +553,20 @@ impl Object {
         if self.reading.get() || self.saving_turn.get().is_some() {
             self.retell();
             self.set_watch().await;
-        } else {
-            self.take_up();
+            return;
+        }
+        self.take_up();
+        if self.reading.get() {
+            return;
+        }
+        match self.until_idle_end() {
+            None => {}
+            Some(Duration::ZERO) => self.end_idle().await,
+            Some(left) => {
+                if let Err(error) = self.platform.storage().set_alarm(left).await {
+                    internal("alarm", &error);
+                }
+            }
         }
     }
 
@@ -542,18 +630,27 @@ impl Object {
     /// # Errors
     /// Where a part of it can't be deleted. The session is there then, so that it may be tried again.
     async fn delete(self: &Rc<Self>, pass: &access::Pass) -> std::result::Result<(), Problem> {
+        self.record(pass, "delete");
+        self.wipe().await
+    }
+
+    async fn wipe(self: &Rc<Self>) -> std::result::Result<(), Problem> {
         let failed = |error: worker::Error| internal("delete", &error);
         // Nobody reads its turn any more.
         self.reader.set(self.reader.get() + 1);
         self.reading.set(false);
         self.sandbox()?.delete().await?;
-        self.record(pass, "delete");
+        if let (Some(owner), Ok(id)) = (self.owner(), self.with_session(|it| it.id.clone())) {
+            crate::account::forget_session(&self.env, &owner, &id).await?;
+        }
         let storage = self.platform.storage();
         storage.delete_alarm().await.map_err(failed)?;
         storage.delete_all().await.map_err(failed)?;
         // From here on nothing waits: who comes next meets a session that has never been.
         *self.session.borrow_mut() = None;
         self.doors.forget();
+        self.agents.forget();
+        self.told_index.set(None);
         self.log.load().map_err(failed)?;
         for socket in self.platform.get_websockets() {
             let _ = socket.close(Some(GONE), Some("the session was deleted"));

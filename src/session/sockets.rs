@@ -134,7 +134,7 @@ impl Object {
         let snapshot = self.snapshot(&pass)?;
         pair.server.send_with_str(snapshot).map_err(failed)?;
         match wanted {
-            None => {}
+            None | Some(Span::ToCome) => {}
             Some(Span::Tail { events, .. }) => {
                 let events = usize::try_from(events).unwrap_or(usize::MAX);
                 let page = self.log.before(u64::MAX, events);

@@ -58,15 +58,15 @@ impl Followers {
 }
 
 /// Reads the log onwards, a page at a time.
-struct LogReader {
-    object: Rc<Object>,
+pub(super) struct LogReader {
+    pub object: Rc<Object>,
     /// `seq` of the last event that was read.
-    from: u64,
+    pub from: u64,
 }
 
 impl LogReader {
     /// The next events; an empty page where there are none for a while.
-    async fn next(&mut self) -> Result<Page> {
+    pub async fn next(&mut self) -> Result<Page> {
         loop {
             let page = self.object.log.after(self.from)?;
             if let Some(last) = page.last() {
@@ -81,14 +81,14 @@ impl LogReader {
 }
 
 /// Reads the events of one turn, in order, to its end.
-struct TurnReader {
-    log: LogReader,
-    turn: TurnId,
+pub(super) struct TurnReader {
+    pub log: LogReader,
+    pub turn: TurnId,
     ended: bool,
 }
 
 impl TurnReader {
-    fn new(object: Rc<Object>, said: Said, after: u64) -> Self {
+    pub fn new(object: Rc<Object>, said: Said, after: u64) -> Self {
         let from = said.seq.saturating_sub(1).max(after);
         Self {
             log: LogReader { object, from },
@@ -99,7 +99,7 @@ impl TurnReader {
 
     /// The turn's next events, with each one's JSON; an empty list where there are none for a while,
     /// and none when it has ended.
-    async fn next(&mut self) -> Result<Option<Vec<(Event, String)>>> {
+    pub async fn next(&mut self) -> Result<Option<Vec<(Event, String)>>> {
         loop {
             if self.ended {
                 return Ok(None);
@@ -141,9 +141,9 @@ impl TurnReader {
 impl Form {
     fn content_type(self) -> &'static str {
         match self {
-            Self::Json => "application/json",
+            Self::Json | Self::Chat => "application/json",
             Self::Ndjson => NDJSON,
-            Self::Sse => SSE,
+            Self::Sse | Self::ChatSse | Self::ToolsSse => SSE,
         }
     }
 
@@ -157,11 +157,11 @@ impl Form {
         let mut written = String::new();
         for (seq, line) in events {
             match self {
-                Self::Sse => written += &format!("id: {seq}\ndata: {line}\n\n"),
-                Self::Ndjson | Self::Json => {
+                Self::Ndjson => {
                     written += line;
                     written.push('\n');
                 }
+                _ => written += &format!("id: {seq}\ndata: {line}\n\n"),
             }
         }
         if written.is_empty() && self == Self::Sse {
@@ -181,8 +181,11 @@ impl Object {
         after: u64,
     ) -> Answer {
         let reader = TurnReader::new(Rc::clone(self), said, after);
-        if form == Form::Json {
-            return self.answer_at_the_end(reader).await;
+        match form {
+            Form::Json => return self.answer_at_the_end(reader).await,
+            Form::Chat => return self.chat_at_the_end(said).await,
+            Form::ChatSse => return self.chat(pass, said, after),
+            Form::ToolsSse | Form::Ndjson | Form::Sse => {}
         }
         let pieces = stream::try_unfold((reader, pass), move |(mut reader, pass)| async move {
             let piece = reader.write(form).await?;
@@ -193,8 +196,6 @@ impl Object {
         stream_out(form, &[], pieces)
     }
 
-    /// Answers with the events that are `wanted`, page by page as the client reads.
-    /// Who may not stay any more gets no more of them.
     /// The log up to now as one document.
     pub(super) fn export(self: &Rc<Self>, pass: Pass, format: Format) -> Answer {
         let failed = |error: worker::Error| internal("export", &error);
@@ -227,6 +228,8 @@ impl Object {
             .map_err(failed)
     }
 
+    /// Answers with the events that are `wanted`, page by page as the client reads. Who may not stay any
+    /// more gets no more of them.
     pub(super) fn answer_with_events(self: &Rc<Self>, pass: Pass, wanted: &Events) -> Answer {
         let last = self.with_session(|session| session.position.seq)?;
         let ends = (LAST_SEQ, last.to_string());
@@ -243,6 +246,7 @@ impl Object {
                 return stream_out(form, &headers, stream::iter([Ok(form.page(&page))]));
             }
             Span::After { from, follow } => (from, follow),
+            Span::ToCome => (last, true),
             Span::Tail { events, follow } => (last.saturating_sub(events), follow),
         };
         if from > last {
@@ -253,6 +257,9 @@ impl Object {
                 ),
             )
             .at("from"));
+        }
+        if form == Form::ToolsSse {
+            return self.tools(pass, from);
         }
         let reader = LogReader {
             object: Rc::clone(self),
@@ -326,7 +333,7 @@ impl Object {
 
 /// A body out of pieces, each of which is asked for when the one before has gone out: what a client
 /// does not read is not read from the log either.
-fn stream_out(
+pub(super) fn stream_out(
     form: Form,
     headers: &[(&str, String)],
     pieces: impl Stream<Item = Result<String>> + 'static,

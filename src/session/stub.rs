@@ -2,11 +2,12 @@
 //! no way to the object without.
 
 use access::Pass;
-use protocol::{Problem, SessionId};
+use protocol::{Problem, SessionId, TurnId};
 use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
 
-use super::{Events, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit, WANTED};
+use super::fork::{Fork, Wish};
+use super::{Events, Launch, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit, WANTED};
 use crate::answer::{self, Answer, internal};
 
 /// The events of a session's log.
@@ -119,6 +120,104 @@ pub async fn export(env: &Env, id: &SessionId, visit: &Visit, markdown: bool) ->
     ask(env, id, visit, post("export", &markdown)?).await
 }
 
+/// Begins a session with an agent.
+///
+/// # Errors
+/// 409 where it has begun already, 503 where it brings secrets and this deployment can keep none.
+pub async fn launch(
+    env: &Env,
+    id: &SessionId,
+    visit: &Visit,
+    launch: &Launch,
+) -> std::result::Result<(), Problem> {
+    let mut response = ask(env, id, visit, post("launch", launch)?).await?;
+    match answer::problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => Ok(()),
+    }
+}
+
+/// What was launched, and where it stands.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn describe(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    ask(env, id, visit, post("describe", &())?).await
+}
+
+/// Stops the turn that runs; the session lives on.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn interrupt(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    ask(env, id, visit, post("interrupt", &())?).await
+}
+
+/// The key with which a session's model is called, where its launcher has brought one.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn model_key(env: &Env, id: &SessionId) -> std::result::Result<Option<String>, Problem> {
+    let mut response = reach(env, id, post("model-key", &())?).await?;
+    answer::read_json(&mut response).await
+}
+
+/// Tells a session that its sandbox sleeps.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn fell_asleep(env: &Env, id: &SessionId) -> std::result::Result<(), Problem> {
+    reach(env, id, post("asleep", &())?).await.map(drop)
+}
+
+/// What a fork of a session begins with.
+///
+/// # Errors
+/// See [`super::fork::fork`].
+pub(super) async fn fork(
+    env: &Env,
+    from: &SessionId,
+    visit: &Visit,
+    turn: Option<TurnId>,
+    id: &SessionId,
+) -> std::result::Result<Fork, Problem> {
+    let wish = Wish {
+        turn,
+        is_owner: false,
+        id: id.clone(),
+    };
+    let mut response = ask(env, from, visit, post("fork", &wish)?).await?;
+    match answer::problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => answer::read_json(&mut response).await,
+    }
+}
+
+/// Begins a session as a fork.
+///
+/// # Errors
+/// Where a part of it can't be had.
+pub(super) async fn begin_as(
+    env: &Env,
+    id: &SessionId,
+    visit: &Visit,
+    fork: &Fork,
+) -> std::result::Result<(), Problem> {
+    let mut response = ask(env, id, visit, post("begin-as", fork)?).await?;
+    match answer::problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => Ok(()),
+    }
+}
+
+/// A session's log up to an event, for a fork.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub(super) async fn log_up_to(env: &Env, id: &SessionId, last: u64) -> Answer {
+    reach(env, id, post("log-up-to", &last)?).await
+}
+
 /// Deletes a session for good: its log, its sandbox, and what was saved of it.
 ///
 /// # Errors
@@ -146,6 +245,12 @@ async fn ask(env: &Env, id: &SessionId, visit: &Visit, request: Result<Request>)
             headers.set(VISIT, &visit)
         })
         .map_err(failed)?;
+    reach(env, id, Ok(request)).await
+}
+
+async fn reach(env: &Env, id: &SessionId, request: Result<Request>) -> Answer {
+    let failed = |error: worker::Error| internal("session", &error);
+    let request = request.map_err(failed)?;
     env.durable_object("CLAUDE_CODE_AGENT")
         .and_then(|namespace| namespace.get_by_name(&id.session_object()))
         .map_err(failed)?

@@ -242,6 +242,11 @@ impl Object {
                 if asked.model.is_none() {
                     asked.model = Some(self.model().await?);
                 }
+                let mut secrets = Vec::new();
+                if let Some(agent) = self.agents.get() {
+                    let launched = agent.launch(asked.launch)?;
+                    (asked.launch, secrets) = (launched.launch, launched.secrets);
+                }
                 let session_id = self.with_session(|session| {
                     asked.launch.permission_mode = session.mode();
                     asked.rules.clone_from(&session.state.rules);
@@ -257,7 +262,7 @@ impl Object {
                         .log
                         .transcript_before(*turn)
                         .map_err(|error| internal("log", &error))?,
-                    secrets: Vec::new(),
+                    secrets,
                 };
                 let body =
                     serde_json::to_vec(&request).map_err(|error| internal("turn", &error))?;

@@ -15,28 +15,32 @@ const IMAGE_TARGET: &str = "x86_64-unknown-linux-musl";
 /// Of the standard library in a Worker.
 const STD_FEATURES: &str = "panic-unwind,optimize_for_size";
 
+/// Builds everything; with `no_opt` the Wasm stays as the compiler made it.
+///
 /// # Errors
 /// What could not be built.
-pub async fn all() -> Result<()> {
+pub async fn all(no_opt: bool) -> Result<()> {
     let tools = Tools::install().await?;
     ui_with(&tools).await?;
-    worker_with(&tools, &root(), "the session Worker").await?;
-    worker_with(&tools, &root().join("litellm-router"), "the model router").await?;
+    worker(no_opt).await?;
+    router(no_opt).await?;
     image().await?;
     agent_server().await
 }
 
 /// # Errors
 /// What could not be built.
-pub async fn worker() -> Result<()> {
-    worker_with(&Tools::install().await?, &root(), "the session Worker").await
+pub async fn worker(no_opt: bool) -> Result<()> {
+    let tools = Tools::install().await?;
+    worker_with(&tools, &root(), "the session Worker", no_opt).await
 }
 
 /// # Errors
 /// What could not be built.
-pub async fn router() -> Result<()> {
+pub async fn router(no_opt: bool) -> Result<()> {
+    let tools = Tools::install().await?;
     let folder = root().join("litellm-router");
-    worker_with(&Tools::install().await?, &folder, "the model router").await
+    worker_with(&tools, &folder, "the model router", no_opt).await
 }
 
 /// # Errors
@@ -45,10 +49,11 @@ pub async fn ui() -> Result<()> {
     ui_with(&Tools::install().await?).await
 }
 
-async fn worker_with(tools: &Tools, folder: &Path, name: &str) -> Result<()> {
+async fn worker_with(tools: &Tools, folder: &Path, name: &str, no_opt: bool) -> Result<()> {
     say(&format!("building {name}"));
     run(Command::new(&tools.worker_build)
         .args(["--release", "--panic-unwind"])
+        .args(no_opt.then_some("--no-opt"))
         .current_dir(folder)
         // The standard library is built with the Worker; some of it has a smaller form.
         .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", STD_FEATURES)
@@ -181,7 +186,7 @@ async fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// What could not be built or deployed.
 pub async fn deploy(dry_run: bool) -> Result<()> {
-    all().await?;
+    all(false).await?;
     wasm::within_budget().await?;
     let tools = Tools::install().await?;
     for config in ["litellm-router/wrangler.jsonc", "wrangler.jsonc"] {

@@ -129,6 +129,7 @@ impl Stack {
         let master_key = ("LITELLM_MASTER_KEY".to_owned(), secret.clone());
         let mut worker_vars = options.worker_vars.clone();
         worker_vars.push(master_key.clone());
+        worker_vars.push(("SECRETS_KEY".to_owned(), secrets_key(&data)?));
         worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
         let mut services = Vec::new();
         if provider == Provider::Local {
@@ -463,6 +464,22 @@ async fn choose(wanted: Option<Provider>) -> Result<(Provider, String)> {
                 .to_owned(),
         ),
     })
+}
+
+/// The key with which sessions seal their secrets: as long-lived as what it seals.
+fn secrets_key(data: &Path) -> Result<String> {
+    let file = data.join("secrets-key");
+    if let Ok(key) = std::fs::read_to_string(&file) {
+        return Ok(key.trim().to_owned());
+    }
+    let key = random_hex()?;
+    std::fs::create_dir_all(data)?;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::io::Write::write_all(&mut options.open(&file)?, key.as_bytes())?;
+    Ok(key)
 }
 
 fn random_hex() -> Result<String> {

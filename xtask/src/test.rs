@@ -22,7 +22,7 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
         // Before all that takes long.
         here.must_match(filter).await?;
     }
-    build::all().await?;
+    build::all(false).await?;
     wasm::within_budget().await?;
     let tools = Tools::install().await?;
     if filter.is_none() {

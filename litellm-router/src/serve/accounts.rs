@@ -31,7 +31,7 @@ impl Router {
         {
             accounts.push(Account::Key(holder.name.clone()));
         }
-        if *caller == Caller::Trusted
+        if caller.is_believed()
             && let Some(id) = (call.header)("x-agent-router-session")
         {
             accounts.push(Account::Session(id.chars().take(200).collect()));

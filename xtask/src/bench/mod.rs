@@ -40,7 +40,7 @@ const GATEWAY_CORE: usize = 0;
 const LOAD_CORE: usize = 1;
 
 /// How many answers the memory is watched for.
-const MANY: [(Gateway, u64); 2] = [(Gateway::Native, 100_000), (Gateway::Workerd, 20_000)];
+const MANY: [(Gateway, u64); 2] = [(Gateway::Native, 100_000), (Gateway::Workerd, 100_000)];
 
 /// What is to be measured.
 #[derive(Debug, Clone, clap::Args)]

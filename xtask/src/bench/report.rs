@@ -29,6 +29,11 @@ So a read costs about 17 µs and a write about 25 µs before any Wasm has run. O
 72 % is workerd itself, 13 % the kernel, and 13 % compiled code, JavaScript and Wasm together. Reads \
 into a buffer of one's own, a byte stream that is pulled, and bringing together what comes while a write \
 is under way were tried, without a clear gain.
+
+Its memory rises while V8's heap and the allocator find their size, and stays there: in a run of 100,000 \
+answers of every kind, 306 MB were resident after 10,000, 322 after 20,000, 328 after 30,000, then 308 to \
+328, and 328 at the end. The JavaScript heap in use went up to 57 MB within 20,000 streams, and back to 11 to \
+15 by collection.
 ";
 
 /// A cell while the measurement goes on.

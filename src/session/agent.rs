@@ -1,0 +1,308 @@
+//! The agent that a session was launched with: its configuration, and the secrets that came with the
+//! launch. Those are sealed where they are stored, opened when a turn or a model call needs them, and
+//! gone when the session ends.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use access::seal::Seal;
+use agents::{AgentConfig, Credentials};
+use protocol::{Problem, ProblemKind, SessionId};
+use serde::{Deserialize, Serialize};
+use worker::{Env, Result, SqlStorage, Storage};
+
+use super::Object;
+use crate::answer::internal;
+use crate::rows::{self, integer};
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS agent (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        config TEXT NOT NULL,         -- JSON
+        sealed TEXT,                  -- Secrets; NULL where there are none, or not any more
+        launched_at INTEGER NOT NULL, -- milliseconds since the epoch
+        ended INTEGER NOT NULL DEFAULT 0
+    );
+";
+
+/// Seconds that a launched session is left unused before it ends, where IDLE_END_SECONDS does not say
+/// otherwise.
+const IDLE_END_SECONDS: u64 = 30 * 60;
+
+/// A session that somebody launches.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Launch {
+    pub config: AgentConfig,
+    pub credentials: Credentials,
+    /// A key of the launcher's own for its provider of models.
+    pub model_key: Option<String>,
+}
+
+/// What a launch has brought that nobody may see.
+#[derive(Serialize, Deserialize)]
+struct Secrets {
+    credentials: Credentials,
+    model_key: Option<String>,
+}
+
+/// What secrets of a session are sealed with: the key is the deployment's, and not stored beside them.
+///
+/// # Errors
+/// 503 where this deployment has none.
+fn seal(env: &Env, id: &SessionId) -> std::result::Result<Seal, Problem> {
+    let secret = |name: &str| {
+        let secret = env.secret(name).ok().map(|value| value.to_string());
+        secret.filter(|secret| !secret.is_empty())
+    };
+    let key = secret("SECRETS_KEY").or_else(|| secret("OPERATOR_TOKEN"));
+    let key = key.ok_or_else(|| {
+        Problem::new(
+            ProblemKind::NotConfigured,
+            "this deployment can keep no secrets; set a key for them with: npx wrangler secret put SECRETS_KEY",
+        )
+    })?;
+    Ok(Seal::new(&key, id.as_str()))
+}
+
+/// An agent, as its session keeps it in memory.
+pub struct Agent {
+    pub config: AgentConfig,
+    secrets: Option<Secrets>,
+    /// Its time is over: it takes no more messages.
+    ended: bool,
+}
+
+/// The table, and what it says.
+pub struct Agents {
+    sql: SqlStorage,
+    agent: RefCell<Option<Rc<Agent>>>,
+}
+
+impl Agents {
+    pub fn new(storage: &Storage) -> Self {
+        Self {
+            sql: storage.sql(),
+            agent: RefCell::new(None),
+        }
+    }
+
+    /// Reads what is stored of a session that has been met.
+    pub fn load(&self, env: &Env, id: &SessionId) {
+        match self.read(env, id) {
+            Ok(agent) => *self.agent.borrow_mut() = agent.map(Rc::new),
+            Err(error) => drop(internal("agent", &error)),
+        }
+    }
+
+    fn read(&self, env: &Env, id: &SessionId) -> Result<Option<Agent>> {
+        let tables = "SELECT name FROM sqlite_master WHERE name = 'agent'";
+        if rows::texts(&self.sql, tables, Vec::new())?.is_empty() {
+            return Ok(None);
+        }
+        let stored = rows::values(
+            &self.sql,
+            "SELECT json_object('config', json(config), 'sealed', sealed, 'ended', ended) FROM agent",
+            Vec::new(),
+        )?;
+        let Some(stored) = stored.first() else {
+            return Ok(None);
+        };
+        let sealed = Some(rows::text(stored, "sealed")).filter(|sealed| !sealed.is_empty());
+        let open = |sealed: &str| -> Option<Secrets> {
+            let text = seal(env, id).ok()?.open(sealed)?;
+            serde_json::from_slice(&text).ok()
+        };
+        Ok(Some(Agent {
+            config: serde_json::from_value(rows::member(stored, "config"))?,
+            // What can't be opened any more is missing where it is needed, and said there.
+            secrets: sealed.and_then(open),
+            ended: rows::number(stored, "ended") == Some(1),
+        }))
+    }
+
+    /// Writes down the agent of a session that begins.
+    ///
+    /// # Errors
+    /// Where the storage fails, or this deployment can keep no secrets.
+    pub fn keep(
+        &self,
+        env: &Env,
+        id: &SessionId,
+        launch: Launch,
+    ) -> std::result::Result<Rc<Agent>, Problem> {
+        let failed = |error: worker::Error| internal("agent", &error);
+        let has_secrets = !launch.credentials.is_empty() || launch.model_key.is_some();
+        let secrets = has_secrets.then_some(Secrets {
+            credentials: launch.credentials,
+            model_key: launch.model_key,
+        });
+        let sealed = match &secrets {
+            None => None,
+            Some(secrets) => {
+                let text =
+                    serde_json::to_vec(secrets).map_err(|error| internal("agent", &error))?;
+                let nonce = crate::random::bytes().map_err(failed)?;
+                let sealed = seal(env, id)?.seal(nonce, &text);
+                Some(sealed.ok_or_else(|| internal("agent", &"not sealed"))?)
+            }
+        };
+        let config =
+            serde_json::to_string(&launch.config).map_err(|error| internal("agent", &error))?;
+        self.sql.exec(SCHEMA, None).map_err(failed)?;
+        self.sql
+            .exec(
+                "INSERT OR REPLACE INTO agent (one, config, sealed, launched_at) VALUES (1, ?, ?, ?)",
+                vec![
+                    config.into(),
+                    sealed.into(),
+                    integer(worker::Date::now().as_millis()).map_err(failed)?,
+                ],
+            )
+            .map_err(failed)?;
+        let agent = Rc::new(Agent {
+            config: launch.config,
+            secrets,
+            ended: false,
+        });
+        *self.agent.borrow_mut() = Some(Rc::clone(&agent));
+        Ok(agent)
+    }
+
+    /// The agent that the session was launched with; none where it began with a message.
+    pub fn get(&self) -> Option<Rc<Agent>> {
+        self.agent.borrow().clone()
+    }
+
+    /// Ends it: what it was is kept, its secrets are not.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    fn end(&self) -> Result<()> {
+        let Some(agent) = self.get() else {
+            return Ok(());
+        };
+        self.sql
+            .exec("UPDATE agent SET ended = 1, sealed = NULL", None)?;
+        *self.agent.borrow_mut() = Some(Rc::new(Agent {
+            config: agent.config.clone(),
+            secrets: None,
+            ended: true,
+        }));
+        Ok(())
+    }
+
+    pub fn forget(&self) {
+        self.agent.borrow_mut().take();
+    }
+}
+
+impl Agent {
+    /// What another session like it is launched with.
+    pub fn as_launch(&self, with_secrets: bool) -> Launch {
+        let secrets = self.secrets.as_ref().filter(|_| with_secrets);
+        Launch {
+            config: self.config.clone(),
+            credentials: secrets.map_or_else(Credentials::default, |it| it.credentials.clone()),
+            model_key: secrets.and_then(|it| it.model_key.clone()),
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The key with which its model is called, where the launcher has brought one.
+    pub fn model_key(&self) -> Option<String> {
+        self.secrets.as_ref()?.model_key.clone()
+    }
+
+    /// What a turn's process is started with, secrets and all.
+    ///
+    /// # Errors
+    /// Where it needs secrets that can't be read any more.
+    pub fn launch(
+        &self,
+        launch: protocol::options::Launch,
+    ) -> std::result::Result<agents::Launched, Problem> {
+        match &self.secrets {
+            Some(secrets) => Ok(secrets.credentials.into_launch(launch)),
+            None if self.config.wanted().is_empty() => Ok(agents::Launched {
+                launch,
+                secrets: Vec::new(),
+            }),
+            None => Err(Problem::new(
+                ProblemKind::NotConfigured,
+                "the secrets of this session's servers can't be read any more; launch it again",
+            )),
+        }
+    }
+}
+
+impl Object {
+    /// Begins the session as its launch says, and gets its sandbox going.
+    ///
+    /// # Errors
+    /// 409 where it has begun already.
+    pub(super) fn launch(self: &Rc<Self>, launch: Launch) -> std::result::Result<(), Problem> {
+        let (id, last) =
+            self.with_session(|session| (session.id.clone(), session.state.last_turn))?;
+        if last > 0 || self.agents.get().is_some() {
+            return Err(Problem::new(
+                ProblemKind::Conflict,
+                "this session has begun already; launch another",
+            ));
+        }
+        let agent = self.agents.keep(&self.env, &id, launch)?;
+        {
+            let mut session = self.session.borrow_mut();
+            let session = session
+                .as_mut()
+                .ok_or_else(|| internal("session", &"unnamed"))?;
+            session.state.model.clone_from(&agent.config.model);
+            session.state.mode = Some(agent.config.permission_mode);
+            self.log
+                .keep_state(session)
+                .map_err(|error| internal("log", &error))?;
+        }
+        self.tell_index();
+        self.warm_up();
+        let object = Rc::clone(self);
+        self.platform
+            .wait_until(std::panic::AssertUnwindSafe(async move {
+                object.watch().await;
+            }));
+        Ok(())
+    }
+
+    /// How long until a launched session that nobody uses ends; none for one that does not end.
+    pub(super) fn until_idle_end(&self) -> Option<Duration> {
+        let agent = self.agents.get()?;
+        if agent.ended {
+            return None;
+        }
+        let given = self.env.var("IDLE_END_SECONDS").ok();
+        let seconds = given.and_then(|text| text.to_string().trim().parse().ok());
+        let seconds: u64 = seconds.unwrap_or(IDLE_END_SECONDS);
+        let end = self
+            .active_at()
+            .saturating_add(seconds.saturating_mul(1000));
+        let now = worker::Date::now().as_millis();
+        Some(Duration::from_millis(end.saturating_sub(now)))
+    }
+
+    /// Ends a launched session that nobody has used for long: its sandbox is stopped, when it was saved
+    /// at its last turn, and its secrets are gone. Its log and its files stay.
+    pub(super) async fn end_idle(self: &Rc<Self>) {
+        if let Err(error) = self.agents.end() {
+            internal("agent", &error);
+            return;
+        }
+        if let Ok(sandbox) = self.sandbox()
+            && let Err(problem) = sandbox.stop().await
+        {
+            internal("idle end", &problem.detail);
+        }
+        self.tell_index();
+    }
+}
