@@ -178,7 +178,11 @@ async fn every_route(world: Arc<World>) -> Result<()> {
                     continue;
                 };
                 // Where no session is asked about it, a link is nobody.
-                if what == "a forged link" && matches!(row.needs, Need::Account | Need::Operator) {
+                let needs_account = matches!(
+                    row.needs,
+                    Need::Account | Need::Scope(_) | Need::Launch | Need::Operator
+                );
+                if what == "a forged link" && needs_account {
                     expected = 403;
                 }
                 let mut request = request(&world, row, method, &session)?;
