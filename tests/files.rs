@@ -2,16 +2,18 @@
 
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
 use reqwest::{Method, Response, multipart};
 use serde_json::{Value, json};
-use world::{Running, World, fresh_session, test};
+use world::{PATIENCE, Running, World, fresh_session, lone_test, test};
+use xtask::stack::Provider;
 
 use crate::access::{OPERATOR, all_scopes, answered, ask, begin, key};
 
-pub fn tests(world: &Arc<Running>, guarded: &Arc<Running>) -> Vec<Trial> {
+pub fn tests(world: &Arc<Running>, guarded: &Arc<Running>, docker: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "files::what_the_agent_wrote", written_by_agent),
         test(world, "files::written_read_and_removed", written),
@@ -19,6 +21,9 @@ pub fn tests(world: &Arc<Running>, guarded: &Arc<Running>) -> Vec<Trial> {
         test(world, "files::uploaded", uploaded),
         test(world, "files::packed", packed),
         test(world, "files::a_sandbox_wakes_for_them", asleep),
+        lone_test(world, "files::kept_without_a_turn", kept),
+        test(docker, "docker::files_written_and_read", written),
+        test(docker, "docker::files_uploaded", uploaded),
         test(guarded, "files::of_their_owner_alone", owners),
     ]
 }
@@ -418,6 +423,28 @@ async fn asleep(world: Arc<World>) -> Result<()> {
     world.lose_sandbox(&session)?;
     let text = json_of(&world, &session, "/src/hello.txt").await?;
     ensure!(text["content"] == "hello\n", "{text}");
+    Ok(())
+}
+
+async fn kept() -> Result<()> {
+    let world = World::start(Provider::Local).await?;
+    let session = fresh_session("files");
+    let _tab = world.tab(&session, Some(0)).await?;
+    let url = world.url(&format!("/api/files/{session}/kept.txt"));
+    let made = world.http.put(&url).body("kept").send().await?;
+    ensure!(made.status() == 201, "{}", made.text().await?);
+    let begin = Instant::now();
+    // There is no bucket before something is in it.
+    while world.archives().unwrap_or_default().is_empty() {
+        ensure!(begin.elapsed() < PATIENCE, "it is not saved");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // It is there, and then it is noted.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.lose_sandbox(&session)?;
+    let text = json_of(&world, &session, "/kept.txt").await?;
+    ensure!(text["content"] == "kept", "{text}");
+    world.stack.stop().await;
     Ok(())
 }
 

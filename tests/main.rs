@@ -49,7 +49,7 @@ fn main() {
         dev::tests(&local),
         direct::tests(&local),
         events::tests(&local),
-        files::tests(&local, &guarded),
+        files::tests(&local, &guarded, &docker),
         fork::tests(&local),
         fork::guarded_tests(&guarded),
         hello_world::tests(&local),

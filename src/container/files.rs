@@ -20,6 +20,9 @@ use crate::answer::{self, Answer, internal};
 /// Nothing in it runs, loads, or is of the Worker's origin.
 const POLICY: &str = "sandbox; default-src 'none'";
 
+/// Bytes of a body that is kept until the sandbox has answered.
+const KEPT: usize = 256 * 1024;
+
 /// Bytes of a header of the sandbox's that are passed on.
 const LONGEST: usize = 1024;
 
@@ -31,13 +34,7 @@ impl Sandbox {
     /// Why it can't be reached.
     pub async fn files(&self, request: &Request, path: &str) -> Answer {
         let failed = |error: worker::Error| internal("files", &error);
-        let headers = Headers::new();
-        for name in REQUEST_HEADERS {
-            if let Ok(Some(value)) = request.headers().get(name) {
-                headers.set(name, &value).map_err(failed)?;
-            }
-        }
-        headers.set(SESSION, self.id.as_str()).map_err(failed)?;
+        let headers = request_headers(request, &self.id).map_err(failed)?;
         let body = request.inner().body().map(JsValue::from);
         let url = format!("http://container.internal/files{path}");
         let request = outgoing(&url, request.method(), headers, body).map_err(failed)?;
@@ -49,7 +46,7 @@ impl Object {
     pub(super) async fn files(
         self: &Rc<Self>,
         id: &SessionId,
-        request: &Request,
+        request: &mut Request,
         path: &str,
     ) -> std::result::Result<Response, Refusal> {
         let failed = |error: worker::Error| internal("files", &error);
@@ -62,24 +59,86 @@ impl Object {
                 "the connection to the sandbox broke",
             )
         };
-        let body = request.inner().body().map(JsValue::from);
-        let endpoint = self.endpoint(id, true, false).await?;
-        if matches!(request.method(), Method::Get | Method::Head) {
-            let headers = request.headers().clone();
-            match endpoint.pass(request.method(), path, headers, None).await {
-                Ok(response) => return Ok(harmless(response).map_err(failed)?),
-                Err(error) => drop(broke(error)),
-            }
-        } else {
+        let reads = matches!(request.method(), Method::Get | Method::Head);
+        let body = match (reads, length(request)) {
+            (true, _) => Body::None,
+            (false, Some(length)) if length <= KEPT => Body::Kept(whole(request).await?),
+            (false, _) => request
+                .inner()
+                .body()
+                .map_or(Body::None, |body| Body::Stream(body.into())),
+        };
+        if let Body::Stream(_) = body {
             // A connection that was kept open may be dead; better it breaks under a question that can
             // be asked again than under a body that is gone then.
-            let _ = endpoint.fetch(Method::Get, "/", None).await;
+            let endpoint = self.endpoint(id, true, false).await?;
+            if let Err(error) = is_there(&endpoint).await {
+                drop(broke(error));
+            }
         }
-        let endpoint = self.endpoint(id, true, false).await?;
-        let headers = request.headers().clone();
-        let passed = endpoint.pass(request.method(), path, headers, body).await;
-        Ok(harmless(passed.map_err(broke)?).map_err(failed)?)
+        let request = &*request;
+        let pass = async |body| {
+            let endpoint = self.endpoint(id, true, false).await?;
+            let headers = request_headers(request, id).map_err(failed)?;
+            let passed = endpoint.pass(request.method(), path, headers, body).await;
+            passed.map_err(|error| Refusal::from(broke(error)))
+        };
+        let passed = match body {
+            Body::Stream(body) => pass(Some(body)).await?,
+            Body::None => match pass(None).await {
+                Err(refusal) if !refusal.stopped => pass(None).await?,
+                passed => passed?,
+            },
+            Body::Kept(bytes) => match pass(Some(super::endpoint::bytes(&bytes))).await {
+                Err(refusal) if !refusal.stopped => {
+                    pass(Some(super::endpoint::bytes(&bytes))).await?
+                }
+                passed => passed?,
+            },
+        };
+        if !reads && passed.status_code() < 300 && !path.starts_with("/zip") {
+            self.remember_to_save().await;
+        }
+        Ok(harmless(passed).map_err(failed)?)
     }
+}
+
+/// A body of a request.
+enum Body {
+    None,
+    /// A short one: where the connection to the sandbox breaks, it is sent again.
+    Kept(Vec<u8>),
+    Stream(JsValue),
+}
+
+/// Bytes that a request says its body has.
+fn length(request: &Request) -> Option<usize> {
+    let declared = request.headers().get("content-length").ok().flatten();
+    declared.and_then(|text| text.parse().ok())
+}
+
+/// A short body.
+async fn whole(request: &mut Request) -> std::result::Result<Vec<u8>, Problem> {
+    let body = request.bytes().await;
+    body.map_err(|_| Problem::bad_request("the request's body was cut"))
+}
+
+/// What of a request's headers goes on, and whose session it is.
+fn request_headers(request: &Request, id: &SessionId) -> Result<Headers> {
+    let headers = Headers::new();
+    for name in REQUEST_HEADERS {
+        if let Some(value) = request.headers().get(name)? {
+            headers.set(name, &value)?;
+        }
+    }
+    headers.set(SESSION, id.as_str())?;
+    Ok(headers)
+}
+
+/// Asks the sandbox's server whether it is there, and hears the answer to its end.
+async fn is_there(endpoint: &Endpoint) -> Result<()> {
+    let mut answer = endpoint.fetch(Method::Options, "/", None).await?;
+    answer.bytes().await.map(drop)
 }
 
 impl Endpoint {

@@ -161,7 +161,7 @@ impl Object {
         if let Some(path) = path.strip_prefix("/files") {
             let query = url.query().map(|query| format!("?{query}"));
             let path = format!("{path}{}", query.unwrap_or_default());
-            return self.files(&id, &request, &path).await;
+            return self.files(&id, &mut request, &path).await;
         }
         let method = request.method();
         let body = match method {

@@ -8,7 +8,7 @@ use protocol::{Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
 use worker::Method;
 
-use super::{LONGEST, Object};
+use super::{Endpoint, LONGEST, Object};
 use crate::answer::{internal, read_json, within};
 use crate::session;
 
@@ -21,6 +21,13 @@ const SLEEP_AFTER_ONE: Duration = Duration::from_secs(60);
 
 /// When to look again at a sandbox that could not be stopped.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// When files are saved that somebody has changed from outside. What is changed until then, is saved
+/// with them.
+const SAVE_SOON: Duration = Duration::from_secs(15);
+
+/// There is something from outside that no save holds yet.
+const UNSAVED: &str = "unsaved";
 
 /// The shortest time until an unused sandbox is looked at again.
 const LOOK_SOON: Duration = Duration::from_secs(1);
@@ -62,6 +69,45 @@ impl Object {
         }
     }
 
+    /// Sets the alarm by which files are saved that somebody has changed, where no turn does it before.
+    pub(super) async fn remember_to_save(&self) {
+        let storage = self.platform.storage();
+        let set = async {
+            if storage.get::<bool>(UNSAVED).await?.is_some() {
+                return Ok(());
+            }
+            storage.put(UNSAVED, true).await?;
+            storage.set_alarm(SAVE_SOON).await
+        };
+        if let Err(error) = set.await {
+            internal("alarm", &error);
+        }
+    }
+
+    /// Saves what somebody has changed from outside.
+    async fn save_changes(
+        &self,
+        endpoint: &Endpoint,
+        id: &SessionId,
+    ) -> std::result::Result<(), Problem> {
+        let storage = self.platform.storage();
+        let failed = |error: worker::Error| internal("unsaved", &error);
+        // First, so that what comes meanwhile is not taken for saved.
+        if !storage.delete(UNSAVED).await.map_err(failed)? {
+            return Ok(());
+        }
+        let saving = self.saves()?.save(endpoint, id, None);
+        match within(LONGEST, "the storage of saves", saving).await {
+            Ok(_) => Ok(()),
+            // The next turn's end tells of it.
+            Err(problem) if problem.kind == ProblemKind::TooLarge => Ok(()),
+            Err(problem) => {
+                storage.put(UNSAVED, true).await.map_err(failed)?;
+                Err(problem)
+            }
+        }
+    }
+
     /// The alarm: an unused sandbox is saved and stopped, another one looked after again later.
     pub(super) async fn look_after(self: &Rc<Self>) {
         let Ok(Some(watch)) = self.platform.storage().get::<Watch>("watch").await else {
@@ -88,6 +134,8 @@ impl Object {
     ) -> std::result::Result<Option<Duration>, Problem> {
         let provider = self.provider(&watch.id)?;
         let Some(endpoint) = provider.running().await? else {
+            let gone = self.platform.storage().delete(UNSAVED).await;
+            gone.map_err(|error| internal("unsaved", &error))?;
             return Ok(None);
         };
         let unused = || async {
@@ -102,6 +150,7 @@ impl Object {
         };
         let before = unused().await?;
         if before < watch.sleep_after_ms {
+            self.save_changes(&endpoint, &watch.id).await?;
             let left = watch.sleep_after_ms - before;
             return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
         }
