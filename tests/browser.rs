@@ -24,6 +24,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::the_workbench", "workbench.mjs"),
         ("browser::settings", "settings.mjs"),
         ("browser::the_files", "files.mjs"),
+        ("browser::launching_an_agent", "launch.mjs"),
         ("browser::besides_talking", "talk.mjs"),
         ("browser::nothing_hostile_runs", "hostile.mjs"),
     ]

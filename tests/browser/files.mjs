@@ -49,7 +49,7 @@ await withBrowser(async (browser) => {
   await page.getByText("The file was changed by somebody else meanwhile.").waitFor();
   await shot("file-conflict");
   await page.getByTestId("save-anyway").click();
-  await view.getByText("mine").waitFor();
+  await view.locator(".lines").filter({ hasText: "mine" }).waitFor();
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByTestId("file-download").click()]);
   assert.equal(download.suggestedFilename(), "hello.py");
   assert.equal(await readFile(await download.path(), "utf8"), 'print("mine")\n');

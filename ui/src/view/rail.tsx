@@ -1,20 +1,59 @@
-import { useState } from "preact/hooks";
-import { forgetVisit, visited, type Visited } from "../session/visited.ts";
+import { useEffect, useState } from "preact/hooks";
+import { byLink } from "../session/admission.ts";
+import { activeTurn, openRequests } from "../session/conversation.ts";
+import { type Listed, listed, readSessions, type Status, total } from "../session/sessions.ts";
+import { forgetVisit, visited } from "../session/visited.ts";
 import { ago, text } from "../text.ts";
 import { show, wide } from "../workbench.ts";
 import { useNow, useSession } from "./context.ts";
 import { shortId } from "./header.tsx";
-import { Icon } from "./icon.tsx";
+import { Icon, type IconName } from "./icon.tsx";
+import { dialog } from "./session-menu.tsx";
 import { useSlide } from "./slide.ts";
 
 /** With more sessions than this there is a field to search them. */
 const FEW = 6;
+/** How often the list is read anew while it is seen. */
+const EVERY_MS = 30_000;
+
+/** A session in the rail; known to the server, to this browser, or to both. */
+export interface Entry extends Listed {
+  /** The server does not list it: it can be taken off. */
+  readonly own: boolean;
+}
+
+/** The server's sessions, and those that were opened here and are not its; the newest first. */
+export function entries(server: readonly Listed[] | null, here: typeof visited.value): Entry[] {
+  const known = new Set((server ?? []).map((one) => one.id));
+  const title = new Map(here.map((one) => [one.id, one.title]));
+  const rest = here
+    .filter((one) => !known.has(one.id))
+    .map((one): Entry => ({ ...one, status: null, agent: "", own: true }));
+  const all = (server ?? []).map((one): Entry => ({ ...one, title: one.title || (title.get(one.id) ?? ""), own: false }));
+  // In one that is new nothing has happened yet.
+  const at = (one: Entry) => (one.at === 0 ? Number.MAX_SAFE_INTEGER : one.at);
+  return [...all, ...rest].sort((a, b) => at(b) - at(a));
+}
 
 export function Rail() {
+  const session = useSession();
   const element = useSlide<HTMLElement>("rail");
   const [sought, setSought] = useState("");
-  const all = visited.value;
-  const fits = all.filter((one) => `${one.title} ${one.id}`.toLowerCase().includes(sought.trim().toLowerCase()));
+  const all = entries(listed.value, visited.value);
+  const words = sought.trim().toLowerCase();
+  const fits = all.filter((one) => `${one.title} ${one.id} ${one.agent}`.toLowerCase().includes(words));
+  const more = total.value - (listed.value?.length ?? 0);
+  const running = activeTurn(session.conversation.value) !== null;
+  // Who has nothing but a link has no account.
+  const asks = !byLink() && session.link.value.state === "live";
+  useEffect(() => {
+    if (!asks) return;
+    void readSessions();
+    const timer = setInterval(() => {
+      if (document.visibilityState === "visible") void readSessions();
+    }, EVERY_MS);
+    return () => clearInterval(timer);
+  }, [asks, running]);
   return (
     <nav ref={element} class="rail" aria-label={text.sessions} data-testid="rail" tabIndex={-1}>
       <header>
@@ -22,6 +61,19 @@ export function Rail() {
           <Icon name="plus" />
           {text.newSession}
         </a>
+        {!byLink() && (
+          <button
+            type="button"
+            class="quiet"
+            aria-label={text.launch}
+            title={text.launch}
+            aria-haspopup="dialog"
+            data-testid="launch"
+            onClick={() => (dialog.value = "launch")}
+          >
+            <Icon name="agent" />
+          </button>
+        )}
         {!wide.value && (
           <button type="button" class="quiet" aria-label={text.hideSessions} onClick={() => show("rail", false)}>
             <Icon name="cross" />
@@ -41,28 +93,46 @@ export function Rail() {
       {all.length > 0 && fits.length === 0 && <p class="nothing">{text.noSessionFits}</p>}
       <ul>
         {fits.map((one) => (
-          <Entry key={one.id} one={one} />
+          <EntryView key={one.id} one={one} />
         ))}
       </ul>
+      {more > 0 && <p class="faint">{text.moreSessions(more)}</p>}
     </nav>
   );
 }
 
-function Entry({ one }: { one: Visited }) {
+const STATUS_ICONS: Record<Status, IconName> = {
+  starting: "half",
+  running: "spinner",
+  idle: "dot",
+  error: "alert",
+  sleeping: "moon",
+  stopped: "stop",
+};
+
+function EntryView({ one }: { one: Entry }) {
   const session = useSession();
-  const now = useNow(30_000);
+  const now = useNow(EVERY_MS);
   const here = one.id === session.id;
   const name = one.title === "" ? text.untitled : one.title;
+  const waits = here && openRequests(session.conversation.value).length > 0;
   return (
     <li>
       <a href={`/demo/${encodeURIComponent(one.id)}`} aria-current={here ? "page" : undefined} title={name}>
         <span class={one.title === "" ? "name untitled" : "name"}>{name}</span>
         <span class="about">
-          <span>{shortId(one.id)}</span>
+          {waits ? (
+            <Shape icon="question" words={text.waitsForYou} />
+          ) : one.status === null ? (
+            <span>{shortId(one.id)}</span>
+          ) : (
+            <Shape icon={STATUS_ICONS[one.status]} words={text.sessionStates[one.status]} />
+          )}
+          {one.agent !== "" && <span class="agent-name">{one.agent}</span>}
           {one.at > 0 && <span>{ago(now - one.at)}</span>}
         </span>
       </a>
-      {!here && (
+      {one.own && !here && (
         <button
           type="button"
           class="quiet small"
@@ -74,5 +144,14 @@ function Entry({ one }: { one: Visited }) {
         </button>
       )}
     </li>
+  );
+}
+
+function Shape({ icon, words }: { icon: IconName; words: string }) {
+  return (
+    <span class="shape">
+      <Icon name={icon} />
+      {words}
+    </span>
   );
 }

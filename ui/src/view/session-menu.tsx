@@ -9,16 +9,17 @@ import { copy } from "./copy-button.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { later } from "./later.tsx";
 
-type Dialog = "share" | "settings" | "delete";
+type Dialog = "share" | "settings" | "delete" | "launch";
 
 const DIALOGS = {
+  launch: later(async () => (await import("./launch-dialog.tsx")).LaunchDialog),
   share: later(async () => (await import("./share.tsx")).ShareDialog),
   settings: later(async () => (await import("./settings-dialog.tsx")).SettingsDialog),
   delete: later(async () => (await import("./delete-dialog.tsx")).DeleteDialog),
 };
 
 /** Which is open. It stays so where the page is drawn in another language. */
-const dialog = signal<Dialog | null>(null);
+export const dialog = signal<Dialog | null>(null);
 
 export function SessionMenu({ inside }: { inside: boolean }) {
   const session = useSession();

@@ -1,0 +1,49 @@
+// An agent is launched from the rail, and found there again with where it stands.
+import assert from "node:assert/strict";
+import { DESKTOP, ended, live, open, say, SESSION, withBrowser } from "./page.mjs";
+
+const SHOTS = process.env.SCREENSHOTS;
+
+await withBrowser(async (browser) => {
+  const { page, nothingWrong } = await open(browser, DESKTOP);
+  const rail = page.getByTestId("rail");
+  await say(page, "run `echo here`");
+  await ended(page, 1);
+  await rail.locator('[aria-current="page"]').filter({ hasText: "ready" }).waitFor();
+
+  await page.getByTestId("launch").click();
+  const dialog = page.getByTestId("launch-dialog");
+  const agents = dialog.getByTestId("agent");
+  await agents.first().waitFor();
+  const names = await agents.evaluateAll((all) => all.map((one) => one.dataset.agent));
+  for (const preset of ["code-assistant", "research-agent", "data-analysis", "fullstack-team", "github-code-review"]) {
+    assert.ok(names.includes(preset), `${preset} is offered among ${names}`);
+  }
+
+  // What its servers need is asked for, is no clear text on the screen, and is kept nowhere.
+  await dialog.locator('[data-agent="github-code-review"]').click();
+  const start = page.getByTestId("launch-it");
+  assert.ok(await start.isDisabled(), "not without its token");
+  const secret = dialog.locator("fieldset input");
+  assert.equal(await secret.getAttribute("type"), "password");
+  await secret.fill("ghp_notakey");
+  assert.ok(await start.isEnabled());
+  const kept = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }));
+  assert.ok(!kept.includes("ghp_notakey"));
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/launch.png` });
+
+  await dialog.locator('[data-agent="code-assistant"]').click();
+  await start.click();
+  await page.waitForURL((url) => !url.pathname.endsWith(SESSION));
+  await live(page);
+  await page.getByTestId("model-menu").selectOption("local/demo");
+  await say(page, "run `echo launched`");
+  assert.equal(await ended(page, 1), "completed");
+  await rail.locator('[aria-current="page"]').filter({ hasText: "code-assistant" }).waitFor();
+  await rail.getByRole("link", { name: /echo here/ }).click();
+  await page.waitForURL((url) => url.pathname.endsWith(SESSION));
+  await live(page);
+  assert.equal(await ended(page, 1), "completed");
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/rail.png` });
+  nothingWrong();
+});
