@@ -44,6 +44,20 @@ await withBrowser(async (browser) => {
   await page.waitForURL((url) => url.pathname.endsWith(SESSION));
   await live(page);
   assert.equal(await ended(page, 1), "completed");
+
+  // A session goes on from the end of a turn, in another one.
+  await say(page, "run `echo later`");
+  assert.equal(await ended(page, 2), "completed");
+  const first = page.getByTestId("turn").first();
+  await first.hover();
+  await first.getByTestId("fork").click();
+  await page.waitForURL((url) => !url.pathname.endsWith(SESSION));
+  await live(page);
+  assert.equal(await ended(page, 1), "completed");
+  assert.deepEqual(await page.getByTestId("message-user").allInnerTexts(), ["run `echo here`"]);
+  await say(page, "run `echo forked`");
+  assert.equal(await ended(page, 2), "completed");
+  await rail.locator('[aria-current="page"]').filter({ hasText: "ready" }).waitFor();
   if (SHOTS) await page.screenshot({ path: `${SHOTS}/rail.png` });
   nothingWrong();
 });

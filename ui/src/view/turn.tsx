@@ -6,7 +6,7 @@ import { Icon, type IconName } from "./icon.tsx";
 import { Items } from "./item.tsx";
 import { memo } from "./memo.ts";
 import { inputOf } from "./spent.tsx";
-import { MessageActions } from "./turn-actions.tsx";
+import { Fork, MessageActions } from "./turn-actions.tsx";
 
 export const TurnView = memo(({ turn }: { turn: Turn }) => (
   <article class="turn" data-testid="turn" data-turn={turn.id} data-state={turn.state} aria-label={turn.id}>
@@ -72,6 +72,7 @@ function TurnEnd({ turn }: { turn: Turn }) {
       {facts.map((fact) => (
         <span key={fact}>{fact}</span>
       ))}
+      {turn.startedAt > 0 && <Fork turn={turn} />}
     </footer>
   );
 }
