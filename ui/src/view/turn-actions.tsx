@@ -58,13 +58,13 @@ export function Fork({ turn }: { turn: Turn }) {
     <button
       type="button"
       class="quiet small fork"
-      title={text.forkHint}
+      aria-label={text.fork}
+      title={`${text.fork}: ${text.forkHint}`}
       disabled={busy}
       data-testid="fork"
       onClick={() => void start()}
     >
       <Icon name="fork" />
-      {text.fork}
     </button>
   );
 }
