@@ -472,21 +472,17 @@ async fn idle_end() -> Result<()> {
             .is_some_and(|words| words.contains("ended")),
         "{refused}"
     );
-    let list = answered(
-        ask(
-            &world,
-            Method::GET,
-            "/api/agents/sessions?status=stopped",
-            None,
-        ),
-        200,
-    );
-    ensure!(list.await?["total"] == 1);
-    ensure!(
-        world
-            .processes_in_sandbox(&session, "agent-server")?
-            .is_empty()
-    );
+    // The index hears of it, and its sandbox is saved and stopped, a moment later.
+    let stopped = "/api/agents/sessions?status=stopped";
+    loop {
+        let list = answered(ask(&world, Method::GET, stopped, None), 200).await?;
+        let processes = world.processes_in_sandbox(&session, "agent-server")?;
+        if list["total"] == 1 && processes.is_empty() {
+            break;
+        }
+        ensure!(begin.elapsed() < world::PATIENCE, "{list} {processes:?}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
     let events = format!("/api/sessions/{session}/events");
     let log = ask(&world, Method::GET, &events, None)
         .send()

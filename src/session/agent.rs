@@ -298,11 +298,11 @@ impl Object {
             internal("agent", &error);
             return;
         }
+        self.tell_index();
         if let Ok(sandbox) = self.sandbox()
             && let Err(problem) = sandbox.stop().await
         {
             internal("idle end", &problem.detail);
         }
-        self.tell_index();
     }
 }
