@@ -205,6 +205,16 @@ impl AgentConfig {
         Ok(Credentials(given))
     }
 
+    /// Whether it has tools that need more than its sandbox and its model.
+    pub fn reaches_out(&self) -> bool {
+        let fetches = self
+            .allowed_tools
+            .iter()
+            .any(|text| tool(text) == Tool::Known("WebFetch"));
+        let mut servers = self.mcp_servers.values();
+        fetches || servers.any(|server| server.kind() != McpKind::Stdio)
+    }
+
     /// The names of the secrets that its servers ask for.
     pub fn wanted(&self) -> BTreeSet<String> {
         let mut wanted = BTreeSet::new();

@@ -86,6 +86,13 @@ fn the_presets_are_those_of_the_contract() {
         of("code-assistant").setting_sources,
         [SettingSource::Project]
     );
+    let reach: Vec<_> = presets()
+        .unwrap()
+        .into_iter()
+        .filter(AgentConfig::reaches_out)
+        .map(|preset| preset.id)
+        .collect();
+    assert_eq!(reach, ["research-agent", "github-code-review"]);
     let team = of("fullstack-team").agents;
     let models: Vec<_> = team
         .iter()
