@@ -45,6 +45,14 @@ impl AgentConfig {
             false => usual.allowed_tools.clone(),
         };
         let tools = names_tools.then(|| self.base_tools());
+        if names_tools {
+            // Nobody may be there to allow what an agent that is called was given.
+            let of_agents = self
+                .agents
+                .values()
+                .filter_map(|agent| agent.tools.as_ref());
+            allowed.extend(of_agents.flatten().cloned());
+        }
         for name in self.mcp_servers.keys() {
             let all = format!("mcp__{name}__*");
             let of_it = format!("mcp__{name}");

@@ -316,6 +316,7 @@ fn a_launch_is_what_the_configuration_says() {
             "Bash(git log:*)",
             "mcp__two__only",
             "Task",
+            "Grep",
             "mcp__one",
             "ListMcpResourcesTool",
             "ReadMcpResourceTool"
