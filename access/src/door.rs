@@ -90,7 +90,7 @@ impl Pass {
             _ => Some(now.saturating_add(STAY_MS)),
         };
         Self {
-            by: principal.via.to_string(),
+            by: principal.name(),
             address: caller.address.clone(),
             request_id: caller.request_id.clone(),
             read: has(Right::Read),

@@ -175,6 +175,15 @@ impl Principal {
         })
     }
 
+    /// The name in the audit log, by which is also counted how much somebody asks for. Those with keys of
+    /// their own are told apart by whose owners they are.
+    pub fn name(&self) -> String {
+        match self.via {
+            Via::OwnKey => self.owner.to_string(),
+            _ => self.via.to_string(),
+        }
+    }
+
     pub fn is_operator(&self) -> bool {
         self.scopes.has(Scopes::OPERATOR)
     }
@@ -252,5 +261,7 @@ mod tests {
         assert_ne!(one.owner, Principal::own_key("sk-two").unwrap().owner);
         assert!(!one.owner.as_str().contains("sk-one"));
         assert!(one.may_operate().is_err());
+        assert!(one.name().starts_with("byok-"));
+        assert_eq!(Principal::operator().name(), "operator");
     }
 }

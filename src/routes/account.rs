@@ -64,7 +64,7 @@ pub async fn login(
         deed: Deed {
             what: "login",
             about: "",
-            by: principal.via.to_string(),
+            by: principal.name(),
             address: &origin.address,
             request_id: &origin.request_id,
         },
@@ -96,7 +96,7 @@ pub async fn logout(
         let deed = Deed {
             what: "logout",
             about: &key.id,
-            by: principal.via.to_string(),
+            by: principal.name(),
             address: &origin.address,
             request_id: &origin.request_id,
         };
@@ -183,7 +183,7 @@ fn deed<'a>(principal: &Principal, caller: &'a Caller, what: &'a str, about: &'a
     Deed {
         what,
         about,
-        by: principal.via.to_string(),
+        by: principal.name(),
         address: &caller.address,
         request_id: &caller.request_id,
     }

@@ -140,7 +140,7 @@ fn deed<'a>(principal: &Principal, caller: &'a Caller, what: &'a str, about: &'a
     Deed {
         what,
         about,
-        by: principal.via.to_string(),
+        by: principal.name(),
         address: &caller.address,
         request_id: &caller.request_id,
     }
