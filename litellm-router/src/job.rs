@@ -20,7 +20,7 @@ use crate::reply::{Identity, Reply, Usage};
 use crate::serve::Router;
 use crate::spend::Account;
 use crate::upstream::{Exchange, Inbound};
-use crate::usage;
+use crate::usage::{self, Prices};
 
 /// What a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,9 +68,12 @@ pub struct Trail {
     /// How many deployments were asked, and how many other groups it went through.
     pub attempts: u32,
     pub fallbacks: u32,
+    /// What was used, with what attempts that were given up have used by estimate.
     pub usage: Usage,
     /// In US dollars, where the configuration has the prices.
     pub cost: Option<f64>,
+    /// How many requests went to deployments.
+    pub sent: u32,
     /// Milliseconds since the epoch.
     pub began: u64,
     /// Whether it is a call for a model's answer, and not for a count of tokens.
@@ -79,6 +82,29 @@ pub struct Trail {
     /// Its path, see [`route_of`].
     pub route: &'static str,
     pub cache: Cached,
+}
+
+impl Trail {
+    /// Adds what was used at these prices.
+    fn spend(&mut self, used: &Usage, prices: Prices) {
+        self.usage.add(used);
+        self.cost = match (self.cost, prices.cost(used)) {
+            (Some(before), Some(cost)) => Some(before + cost),
+            (before, cost) => cost.or(before),
+        };
+    }
+
+    /// Adds what a deployment has used that was sent this `body`, and whose word on it nobody has waited
+    /// for: by estimate its input. To be told a number of tokens costs nothing.
+    pub(crate) fn spend_unheard(&mut self, body: &[u8], prices: Prices) {
+        if self.counts {
+            let used = Usage {
+                input_tokens: count::of_body(body),
+                ..Usage::default()
+            };
+            self.spend(&used, prices);
+        }
+    }
 }
 
 /// A path as logs and metrics name it: what callers write into one, they do not.
@@ -118,6 +144,7 @@ pub struct Job {
     pub(crate) inbound: Inbound,
     pub(crate) identity: Identity,
     pub(crate) attempts: Attempts,
+    /// What is known from the beginning; its usage and cost are of attempts that were given up.
     pub(crate) trail: Trail,
     /// The limit on the answer's tokens that was sent last.
     pub(crate) max_tokens: Option<u64>,
@@ -190,8 +217,12 @@ impl Job {
         .into()
     }
 
-    /// A deployment has been asked: it counts as busy until the flight is over.
+    /// A deployment has been asked: it counts as busy until the flight is over. What goes there with a
+    /// caller's own key takes nothing from what the router's key may.
     pub fn flight(&self, now: u64) -> Option<Flight> {
+        if self.attempts.with_own_key() {
+            return None;
+        }
         let entry = self.attempts.target()?.deployment.entry;
         self.router.balance().began(entry, now);
         Some(Flight {
@@ -210,16 +241,32 @@ impl Job {
     /// What is known about the call, with what it has used.
     pub fn trail(&self, used: Usage) -> Trail {
         let mut trail = self.trail.clone();
-        trail.usage = used;
         trail.attempts = self.attempts.made;
         trail.fallbacks = self.attempts.fallbacks;
         if let Some(target) = self.attempts.target() {
             trail.deployment = target.name();
             trail.group.clone_from(&target.deployment.group);
             trail.deployment_id.clone_from(&target.deployment.id);
-            trail.cost = target.deployment.prices.cost(&used);
         }
+        trail.spend(&used, self.prices());
         trail
+    }
+
+    /// A request goes out to the deployment.
+    pub fn sent(&mut self) {
+        self.trail.sent = self.trail.sent.saturating_add(1);
+    }
+
+    /// The deployment was given up after it had been sent this.
+    pub fn gave_up(&mut self, body: &[u8]) {
+        let prices = self.prices();
+        self.trail.spend_unheard(body, prices);
+    }
+
+    /// The prices of the deployment that was asked last.
+    pub fn prices(&self) -> Prices {
+        let target = self.attempts.target();
+        target.map_or(Prices::default(), |target| target.deployment.prices)
     }
 
     /// The router that the call came to.

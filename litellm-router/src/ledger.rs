@@ -20,13 +20,16 @@ const MINUTE_MS: u64 = 60_000;
 pub struct Entry {
     pub spent: Spending,
     pub budget_duration: Option<u64>,
+    /// How many requests it was to providers.
+    #[serde(default)]
+    pub sent: u32,
 }
 
 impl Entry {
     /// Books this call.
     pub fn book(&self, books: &mut Books, now: u64) {
         books.book(&self.spent, self.budget_duration, now);
-        books.count();
+        books.count(self.sent.max(1).into());
     }
 }
 
@@ -64,8 +67,8 @@ impl Deployments {
             });
             sum.cooled_until = sum.cooled_until.max(share.cooled_until);
             if share.minute == minute {
-                sum.requests += share.requests;
-                sum.tokens += share.tokens;
+                sum.requests = sum.requests.saturating_add(share.requests);
+                sum.tokens = sum.tokens.saturating_add(share.tokens);
             }
         }
         together.into_values().collect()

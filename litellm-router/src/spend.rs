@@ -21,6 +21,8 @@ const SESSIONS: NonZeroUsize = match NonZeroUsize::new(50_000) {
     None => NonZeroUsize::MIN,
 };
 const MINUTE_MS: u64 = 60_000;
+/// Books are kept as JavaScript's numbers too, which are whole up to here.
+const LARGEST_COUNT: u64 = (1 << 53) - 1;
 
 /// Who pays.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -123,13 +125,14 @@ impl Spending {
 
     /// This and `other` together.
     pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.input_tokens += other.input_tokens;
-        self.output_tokens += other.output_tokens;
-        self.cache_read_tokens += other.cache_read_tokens;
-        self.cache_write_tokens += other.cache_write_tokens;
+        let sum = |to: &mut u64, more: u64| *to = to.saturating_add(more).min(LARGEST_COUNT);
+        sum(&mut self.requests, other.requests);
+        sum(&mut self.input_tokens, other.input_tokens);
+        sum(&mut self.output_tokens, other.output_tokens);
+        sum(&mut self.cache_read_tokens, other.cache_read_tokens);
+        sum(&mut self.cache_write_tokens, other.cache_write_tokens);
         self.cost_usd += other.cost_usd;
-        self.unpriced_requests += other.unpriced_requests;
+        sum(&mut self.unpriced_requests, other.unpriced_requests);
     }
 
     fn tokens(&self) -> u64 {
@@ -185,9 +188,11 @@ impl Books {
             Account::Session(_) => "this session".to_owned(),
         };
         let minute_left = MINUTE_MS - now % MINUTE_MS;
-        let period_left = limits
-            .budget_duration
-            .map(|duration| (self.period_began + duration).saturating_sub(now));
+        let period_left = limits.budget_duration.map(|duration| {
+            self.period_began
+                .saturating_add(duration)
+                .saturating_sub(now)
+        });
         let refused = if limits
             .rpm_limit
             .is_some_and(|limit| self.minute_requests >= limit)
@@ -235,16 +240,17 @@ impl Books {
         Err(refusal)
     }
 
-    /// One more request this minute. Where books are kept for several processes, it is counted when
+    /// So many more requests this minute. Where books are kept for several processes, it is counted when
     /// the call is booked.
-    pub fn count(&mut self) {
-        self.minute_requests += 1;
+    pub fn count(&mut self, requests: u64) {
+        self.minute_requests = self.minute_requests.saturating_add(requests);
     }
 
     /// Books what a call has used. `budget_duration` as in [`Limits`].
     pub fn book(&mut self, spent: &Spending, budget_duration: Option<u64>, now: u64) {
         self.turn_to(budget_duration, now);
-        self.minute_tokens += spent.tokens();
+        let tokens = self.minute_tokens.saturating_add(spent.tokens());
+        self.minute_tokens = tokens.min(LARGEST_COUNT);
         self.total.add(spent);
         self.period.add(spent);
     }
@@ -322,6 +328,28 @@ mod tests {
     }
 
     #[test]
+    fn sums_and_durations_without_measure_overflow_nothing() {
+        let mut books = Books::default();
+        for _ in 0..2 {
+            books.book(&spent(u64::MAX, 0.0), None, NOW);
+        }
+        assert_eq!(books.total.input_tokens, (1 << 53) - 1);
+        let limits = limits("{max_tokens: 1, budget_duration: 18446744073709551s}");
+        let refusal = books.admit(&session(), &limits, NOW).unwrap_err();
+        assert!(
+            !refusal.message.contains("anew in 1 s"),
+            "{}",
+            refusal.message
+        );
+        assert!(
+            refusal
+                .headers
+                .iter()
+                .any(|(name, _)| name == "x-should-retry")
+        );
+    }
+
+    #[test]
     fn each_limit_stops_the_next_call_and_says_which_it_is() {
         for (limit, says, anew) in [
             (
@@ -344,7 +372,7 @@ mod tests {
             let limits = limits(limit);
             let mut books = Books::default();
             books.admit(&session(), &limits, NOW).unwrap();
-            books.count();
+            books.count(1);
             books.book(&spent(100, 0.5), limits.budget_duration, NOW);
             let refusal = books.admit(&session(), &limits, NOW).unwrap_err();
             assert_eq!(refusal.status, 429);
@@ -374,7 +402,7 @@ mod tests {
         for _ in 0..3 {
             books.admit(&session(), &limits, NOW).unwrap();
         }
-        books.count();
+        books.count(1);
         for _ in 0..3 {
             books.admit(&session(), &limits, NOW).unwrap_err();
         }

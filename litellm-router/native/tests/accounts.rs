@@ -287,3 +287,65 @@ async fn pages_of_named_origins_may_call_and_others_may_not() {
             .contains_key("access-control-allow-origin")
     );
 }
+
+/// What has been used by the books of the key `team`.
+async fn spent(world: &World) -> Value {
+    let master = caller(world, "sk-master");
+    let (_, spend) = told(master.send("/spend/keys/team", None).await).await;
+    spend["total"].clone()
+}
+
+#[tokio::test]
+async fn who_leaves_before_the_answer_begins_has_used_what_was_sent() {
+    let late = answer().after(std::time::Duration::from_secs(600));
+    for stream in [false, true] {
+        let world = World::start(CONFIG, &[("one", &[late.clone()])]).await;
+        let team = caller(&world, "sk-team");
+        let mut long = question("priced", stream);
+        long["messages"][0]["content"] = json!("x".repeat(7_000));
+        let asked = team.send("/v1/messages", Some(long));
+        let reached = world.until("the provider is asked", |world| !world.asked().is_empty());
+        tokio::select! {
+            _ = asked => panic!("it was answered"),
+            () = reached => {}
+        }
+        let mut total = Value::Null;
+        for _ in 0..1_000 {
+            total = spent(&world).await;
+            if total["requests"] == 1 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let input = total["input_tokens"].as_f64().unwrap();
+        assert!((2_000.0..2_200.0).contains(&input), "{total}");
+        let cost = total["cost_usd"].as_f64().unwrap();
+        assert!((cost - input * 0.01).abs() < 1e-6, "{total}");
+    }
+}
+
+#[tokio::test]
+async fn who_has_limits_is_not_tried_for_more_often_and_pays_for_each_time() {
+    let config = format!("{CONFIG}router_settings: {{num_retries: 1}}\n");
+    let late = answer().after(std::time::Duration::from_secs(600));
+    let world = World::start(&config, &[("one", &[late])]).await;
+    let mut hurried = question("priced", false);
+    hurried["timeout"] = json!(0.05);
+    hurried["num_retries"] = json!(20);
+    hurried["messages"][0]["content"] = json!("x".repeat(70));
+    let team = caller(&world, "sk-team");
+    let response = team.send("/v1/messages", Some(hurried.clone())).await;
+    assert_eq!(response.status(), 504);
+    assert_eq!(world.asked().len(), 2);
+    let total = spent(&world).await;
+    let sent: usize = world.sent().iter().map(|sent| sent.body.len()).sum();
+    let estimate = (sent * 2 / 7) as f64;
+    let input = total["input_tokens"].as_f64().unwrap();
+    assert!((input - estimate).abs() < 4.0, "{estimate} {total}");
+    assert!((total["cost_usd"].as_f64().unwrap() - input * 0.01).abs() < 1e-6);
+    // Who has none may have it tried as often as it likes.
+    hurried["num_retries"] = json!(2);
+    let master = caller(&world, "sk-master");
+    master.send("/v1/messages", Some(hurried)).await;
+    assert_eq!(world.asked().len(), 5);
+}

@@ -9,7 +9,7 @@
 mod world;
 
 use serde_json::json;
-use world::{Script, World, text_of};
+use world::{Script, World, question, text_of};
 
 fn config(settings: &str) -> String {
     format!(
@@ -66,4 +66,21 @@ async fn a_limit_of_a_deployment_holds_where_calls_are_checked_before() {
         assert_eq!(statuses.contains(&429), refused, "{statuses:?}");
         assert_eq!(statuses.first(), Some(&200));
     }
+}
+
+#[tokio::test]
+async fn a_callers_own_key_uses_up_nothing_of_what_the_routers_key_may() {
+    let refused = Script::json(401, json!({"error": {"message": "no such key"}}));
+    let mut script = vec![refused; 6];
+    script.push(Script::chat("hello"));
+    let scripts = [("one", &script[..])];
+    let world = World::start(&config("enable_pre_call_checks: true"), &scripts).await;
+    for _ in 0..6 {
+        let request = world.http.post(world.url("/v1/messages"));
+        let request = request
+            .header("x-api-key", "their-own")
+            .json(&question("a", false));
+        assert_eq!(request.send().await.unwrap().status(), 401);
+    }
+    assert_eq!(world.ask("a", false).await.status(), 200);
 }

@@ -112,7 +112,7 @@ impl Attempts {
         let mut attempts = Self {
             group,
             session,
-            only: first.filter(|_| own_key),
+            only: own_key.then(|| first.unwrap_or_default()),
             failed: Vec::new(),
             retries: 0,
             left: VecDeque::new(),
@@ -145,6 +145,12 @@ impl Attempts {
     /// Milliseconds since the epoch when an answer must have begun.
     pub fn deadline(&self) -> u64 {
         self.deadline
+    }
+
+    /// Whether it is the caller's own key that goes upstream: what becomes of such calls says nothing
+    /// to other callers.
+    pub fn with_own_key(&self) -> bool {
+        self.only.is_some()
     }
 
     /// The deployment that was asked last.
@@ -202,7 +208,9 @@ impl Attempts {
 
     /// The deployment has begun to answer after so many milliseconds.
     pub fn began(&mut self, latency_ms: u64, mut moment: Moment) {
-        self.heard(Outcome::Began(latency_ms), &mut moment);
+        if self.only.is_none() {
+            self.heard(Outcome::Began(latency_ms), &mut moment);
+        }
         if let (Some(session), Some(target)) = (self.conversation(), &self.last) {
             moment.balance.settle(session, target.deployment.entry);
         }

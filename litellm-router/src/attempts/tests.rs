@@ -184,6 +184,25 @@ fn a_callers_own_key_closes_a_deployment_to_nobody() {
 }
 
 #[test]
+fn a_callers_own_key_says_nothing_of_how_fast_a_deployment_is() {
+    for own_key in [true, false] {
+        let mut world = world("routing_strategy: latency-based-routing");
+        let mut ask = |own_key, latency_ms| {
+            let group = world.routes.find("a").unwrap();
+            let mut attempts = Attempts::new("a", group, None, own_key, &world.routing, NOW);
+            let Step::Ask { target, .. } = attempts.first(world.moment()) else {
+                panic!("nobody is asked");
+            };
+            attempts.began(latency_ms, world.moment());
+            target.deployment.entry
+        };
+        let slow = ask(own_key, 1_000);
+        // One that was slow comes behind one that nobody knows.
+        assert_eq!(ask(false, 1) == slow, own_key);
+    }
+}
+
+#[test]
 fn a_callers_own_key_stays_with_its_provider() {
     let mut world = world("num_retries: 0, fallbacks: [{a: [b, c]}]");
     assert_eq!(world.run("a", true, &[Refusal::new(500, "")]).0.len(), 1);

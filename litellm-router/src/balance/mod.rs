@@ -109,8 +109,8 @@ impl Standing {
         let minute = self.minute(now);
         if others.number == minute.number {
             (
-                minute.requests + others.requests,
-                minute.tokens + others.tokens,
+                minute.requests.saturating_add(others.requests),
+                minute.tokens.saturating_add(others.tokens),
             )
         } else {
             (minute.requests, minute.tokens)
@@ -280,7 +280,8 @@ impl Balance {
     pub fn ended(&mut self, entry: usize, tokens: u64, now: u64) {
         if let Some(standing) = self.standings.get_mut(entry) {
             standing.in_flight = standing.in_flight.saturating_sub(1);
-            standing.minute(now).tokens += tokens;
+            let minute = standing.minute(now);
+            minute.tokens = minute.tokens.saturating_add(tokens);
         }
     }
 

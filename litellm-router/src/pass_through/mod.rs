@@ -285,6 +285,9 @@ pub fn usage_of(body: &[u8], api: Api) -> Usage {
     usage
 }
 
+/// No call uses more tokens, whatever is told.
+const MOST: u64 = 1_000_000_000_000_000;
+
 /// Anthropic's numbers; each that is missing keeps what was said before.
 #[derive(Deserialize)]
 struct TokensUsed {
@@ -296,7 +299,7 @@ struct TokensUsed {
 
 impl TokensUsed {
     fn update(&self, usage: &mut Usage) {
-        let set = |to: &mut u64, told: Option<u64>| *to = told.unwrap_or(*to);
+        let set = |to: &mut u64, told: Option<u64>| *to = told.map_or(*to, |told| told.min(MOST));
         set(&mut usage.input_tokens, self.input_tokens);
         set(&mut usage.output_tokens, self.output_tokens);
         set(

@@ -7,6 +7,13 @@ fn edit(body: &str, model: Option<&str>) -> String {
 }
 
 #[test]
+fn counts_without_measure_are_cut() {
+    let body = br#"{"usage":{"input_tokens":18446744073709551615,"output_tokens":7}}"#;
+    let usage = usage_of(body, Api::Messages);
+    assert_eq!((usage.input_tokens, usage.output_tokens), (MOST, 7));
+}
+
+#[test]
 fn usage_that_nobody_asked_for_is_asked_for_and_kept_here() {
     for (body, asked) in [
         (

@@ -19,7 +19,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::answer::{Answer, Body, Piece, event_stream_headers};
 use crate::api::Api;
-use crate::error::Refusal;
+use crate::error::{ErrorClass, Refusal};
 use crate::job::{Job, Next};
 use crate::reply::Usage;
 use crate::serve::{Booking, Router};
@@ -240,6 +240,9 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
         }
         let sent = host.now();
         let flight = job.flight(sent);
+        job.sent();
+        let body = exchange.body.clone();
+        log.sent(&job, body.clone());
         let failure = match attempt(&host, *exchange, job.api(), job.deadline()).await {
             Ok(Attempt::Whole(mut answer, used)) => {
                 answer.headers.extend(job.headers());
@@ -274,6 +277,11 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
             let refusal = Refusal::new(499, "the client has left");
             return Begun::Answer(refusal.answer_for(job.api()));
         }
+        if failure.class() == ErrorClass::Timeout {
+            // It may well have worked on it all the time, and has its price.
+            job.gave_up(&body);
+        }
+        log.failed(&job);
         next = job.after(failure, host.now(), host.random());
     }
 }

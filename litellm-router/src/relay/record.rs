@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::Host;
 use crate::job::{Job, Trail};
 use crate::reply::Usage;
 use crate::serve::Router;
+use crate::usage::Prices;
 
 /// A call that is over, as logs and metrics see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +80,8 @@ pub(super) struct Log<H: Host> {
     router: Arc<Router>,
     record: Option<Record>,
     began: u64,
+    /// What a deployment has been sent that has not begun to answer, and its prices.
+    unheard: Option<(Bytes, Prices)>,
 }
 
 impl<H: Host> Log<H> {
@@ -94,10 +99,29 @@ impl<H: Host> Log<H> {
                 total_ms: 0,
             }),
             began: host.now(),
+            unheard: None,
+        }
+    }
+
+    /// This has gone out to a deployment. If the client leaves before it is heard, it is counted by
+    /// estimate.
+    pub(super) fn sent(&mut self, job: &Job, body: Bytes) {
+        self.unheard = Some((body, job.prices()));
+        if let Some(record) = &mut self.record {
+            record.trail = job.trail(Usage::default());
+        }
+    }
+
+    /// The deployment that was sent something last will not answer it.
+    pub(super) fn failed(&mut self, job: &Job) {
+        self.unheard = None;
+        if let Some(record) = &mut self.record {
+            record.trail = job.trail(Usage::default());
         }
     }
 
     pub(super) fn first(&mut self, status: u16) {
+        self.unheard = None;
         let first_ms = self.host.now().saturating_sub(self.began);
         if let Some(record) = &mut self.record {
             record.status = status;
@@ -124,7 +148,10 @@ impl<H: Host> Log<H> {
 impl<H: Host> Drop for Log<H> {
     fn drop(&mut self) {
         if let Some(record) = &self.record {
-            let trail = record.trail.clone();
+            let mut trail = record.trail.clone();
+            if let Some((body, prices)) = &self.unheard {
+                trail.spend_unheard(body, *prices);
+            }
             self.end(trail, 499, Ending::ClientLeft);
         }
     }

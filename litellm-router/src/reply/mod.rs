@@ -44,6 +44,23 @@ pub struct Usage {
     pub output_tokens: u64,
 }
 
+impl Usage {
+    /// This and `other` together.
+    pub fn add(&mut self, other: &Self) {
+        let sum = |to: &mut u64, more: u64| *to = to.saturating_add(more);
+        sum(&mut self.input_tokens, other.input_tokens);
+        sum(&mut self.output_tokens, other.output_tokens);
+        sum(
+            &mut self.cache_read_input_tokens,
+            other.cache_read_input_tokens,
+        );
+        sum(
+            &mut self.cache_creation_input_tokens,
+            other.cache_creation_input_tokens,
+        );
+    }
+}
+
 /// What an answer is called: its id and the model's name as the caller wrote it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {

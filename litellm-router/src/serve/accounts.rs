@@ -8,6 +8,7 @@ use super::{Call, Router};
 use crate::answer::Answer;
 use crate::auth::Caller;
 use crate::error::Refusal;
+use crate::job::What;
 use crate::models;
 use crate::relay::Record;
 use crate::spend::{Account, Accounts, Books, Limits, Spending};
@@ -19,6 +20,8 @@ pub struct Booking {
     pub spent: Spending,
     /// See [`Limits::budget_duration`].
     pub budget_duration: Option<u64>,
+    /// How many requests it was to providers.
+    pub sent: u32,
 }
 
 impl Router {
@@ -46,18 +49,31 @@ impl Router {
         }
     }
 
-    pub(super) fn admit(&self, accounts: &[Account], now: u64) -> Result<(), Refusal> {
+    /// Lets a call in, and counts it. One that counts tokens uses none, and is limited in number alone.
+    ///
+    /// # Errors
+    /// 429 where one of these accounts has used up what it may use.
+    pub(super) fn admit(&self, accounts: &[Account], what: What, now: u64) -> Result<(), Refusal> {
         if accounts.is_empty() {
             return Ok(());
         }
         let mut books = self.accounts();
         for account in accounts {
             let limits = self.limits_of(account);
+            let number = Limits {
+                rpm_limit: limits.rpm_limit,
+                budget_duration: limits.budget_duration,
+                ..Limits::NONE
+            };
+            let limits = match what {
+                What::Message => limits,
+                What::Count => &number,
+            };
             books.books(account).admit(account, limits, now)?;
         }
         // One that refuses uses up nothing of the others.
         for account in accounts {
-            books.books(account).count();
+            books.books(account).count(1);
         }
         Ok(())
     }
@@ -75,8 +91,12 @@ impl Router {
         accounts
             .map(|account| {
                 let budget_duration = self.limits_of(account).budget_duration;
-                books.books(account).book(&spent, budget_duration, now);
+                let book = books.books(account);
+                book.book(&spent, budget_duration, now);
+                // The first was counted when the call was let in.
+                book.count(trail.sent.saturating_sub(1).into());
                 Booking {
+                    sent: trail.sent,
                     account: account.clone(),
                     spent,
                     budget_duration,

@@ -18,6 +18,7 @@ use crate::error::Refusal;
 use crate::job::{Cached, Job, Next, Request, Trail, What};
 use crate::reply::{Identity, Usage, id_from};
 use crate::route::Group;
+use crate::spend::{Account, Limits};
 use crate::upstream::Inbound;
 
 /// Marks a call that has gone through a router which sends everything on, so that none goes in
@@ -88,9 +89,7 @@ impl Router {
             group.targets.retain(|one| self.counts(&caller, one));
         }
         let accounts = self.accounts_of(&caller, call);
-        if what == What::Message {
-            self.admit(&accounts, call.now)?;
-        }
+        self.admit(&accounts, what, call.now)?;
         let mut job = self.new_job(call, query, request, what, caller, group);
         job.trail.accounts = accounts;
         let random = call.entropy as u64;
@@ -116,6 +115,10 @@ impl Router {
         let affinity = session.as_ref().map(|session| {
             let mut hasher = DefaultHasher::new();
             session.hash(&mut hasher);
+            // Who brings a key along moves nobody else's conversation.
+            if let Caller::OwnKey(own) = &caller {
+                own.token.hash(&mut hasher);
+            }
             hasher.finish()
         });
         let own_key = matches!(caller, Caller::OwnKey(_));
@@ -143,7 +146,7 @@ impl Router {
             &self.config.routing,
             call.now,
         )
-        .wishing(self.wishes(&caller, request.controls()))
+        .wishing(self.wishes(&caller, call, request.controls()))
         // Another group may not be able to count.
         .within_group(what == What::Count);
         Box::new(Job {
@@ -174,13 +177,20 @@ impl Router {
     }
 
     /// What a caller may wish: only models that are configured, and that it may call.
-    pub(super) fn wishes(&self, caller: &Caller, controls: &Controls) -> Wishes {
+    /// Who has limits is tried for less often than the configuration has it, but not more often.
+    pub(super) fn wishes(&self, caller: &Caller, call: &Call, controls: &Controls) -> Wishes {
         let mut fallbacks = controls.fallbacks.clone();
         fallbacks.retain(|name| {
             caller.may_use(&self.keys, name).is_ok() && self.routes.find(name).is_some()
         });
+        let accounts = self.accounts_of(caller, call);
+        let has_limits = |account: &Account| *self.limits_of(account) != Limits::NONE;
+        let most = match accounts.iter().any(has_limits) {
+            true => self.config.routing.retries,
+            false => u32::MAX,
+        };
         Wishes {
-            retries: controls.num_retries,
+            retries: controls.num_retries.map(|wished| wished.min(most)),
             fallbacks,
         }
     }

@@ -36,6 +36,7 @@ pub async fn tell(env: Env, router: Arc<Router>, bookings: Vec<Booking>) {
         let entry = Entry {
             spent: booking.spent,
             budget_duration: booking.budget_duration,
+            sent: booking.sent,
         };
         let name = booking.account.name();
         match ask::<Books>(&env, &name, "book", &entry).await {

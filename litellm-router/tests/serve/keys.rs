@@ -1,5 +1,8 @@
 //! Whose key goes where, and who may use which.
 
+use litellm_router::job::Trail;
+use litellm_router::relay::{Ending, Record};
+use litellm_router::spend::Account;
 use serde_json::{Value, json};
 
 use super::{CONFIG, ask, client, header};
@@ -198,4 +201,44 @@ fn a_key_goes_to_the_provider_that_it_is_for_and_to_no_other() {
     for model in ["local", "vllm", "empty"] {
         assert_eq!(stranger.ask(model).0, 401, "{model}");
     }
+}
+
+const LIMITED: &str = "general_settings: {master_key: sk-m, keys: [{name: t, key: sk-t, \
+                       limits: {rpm_limit: 3}}]}\n";
+
+#[test]
+fn each_request_to_a_provider_counts_against_a_limit_of_requests() {
+    let client = client(&format!("{CONFIG}{LIMITED}"), &[("GROQ_API_KEY", "k")]);
+    let client = client.with("x-api-key", "sk-t");
+    client.fetch("/v1/messages", &ask("groq/a"));
+    let accounts = vec![Account::Key("t".into())];
+    let record = |sent| Record {
+        request_id: "req_1".into(),
+        trail: Trail {
+            accounts: accounts.clone(),
+            counts: true,
+            sent,
+            ..Trail::default()
+        },
+        status: 504,
+        outcome: Ending::Failed,
+        first_ms: 0,
+        total_ms: 0,
+    };
+    // The first was counted when the call was let in.
+    assert_eq!(client.router.over(&record(2), super::NOW)[0].sent, 2);
+    client.fetch("/v1/messages", &ask("groq/a"));
+    assert_eq!(client.ask("groq/a").0, 429);
+}
+
+#[test]
+fn a_limit_of_requests_is_one_of_counts_of_tokens_as_well() {
+    let client = client(&format!("{CONFIG}{LIMITED}"), &[("ANTHROPIC_API_KEY", "k")]);
+    let client = client.with("x-api-key", "sk-t");
+    let count = "/v1/messages/count_tokens";
+    for _ in 0..3 {
+        client.fetch(count, &ask("claude-x"));
+    }
+    assert_eq!(client.answer("POST", count, &ask("claude-x")).0, 429);
+    assert_eq!(client.ask("claude-x").0, 429);
 }

@@ -33,6 +33,9 @@ model_list:
   - {model_name: too-long, litellm_params: {model: groq/x, mock_response: litellm.ContextWindowExceededError}}
 ";
 
+/// When every call comes: milliseconds since the epoch.
+const NOW: u64 = 1_700_000_000_000;
+
 /// What becomes of a call at first.
 enum Outcome {
     Answer(Answer),
@@ -69,13 +72,13 @@ impl Client {
             header: &get,
             body: body.to_vec().into(),
             entropy: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
-            now: 1_700_000_000_000,
+            now: NOW,
         });
         match served {
             Served::Answer(answer) | Served::Refused(answer, _) => Outcome::Answer(answer),
             Served::Books(account) => {
                 let books = self.router.books(&account);
-                Outcome::Answer(self.router.answer_with(&account, books, 1_700_000_000_000))
+                Outcome::Answer(self.router.answer_with(&account, books, NOW))
             }
             Served::Job(mut job) => match job.first() {
                 Next::Send(exchange, _) => Outcome::Fetch(exchange),
