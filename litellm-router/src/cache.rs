@@ -23,16 +23,19 @@ const BESIDE: usize = size_of::<(CacheKey, Entry)>() + 64;
 pub struct CacheKey([u8; 32]);
 
 impl CacheKey {
-    /// The key of a request with this `anthropic-beta` header. The form of the answer stands in the
-    /// body.
-    pub fn of(api: Api, beta: &str, body: &[u8]) -> Self {
+    /// The key of a request with this body, in which the form of the answer stands too. `beside` is all
+    /// else that changes what is asked of a provider: headers, and what the caller may.
+    pub fn of(api: Api, beside: &[&str], body: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(match api {
             Api::Messages => b"m",
             Api::Chat => b"c",
         });
-        hash.update(beta);
-        hash.update([0]);
+        for text in beside {
+            // With its length, so that no two lists are written alike.
+            hash.update((text.len() as u64).to_le_bytes());
+            hash.update(text);
+        }
         hash.update(body);
         Self(hash.finalize().into())
     }
@@ -131,7 +134,7 @@ mod tests {
     }
 
     fn key(body: &[u8]) -> CacheKey {
-        CacheKey::of(Api::Messages, "", body)
+        CacheKey::of(Api::Messages, &[""], body)
     }
 
     #[test]
@@ -141,7 +144,10 @@ mod tests {
         let found = cache.get(&key(b"q"), 5_999);
         assert_eq!(found, Some((Bytes::from_static(b"answer"), true)));
         assert_eq!(cache.get(&key(b"q "), 5_999), None);
-        assert_eq!(cache.get(&CacheKey::of(Api::Chat, "", b"q"), 5_999), None);
+        assert_eq!(
+            cache.get(&CacheKey::of(Api::Chat, &[""], b"q"), 5_999),
+            None
+        );
         assert_eq!(cache.get(&key(b"q"), 6_000), None);
         assert_eq!(cache.bytes, 0);
     }

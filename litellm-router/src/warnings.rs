@@ -32,6 +32,46 @@ pub fn missing(config: &Config, routes: &Routes, environment: Environment) -> Ve
     if let Some(setting) = &config.master_key {
         check("general_settings.master_key", setting);
     }
+    for (place, key) in config.keys.iter().enumerate() {
+        let Some(value) = config.resolve(&key.key, environment) else {
+            if !key.key.starts_with("os.environ/") {
+                missing.push(format!(
+                    "general_settings.keys ({}): it is empty, and nobody can present it",
+                    key.name
+                ));
+            }
+            continue;
+        };
+        let earlier = config.keys.iter().take(place);
+        let mut same = earlier
+            .filter(|other| config.resolve(&other.key, environment).as_ref() == Some(&value));
+        if let Some(other) = same.next() {
+            missing.push(format!(
+                "general_settings.keys ({}): it is the same key as {}, whose models and limits count",
+                key.name, other.name
+            ));
+        }
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    for (index, entry) in config.models.iter().enumerate() {
+        if let Some(id) = &entry.model_info.id
+            && !ids.insert(id)
+        {
+            missing.push(format!(
+                "model_list.{index}.model_info.id: an earlier entry has the id {id} too; their \
+                 numbers are not told apart"
+            ));
+        }
+    }
+    for origin in &config.allowed_origins {
+        let after_scheme = origin.split_once("://").map(|(_, host)| host);
+        if origin != "*" && after_scheme.is_none_or(|host| host.is_empty() || host.contains('/')) {
+            missing.push(format!(
+                "general_settings.allowed_origins: no page has the origin {origin}; one is written \
+                 as https://ui.example, without a path or a slash at its end"
+            ));
+        }
+    }
     let limits = config.keys.iter().map(|key| &key.limits);
     let mut limits = limits.chain([&config.session_limits]);
     if limits.any(|limits| limits.max_budget.is_some()) {

@@ -12,7 +12,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// How many cases of each letter there are at least.
-const CASES: [(char, u32); 5] = [('R', 32), ('N', 7), ('S', 20), ('E', 11), ('C', 4)];
+const CASES: [(char, u32); 6] = [
+    ('R', 32),
+    ('N', 7),
+    ('S', 20),
+    ('E', 11),
+    ('A', 6),
+    ('C', 4),
+];
 
 /// One line of a table.
 struct Case<'a> {
@@ -81,7 +88,7 @@ fn cases_of(test: &str) -> Vec<String> {
             let (letter, number) = word.split_at_checked(1)?;
             let number: u32 = number.parse().ok().filter(|_| number.len() == 2)?;
             let letter = letter.to_ascii_uppercase();
-            "RNSEC"
+            "RNSEAC"
                 .contains(&letter)
                 .then(|| format!("{letter}{number}"))
         })

@@ -1,8 +1,9 @@
 //! The file as it is written, with all that may be missing in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::values::{not_negative, time_limit};
 use super::{Alias, CacheSettings, Fallbacks, HandedOutKey, ModelEntry, RetryPolicy, Strategy};
@@ -83,9 +84,25 @@ pub(super) enum CacheKind {
 #[serde(default)]
 pub(super) struct GeneralSettings {
     pub(super) master_key: Option<String>,
+    #[serde(deserialize_with = "differing_keys")]
     pub(super) keys: Option<Vec<HandedOutKey>>,
     pub(super) session_limits: Option<Limits>,
     pub(super) allowed_origins: Option<Vec<String>>,
+}
+
+/// Keys, each with a name of its own: limits and books go by it.
+fn differing_keys<'de, D: Deserializer<'de>>(
+    reader: D,
+) -> Result<Option<Vec<HandedOutKey>>, D::Error> {
+    let keys = Option::<Vec<HandedOutKey>>::deserialize(reader)?;
+    let mut names = BTreeSet::new();
+    for key in keys.iter().flatten() {
+        if !names.insert(&key.name) {
+            let words = format!("two keys have the name {}", key.name);
+            return Err(D::Error::custom(words));
+        }
+    }
+    Ok(keys)
 }
 
 pub(super) fn cache(litellm: &LitellmSettings) -> Option<CacheSettings> {

@@ -46,23 +46,31 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
     };
     // In the fifth line of an entry that is fine otherwise.
     for (entry, path, words) in [
-        ("timeout: -1", "timeout", "must not be negative"),
+        (
+            "timeout: -1",
+            "timeout",
+            "must be a number that is not negative",
+        ),
         ("timeout: soon", "timeout", "a text, expected f64"),
         (
             "stream_timeout: -.5",
             "stream_timeout",
-            "must not be negative",
+            "must be a number that is not negative",
         ),
-        ("weight: .nan", "weight", "must not be negative"),
+        (
+            "weight: .nan",
+            "weight",
+            "must be a number that is not negative",
+        ),
         (
             "input_cost_per_token: -1e-6",
             "input_cost_per_token",
-            "must not be negative",
+            "must be a number that is not negative",
         ),
         (
             "cache_read_input_token_cost: -1",
             "cache_read_input_token_cost",
-            "must not be negative",
+            "must be a number that is not negative",
         ),
         (
             "max_retries: -1",
@@ -139,7 +147,7 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "router_settings:\n  retry_policy:\n    timeout: -20\n",
-            "line 3, column 14, router_settings.retry_policy.timeout: must not be negative",
+            "line 3, column 14, router_settings.retry_policy.timeout: must be a number that is not negative",
         ),
         (
             "router_settings:\n  retry_policy: {RateLimitErrorRetries: -2}\n",
@@ -148,11 +156,11 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "router_settings: {cooldown_time: -5}",
-            "line 1, column 34, router_settings.cooldown_time: must not be negative",
+            "line 1, column 34, router_settings.cooldown_time: must be a number that is not negative",
         ),
         (
             "router_settings: {retry_after: .inf}",
-            "line 1, column 32, router_settings.retry_after: must not be negative",
+            "line 1, column 32, router_settings.retry_after: must be a number that is not negative",
         ),
         (
             "router_settings: {fallbacks: [{a: b}]}",
@@ -169,7 +177,7 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "litellm_settings: {cache_params: {ttl: -1}}",
-            "line 1, column 40, litellm_settings.cache_params.ttl: must not be negative",
+            "line 1, column 40, litellm_settings.cache_params.ttl: must be a number that is not negative",
         ),
         (
             "litellm_settings: {cache_params: {max_bytes: 1e6}}",
@@ -178,11 +186,11 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "litellm_settings: {request_timeout: -3}",
-            "line 1, column 37, litellm_settings.request_timeout: must not be negative",
+            "line 1, column 37, litellm_settings.request_timeout: must be a number that is not negative",
         ),
         (
             "general_settings:\n  session_limits: {max_budget: -1}\n",
-            "line 2, column 32, general_settings.session_limits.max_budget: must not be negative",
+            "line 2, column 32, general_settings.session_limits.max_budget: must be a number that is not negative",
         ),
         (
             "general_settings:\n  keys:\n  - {name: a, key: b, limits: {budget_duration: 1w}}\n",
@@ -287,5 +295,18 @@ fn a_cache_of_another_kind_is_refused() {
             .unwrap()
             .cache,
         None
+    );
+}
+
+#[test]
+fn two_keys_of_one_name_are_refused_where_they_stand() {
+    let yaml = "general_settings:\n  keys:\n  - {name: team, key: a}\n  - {name: team, key: b}\n";
+    let wrong = Config::parse(yaml).unwrap_err();
+    assert!(wrong.line_and_column().is_some(), "{wrong}");
+    assert!(
+        wrong
+            .to_string()
+            .contains("general_settings.keys: two keys have the name team"),
+        "{wrong}"
     );
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 pub fn not_negative<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<f64>, D::Error> {
     match Option::<f64>::deserialize(reader)? {
         Some(number) if !number.is_finite() || number < 0.0 => {
-            Err(D::Error::custom("must not be negative"))
+            Err(D::Error::custom("must be a number that is not negative"))
         }
         number => Ok(number),
     }

@@ -43,8 +43,18 @@ impl Router {
             if caller.is_trusted() && (!request.has_tools() || cache().with_tools()) {
                 caller.may_use(&self.keys, request.model())?;
                 let beta = (call.header)("anthropic-beta").unwrap_or_default();
-                let key = CacheKey::of(request.api(), &beta, &call.body);
+                let version = (call.header)("anthropic-version").unwrap_or_default();
                 let wished = request.controls();
+                // What is done to a body, and where else it goes, depends on who asks.
+                let bound = if caller.is_bound(&self.keys) {
+                    "bound"
+                } else {
+                    ""
+                };
+                let wishes = self.wishes(&caller, call, wished);
+                let mut beside = vec![beta.as_str(), &version, bound];
+                beside.extend(wishes.fallbacks.iter().map(String::as_str));
+                let key = CacheKey::of(request.api(), &beside, &call.body);
                 if !says("no-cache")
                     && !wished.no_cache
                     && let Some((body, streams)) = cache().get(&key, call.now)
@@ -202,13 +212,17 @@ impl Router {
             "x-claude-code-session-id",
             "x-claude-code-agent-id",
             "x-claude-code-parent-agent-id",
-            "x-agent-router-session",
+            SESSION,
         ];
+        const SESSION: &str = "x-agent-router-session";
         if !self.config.through_gateway {
             return Vec::new();
         }
+        let is_believed = Caller::of(call.header, &self.keys).is_believed();
         let told = IDENTITY
             .iter()
+            // Who does not call for sessions cannot name one.
+            .filter(|name| is_believed || **name != SESSION)
             .filter_map(|name| Some(((*name).to_owned(), (call.header)(name)?)));
         told.chain([(WENT_THROUGH.to_owned(), "1".to_owned())])
             .collect()

@@ -42,10 +42,17 @@ fn router(env: &Env) -> Rc<ReadConfig> {
             let yaml = own.as_deref().unwrap_or(config::BUNDLED);
             let router = Router::new(yaml, &|name| variable(env, name));
             match &router {
-                Ok(router) => router
-                    .warnings()
-                    .iter()
-                    .for_each(|warning| console_warn!("configuration: {warning}")),
+                Ok(router) => {
+                    for warning in router.warnings() {
+                        console_warn!("configuration: {warning}");
+                    }
+                    if !router.has_master_key() {
+                        console_warn!(
+                            "configuration: there is no master key, so whoever reaches this Worker uses \
+                             its keys; set the secret LITELLM_MASTER_KEY before it gets a route"
+                        );
+                    }
+                }
                 Err(error) => console_warn!("configuration: {error}"),
             }
             Rc::new(router)
@@ -164,6 +171,10 @@ fn path_and_query(url: &str) -> &str {
 /// Reads the body as far as it may go.
 async fn read_body(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
     let cut = || Refusal::new(400, "the body could not be read to its end");
+    // What else is served has none, and anybody may ask for some of it.
+    if request.method() != "POST" {
+        return Ok(Vec::new());
+    }
     let Some(stream) = request.body() else {
         return Ok(Vec::new());
     };

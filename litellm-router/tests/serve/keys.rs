@@ -242,3 +242,17 @@ fn a_limit_of_requests_is_one_of_counts_of_tokens_as_well() {
     assert_eq!(client.answer("POST", count, &ask("claude-x")).0, 429);
     assert_eq!(client.ask("claude-x").0, 429);
 }
+
+#[test]
+fn what_is_there_twice_or_can_never_match_is_told_at_the_start() {
+    let yaml = "model_list:\n- {model_name: a, litellm_params: {model: demo/a}, model_info: {id: one}}\n\
+                - {model_name: b, litellm_params: {model: demo/b}, model_info: {id: one}}\n\
+                general_settings:\n  allowed_origins: ['*', 'https://ui.example', 'https://ui.example/']\n  \
+                keys: [{name: a, key: k}, {name: b, key: os.environ/KEY}, {name: c, key: ''}]\n";
+    insta::assert_snapshot!(client(yaml, &[("KEY", "k")]).router.warnings().join("\n"), @"
+    general_settings.keys (b): it is the same key as a, whose models and limits count
+    general_settings.keys (c): it is empty, and nobody can present it
+    model_list.1.model_info.id: an earlier entry has the id one too; their numbers are not told apart
+    general_settings.allowed_origins: no page has the origin https://ui.example/; one is written as https://ui.example, without a path or a slash at its end
+    ");
+}
