@@ -299,7 +299,7 @@ async fn spent(world: &World) -> Value {
 async fn who_leaves_before_the_answer_begins_has_used_what_was_sent() {
     let late = answer().after(std::time::Duration::from_secs(600));
     for stream in [false, true] {
-        let world = World::start(CONFIG, &[("one", &[late.clone()])]).await;
+        let world = World::start(CONFIG, &[("one", std::slice::from_ref(&late))]).await;
         let team = caller(&world, "sk-team");
         let mut long = question("priced", stream);
         long["messages"][0]["content"] = json!("x".repeat(7_000));
