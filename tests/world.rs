@@ -196,6 +196,11 @@ impl World {
             .join("workspace")
     }
 
+    /// Where everything is kept that outlives the stack.
+    pub fn data(&self) -> &std::path::Path {
+        self.data.path()
+    }
+
     /// The archives of all sessions' saves, as the bucket holds them.
     ///
     /// # Errors
@@ -410,6 +415,23 @@ impl World {
             asks_on: true,
         })
     }
+}
+
+/// The processes that work on a stack's data, each as its id and its command.
+pub fn processes_of(data: &std::path::Path) -> Vec<String> {
+    let data = data.to_string_lossy();
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let read = |file: &str| {
+            let bytes = std::fs::read(process.path().join(file)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).replace('\0', " ")
+        };
+        let command = read("cmdline");
+        if command.contains(&*data) || read("environ").contains(&*data) {
+            found.push(format!("{} {command}", process.file_name().display()));
+        }
+    }
+    found
 }
 
 /// A name for a session that no other test has.

@@ -63,6 +63,19 @@ enum Chore {
         /// A part of the names of the end-to-end tests to run; none: every test there is
         #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
         filter: Option<String>,
+        /// Instead: kill, cut and starve the parts at random moments, count what is lost, and write
+        /// FAULTS.md
+        #[arg(long, conflicts_with = "filter")]
+        faults: bool,
+        /// How often each kind of fault happens
+        #[arg(long, default_value_t = 100, requires = "faults")]
+        rounds: u64,
+        /// What the random moments are made from; none: another each time
+        #[arg(long, requires = "faults")]
+        seed: Option<u64>,
+        /// Minutes after which no more rounds begin
+        #[arg(long, requires = "faults")]
+        minutes: Option<f64>,
     },
     /// Say what is wrong with a LiteLLM configuration, and what in it has no effect here
     ///
@@ -185,7 +198,14 @@ async fn run(chore: Chore) -> Result<()> {
             }
         },
         Chore::Deploy { dry_run } => build::deploy(dry_run).await,
-        Chore::Test { filter } => test::run_all(filter.as_deref()).await,
+        Chore::Test {
+            faults: true,
+            rounds,
+            seed,
+            minutes,
+            ..
+        } => test::faults(rounds, seed, minutes).await,
+        Chore::Test { filter, .. } => test::run_all(filter.as_deref()).await,
         Chore::Dev {
             port,
             router_port,

@@ -59,6 +59,33 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Lets faults happen at random on the real stack, and writes what came of it to `FAULTS.md`.
+///
+/// # Errors
+/// What was lost, or could not be started.
+pub async fn faults(rounds: u64, seed: Option<u64>, minutes: Option<f64>) -> Result<()> {
+    build::all(false).await?;
+    let mut faults = Command::new("cargo");
+    faults
+        .args([
+            "run",
+            "--quiet",
+            "--package",
+            "end-to-end",
+            "--bin",
+            "faults",
+        ])
+        .args(["--", "--rounds", &rounds.to_string()])
+        .current_dir(root());
+    if let Some(seed) = seed {
+        faults.args(["--seed", &seed.to_string()]);
+    }
+    if let Some(minutes) = minutes {
+        faults.args(["--minutes", &minutes.to_string()]);
+    }
+    run(&mut faults).await.context("faults")
+}
+
 /// What this machine has that not every test can do without.
 struct Here {
     docker: bool,

@@ -13,7 +13,7 @@
 
 pub mod gateways;
 pub mod load;
-mod machine;
+pub mod machine;
 mod report;
 mod requests;
 mod rows;
