@@ -32,6 +32,7 @@ mod sharing;
 mod spend;
 mod storage;
 mod streaming;
+mod versions;
 
 use xtask::stack::Provider;
 
@@ -73,6 +74,7 @@ fn main() {
         spend::tests(&local),
         storage::tests(&local),
         streaming::tests(&local),
+        versions::tests(&local),
         docker::tests(&docker),
     ]
     .concat_tests();

@@ -127,8 +127,7 @@ impl Stack {
         // Worker may call it.
         let secret = random_hex()?;
         let master_key = ("LITELLM_MASTER_KEY".to_owned(), secret.clone());
-        let mut worker_vars = options.worker_vars.clone();
-        worker_vars.push(master_key.clone());
+        let mut worker_vars = vec![master_key.clone()];
         worker_vars.push(("SECRETS_KEY".to_owned(), secrets_key(&data)?));
         worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
         let mut services = Vec::new();
@@ -140,6 +139,8 @@ impl Stack {
             worker_vars.push(("OWN_URL".to_owned(), url.clone()));
             services.push(host);
         }
+        // What was asked for stands, whatever the stack has of its own: of two, the last one counts.
+        worker_vars.extend(options.worker_vars.iter().cloned());
         let router = Wrangler {
             name: "router",
             worker: "litellm-router",
