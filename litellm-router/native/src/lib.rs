@@ -5,27 +5,33 @@ mod host;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody, to_bytes};
+use axum::body::{Body, BodyDataStream, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use axum::serve::{Listener, ListenerExt};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use litellm_router::answer::{self, Answer, Piece};
 use litellm_router::error::Refusal;
 use litellm_router::relay::{self, Host, Relayed};
 use litellm_router::serve::{self, Call, LARGEST_BODY, Router, Served};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use host::NativeHost;
 
 /// How long a caller may take to send a body. 32 MiB over a slow line take that long.
 const BODY_TIME: Duration = Duration::from_secs(300);
 
+/// So many bytes of bodies may be here at a time that have not come to their end.
+const BODIES_UNDER_WAY: usize = 8 * LARGEST_BODY;
+
 struct Shell {
     router: Arc<Router>,
     host: Arc<NativeHost>,
+    /// A permit for each byte of [`BODIES_UNDER_WAY`].
+    room: Semaphore,
 }
 
 /// Serves `router` on `listener` until `stop` is ready. Calls under way then have so long to come to
@@ -42,7 +48,11 @@ pub async fn run(
     let host = Arc::new(NativeHost::new()?);
     let app = axum::Router::new()
         .fallback(handle)
-        .with_state(Arc::new(Shell { router, host }));
+        .with_state(Arc::new(Shell {
+            router,
+            host,
+            room: Semaphore::new(BODIES_UNDER_WAY),
+        }));
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let serving = axum::serve(without_delay(listener), app).with_graceful_shutdown(async move {
         stop.await;
@@ -95,7 +105,9 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
     let turned_away = shell.router.turns_away(&call(Bytes::new()));
     let served = match turned_away {
         Some(refused) => refused,
-        None => match read_body(body, BODY_TIME).await {
+        // What else is served has none, and anybody may ask for some of it.
+        None if head.method != Method::POST => shell.router.serve(&call(Bytes::new())),
+        None => match read_body(body, BODY_TIME, &shell.room).await {
             Ok(body) => shell.router.serve(&call(body)),
             Err(refusal) => shell.router.refuse(&call(Bytes::new()), refusal),
         },
@@ -126,23 +138,54 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
     }
 }
 
-/// Reads a body that has so long to come.
-async fn read_body(body: Body, time: Duration) -> Result<Bytes, Refusal> {
+/// Reads a body that has so long to come, where there is room for it.
+async fn read_body(body: Body, time: Duration, room: &Semaphore) -> Result<Bytes, Refusal> {
     let told = body.size_hint().lower();
     if told > LARGEST_BODY as u64 {
         return Err(serve::too_large());
     }
-    let Ok(read) = tokio::time::timeout(time, to_bytes(body, LARGEST_BODY)).await else {
+    let read = tokio::time::timeout(time, collected(body.into_data_stream(), room));
+    let Ok(read) = read.await else {
         let seconds = time.as_secs_f64();
         let words = format!("the body has not come to its end within {seconds} s");
         return Err(Refusal::new(408, words));
     };
-    read.map_err(|error| {
-        let source = std::error::Error::source(&error);
-        match source.is_some_and(|source| source.to_string().contains("limit")) {
-            true => serve::too_large(),
-            false => Refusal::new(400, "the body could not be read to its end"),
+    read
+}
+
+/// The bytes of a body. They take up room until all are there.
+async fn collected(mut body: BodyDataStream, room: &Semaphore) -> Result<Bytes, Refusal> {
+    let mut taken = room.try_acquire_many(0).ok();
+    let mut read = BytesMut::new();
+    let mut first = Bytes::new();
+    while let Some(chunk) = body.next().await {
+        let cut = |_| Refusal::new(400, "the body could not be read to its end");
+        let chunk = chunk.map_err(cut)?;
+        if read.len() + first.len() + chunk.len() > LARGEST_BODY {
+            return Err(serve::too_large());
         }
+        let bytes = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
+        match (room.try_acquire_many(bytes), &mut taken) {
+            (Ok(more), Some(taken)) => taken.merge(more),
+            _ => {
+                let words = "too many bodies are under way to this router; try again";
+                let mut refusal = Refusal::new(503, words);
+                refusal.headers.push(("retry-after".into(), "1".into()));
+                return Err(refusal);
+            }
+        }
+        if read.is_empty() && first.is_empty() {
+            // Most bodies are of one piece, which need not be copied.
+            first = chunk;
+            continue;
+        }
+        read.extend_from_slice(&std::mem::take(&mut first));
+        read.extend_from_slice(&chunk);
+    }
+    Ok(if read.is_empty() {
+        first
+    } else {
+        read.freeze()
     })
 }
 
@@ -252,11 +295,53 @@ mod tests {
         let never = stream::pending::<Result<Bytes, std::convert::Infallible>>();
         let begun = stream::iter([Ok(Bytes::from_static(b"{"))]).chain(never);
         let time = Duration::from_millis(10);
-        let refusal = read_body(Body::from_stream(begun), time).await.unwrap_err();
+        let room = Semaphore::new(10);
+        let refusal = read_body(Body::from_stream(begun), time, &room).await;
+        let refusal = refusal.unwrap_err();
         assert_eq!(refusal.status, 408);
         assert!(refusal.message.contains("0.01 s"), "{}", refusal.message);
-        let whole = read_body(Body::from("{}"), time).await;
+        let whole = read_body(Body::from("{}"), time, &room).await;
         assert_eq!(whole.unwrap(), "{}");
+    }
+
+    #[tokio::test]
+    async fn bodies_under_way_have_so_much_room_and_no_more() {
+        let pieces = |pieces: &[&'static str]| {
+            let pieces: Vec<_> = pieces
+                .iter()
+                .map(|piece| Bytes::from_static(piece.as_bytes()))
+                .collect();
+            stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>))
+        };
+        let room = Semaphore::new(10);
+        let never = stream::pending();
+        let begun = Body::from_stream(pieces(&["1234", "567"]).chain(never));
+        let mut waiting = std::pin::pin!(read_body(begun, BODY_TIME, &room));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(room.available_permits(), 3);
+        let refusal = read_body(Body::from("1234"), BODY_TIME, &room).await;
+        assert_eq!(refusal.unwrap_err().status, 503);
+        let fits = Body::from_stream(pieces(&["1", "2", "3"]));
+        assert_eq!(read_body(fits, BODY_TIME, &room).await.unwrap(), "123");
+        assert_eq!(room.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_body_is_waited_for_where_one_is_read_and_nowhere_else() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new("", &|_| None).unwrap();
+        let never = std::future::pending();
+        let running = tokio::spawn(run(router, listener, never, Duration::ZERO));
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = b"GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
+        client.write_all(request).await.unwrap();
+        let mut said = [0; 12];
+        client.read_exact(&mut said).await.unwrap();
+        assert_eq!(&said, b"HTTP/1.1 200");
+        running.abort();
     }
 
     #[tokio::test]

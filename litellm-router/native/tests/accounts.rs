@@ -349,3 +349,25 @@ async fn who_has_limits_is_not_tried_for_more_often_and_pays_for_each_time() {
     master.send("/v1/messages", Some(hurried)).await;
     assert_eq!(world.asked().len(), 5);
 }
+
+#[tokio::test]
+async fn what_one_may_ask_for_is_not_kept_for_another_who_may_not() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let mut wishing = question("priced", false);
+    wishing["fallbacks"] = json!(["free"]);
+    // The second may not fall back on it, the third asks in the words of another version.
+    let master = caller(&world, "sk-master");
+    let team = caller(&world, "sk-team");
+    let mut other = caller(&world, "sk-master");
+    other.headers.push(("anthropic-version", "2023-01-01"));
+    for (caller, asked) in [
+        (&master, 1),
+        (&team, 2),
+        (&other, 3),
+        (&master, 3),
+        (&team, 3),
+    ] {
+        caller.send("/v1/messages", Some(wishing.clone())).await;
+        assert_eq!(world.asked().len(), asked);
+    }
+}
