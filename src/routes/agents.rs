@@ -1,6 +1,6 @@
 //! `/api/agents`: agents that are launched, the sessions that they run in, and what is said to them.
 
-use access::{ApiKey, Caller, Principal, Right};
+use access::{ApiKey, Caller, Principal, Right, Scopes};
 use agents::{AgentConfig, Checked};
 use protocol::client::message_id;
 use protocol::{ClaudeCodeOptions, Problem, ProblemKind, SessionId, TurnId};
@@ -65,6 +65,7 @@ pub async fn launch(
         );
     }
     let principal = super::known(&caller)?;
+    principal.may(Scopes::LAUNCH)?;
     let Checked {
         mut config,
         mut warnings,
