@@ -92,7 +92,6 @@ async fn wrong(world: Arc<World>) -> Result<()> {
 /// A client that goes on sending reads the answer all the same, whether it says at first how much it will
 /// send or not.
 async fn large(world: Arc<World>) -> Result<()> {
-    let address = world.stack.router_url.replace("http://", "");
     let key = &world.stack.master_key;
     let head = format!("POST /v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n");
     let told = format!("{head}content-length: {}\r\n\r\n", 50 * 1024 * 1024);
@@ -100,30 +99,47 @@ async fn large(world: Arc<World>) -> Result<()> {
     let mib = vec![b' '; 1024 * 1024];
     let chunk = [b"100000\r\n".as_slice(), &mib, b"\r\n"].concat();
     for (head, part) in [(told, mib), (chunked, chunk)] {
-        let connection = tokio::net::TcpStream::connect(&address).await?;
-        let (mut read, mut write) = connection.into_split();
-        let sending = tokio::spawn(async move {
-            write.write_all(head.as_bytes()).await?;
-            for _ in 0..50 {
-                write.write_all(&part).await?;
+        // What stands before the Worker in development at times ends a connection whose answer comes
+        // before the body has ended, and passes nothing of it on.
+        let mut answer = String::new();
+        for _ in 0..8 {
+            answer = answer_to_large(&world, head.clone(), part.clone()).await?;
+            if !answer.is_empty() {
+                break;
             }
-            // It stays open: the answer is not one to an end.
-            Ok::<_, std::io::Error>(write)
-        });
-        let mut text = String::new();
-        while !text.contains("request_too_large") {
-            let mut bytes = [0; 4096];
-            let read = tokio::time::timeout(PATIENCE, read.read(&mut bytes)).await;
-            let read = read.with_context(|| format!("no answer: {text}"))??;
-            ensure!(read > 0, "an end: {text}");
-            text += &String::from_utf8_lossy(bytes.get(..read).unwrap_or_default());
         }
-        ensure!(text.starts_with("HTTP/1.1 413 "), "{text}");
-        sending.abort();
+        ensure!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+        ensure!(answer.contains("request_too_large"), "{answer}");
     }
     let health = world.http.get(format!("{}/health", world.stack.router_url));
     ensure!(health.send().await?.status() == 200, "it lives on");
     Ok(())
+}
+
+/// What is answered to 50 parts of a body, which does not end; nothing where the connection ends.
+async fn answer_to_large(world: &World, head: String, part: Vec<u8>) -> Result<String> {
+    let address = world.stack.router_url.replace("http://", "");
+    let connection = tokio::net::TcpStream::connect(&address).await?;
+    let (mut read, mut write) = connection.into_split();
+    let sending = tokio::spawn(async move {
+        write.write_all(head.as_bytes()).await?;
+        for _ in 0..50 {
+            write.write_all(&part).await?;
+        }
+        // It stays open: the answer is not one to an end.
+        Ok::<_, std::io::Error>(write)
+    });
+    let mut text = String::new();
+    while !text.contains("request_too_large") {
+        let mut bytes = [0; 4096];
+        let read = tokio::time::timeout(PATIENCE, read.read(&mut bytes)).await;
+        match read.with_context(|| format!("no answer: {text}"))? {
+            Ok(0) | Err(_) => break,
+            Ok(read) => text += &String::from_utf8_lossy(bytes.get(..read).unwrap_or_default()),
+        }
+    }
+    sending.abort();
+    Ok(text)
 }
 
 /// Every call gets an answer in its own dialect, with what is wrong in it, whatever comes back.
