@@ -307,11 +307,13 @@ fn text_of(object: &mut Map<String, Value>, name: &str) -> Result<Option<String>
     }
 }
 
-/// What a person says: `message`, or the last of `messages`, which clients send with all that was said
-/// before. The session has that itself.
+/// What a person says: `message`, `prompt`, or the last of `messages`, which clients send with all that was
+/// said before. The session has that itself.
 fn words_of(said: &mut Map<String, Value>) -> Result<String, Problem> {
-    if let Some(message) = text_of(said, "message")? {
-        return Ok(message);
+    for name in ["message", "prompt"] {
+        if let Some(message) = text_of(said, name)? {
+            return Ok(message);
+        }
     }
     let wrong = |words: &str| Problem::bad_request(words).at("messages");
     let messages = match said.remove("messages") {
@@ -352,6 +354,7 @@ mod tests {
     fn what_is_said_is_found_in_either_form() {
         for (body, said) in [
             (json!({ "message": "hi" }), "hi"),
+            (json!({ "prompt": "hi" }), "hi"),
             (
                 json!({ "messages": [{ "role": "user", "content": "hi" }] }),
                 "hi",
