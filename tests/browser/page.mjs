@@ -24,6 +24,8 @@ export async function withBrowser(test) {
 /** A page of the session, live. `nothingWrong` says at the end whether all was well in it. */
 export async function open(browser, options = DESKTOP, session = SESSION) {
   const page = await (await browser.newContext(options)).newPage();
+  // A busy machine shows late what a quiet one shows at once.
+  page.setDefaultTimeout(90_000);
   const problems = [];
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("console", (message) => {
