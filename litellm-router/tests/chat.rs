@@ -38,14 +38,20 @@ fn router() -> Arc<Router> {
 }
 
 fn served(method: &str, path: &str, body: &[u8]) -> Served {
-    router().serve(&Call {
+    let router = router();
+    let call = Call {
         method,
         path,
         header: &|_| None,
         body: body.to_vec().into(),
         entropy: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+        came: 1_700_000_000_000,
         now: 1_700_000_000_000,
-    })
+    };
+    match router.enter(&call) {
+        Ok(guest) => router.serve(&call, &guest),
+        Err(served) => served,
+    }
 }
 
 fn job(body: &str) -> Box<Job> {

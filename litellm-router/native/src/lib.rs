@@ -1,28 +1,35 @@
-//! litellm-router outside of Cloudflare: the same router behind axum.
+//! litellm-router outside of Cloudflare: the same router behind hyper.
 
 mod host;
 
+use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, HttpBody};
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 use axum::serve::{Listener, ListenerExt};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
 use litellm_router::answer::{self, Answer, Piece};
 use litellm_router::error::Refusal;
 use litellm_router::relay::{self, Host, Relayed};
-use litellm_router::serve::{self, Call, LARGEST_BODY, Router, Served};
+use litellm_router::serve::{self, BODY_TIME, Call, LARGEST_BODY, Router, Served};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use host::NativeHost;
 
-/// How long a caller may take to send a body. 32 MiB over a slow line take that long.
-const BODY_TIME: Duration = Duration::from_secs(300);
+/// How long a connection may stay without a request's whole head. Clients keep connections that
+/// nothing is sent on for up to 90 s, and would meet its end with a request.
+const HEAD_TIME: Duration = Duration::from_secs(120);
 
 /// So many bytes of bodies may be here at a time that have not come to their end.
 const BODIES_UNDER_WAY: usize = 8 * LARGEST_BODY;
@@ -38,38 +45,56 @@ struct Shell {
 /// their end; what is left is cut.
 ///
 /// # Errors
-/// TLS could not be set up, or the listener fails.
+/// TLS could not be set up.
 pub async fn run(
     router: Arc<Router>,
     listener: TcpListener,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()>,
     grace: Duration,
 ) -> anyhow::Result<()> {
-    let host = Arc::new(NativeHost::new()?);
-    let app = axum::Router::new()
-        .fallback(handle)
-        .with_state(Arc::new(Shell {
-            router,
-            host,
-            room: Semaphore::new(BODIES_UNDER_WAY),
-        }));
-    let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let serving = axum::serve(without_delay(listener), app).with_graceful_shutdown(async move {
-        stop.await;
-        // Nobody waits for it where serving has ended by itself.
-        let _ = stopping.send(());
+    let shell = Arc::new(Shell {
+        router,
+        host: Arc::new(NativeHost::new()?),
+        room: Semaphore::new(BODIES_UNDER_WAY),
     });
-    let too_late = async {
-        if stopped.await.is_err() {
-            std::future::pending::<()>().await;
-        }
-        tokio::time::sleep(grace).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served?,
-        () = too_late => tracing::warn!("calls that were still under way are cut"),
+    let connections = listen(shell, listener, stop, HEAD_TIME).await;
+    let ended = tokio::time::timeout(grace, connections.shutdown()).await;
+    if ended.is_err() {
+        tracing::warn!("calls that were still under way are cut");
     }
     Ok(())
+}
+
+/// Takes connections until `stop` is ready, each of which has `head_time` for each request's head.
+async fn listen(
+    shell: Arc<Shell>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    head_time: Duration,
+) -> GracefulShutdown {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head_time);
+    let mut listener = without_delay(listener);
+    let connections = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let connection = tokio::select! {
+            (connection, _) = listener.accept() => connection,
+            () = &mut stop => return connections,
+        };
+        let shell = Arc::clone(&shell);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let shell = Arc::clone(&shell);
+            async move { Ok::<_, Infallible>(handle(shell, request.map(Body::new)).await) }
+        });
+        let connection = http.serve_connection(TokioIo::new(connection), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection has failed");
+            }
+        });
+    }
 }
 
 /// Nagle's algorithm and delayed acknowledgements together hold back the last event of a stream for
@@ -84,33 +109,49 @@ fn without_delay(
     })
 }
 
-async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
+async fn handle(shell: Arc<Shell>, request: Request<Body>) -> Response {
     let entropy = host::entropy();
     let id = serve::request_id(entropy);
+    let came = host::now();
     let (head, body) = request.into_parts();
     let header = |name: &str| {
         let value = head.headers.get(name)?;
         Some(value.to_str().ok()?.to_owned())
     };
-    let call = |body: Bytes| Call {
+    // It may be held while nothing is waited for, and not longer: so there is one before its body is
+    // there, and one after.
+    let call = |body: Bytes, now: u64| Call {
         method: head.method.as_str(),
         path: head.uri.path_and_query().map_or("/", |path| path.as_str()),
         header: &header,
         body,
         entropy,
-        now: host::now(),
+        came,
+        now,
     };
-    // A call without its body may be held while nothing is waited for, and not longer.
-    let for_page = shell.router.headers_for_page(&call(Bytes::new()));
-    let turned_away = shell.router.turns_away(&call(Bytes::new()));
-    let served = match turned_away {
-        Some(refused) => refused,
-        // What else is served has none, and anybody may ask for some of it.
-        None if head.method != Method::POST => shell.router.serve(&call(Bytes::new())),
-        None => match read_body(body, BODY_TIME, &shell.room).await {
-            Ok(body) => shell.router.serve(&call(body)),
-            Err(refusal) => shell.router.refuse(&call(Bytes::new()), refusal),
-        },
+    let (for_page, entered) = {
+        let call = call(Bytes::new(), came);
+        (
+            shell.router.headers_for_page(&call),
+            shell.router.enter(&call),
+        )
+    };
+    let served = match entered {
+        Err(served) => served,
+        Ok(guest) => {
+            // What else is served has no body, and anybody may ask for some of it.
+            let body = match head.method {
+                Method::POST => read_body(body, BODY_TIME, &shell.room).await,
+                _ => Ok(Bytes::new()),
+            };
+            match body {
+                Ok(body) => shell.router.serve(&call(body, host::now()), &guest),
+                Err(refusal) => {
+                    let call = call(Bytes::new(), host::now());
+                    shell.router.refuse(&call, Some(&guest), refusal)
+                }
+            }
+        }
     };
     let respond = |mut answer: Answer| {
         answer.headers.extend(for_page.iter().cloned());
@@ -132,7 +173,7 @@ async fn handle(State(shell): State<Arc<Shell>>, request: Request) -> Response {
         Relayed::Answer(answer) => respond(answer),
         Relayed::Stream(mut headers, words) => {
             headers.extend(for_page);
-            let words = words.map(|bytes| Ok::<_, std::convert::Infallible>(Bytes::from(bytes)));
+            let words = words.map(|bytes| Ok::<_, Infallible>(Bytes::from(bytes)));
             response(200, headers, &id, Body::from_stream(words))
         }
     }
@@ -146,9 +187,7 @@ async fn read_body(body: Body, time: Duration, room: &Semaphore) -> Result<Bytes
     }
     let read = tokio::time::timeout(time, collected(body.into_data_stream(), room));
     let Ok(read) = read.await else {
-        let seconds = time.as_secs_f64();
-        let words = format!("the body has not come to its end within {seconds} s");
-        return Err(Refusal::new(408, words));
+        return Err(serve::too_slow(time));
     };
     read
 }
@@ -200,7 +239,7 @@ fn respond(answer: Answer, id: &str) -> Response {
 /// Sends each piece when its time has come.
 fn paced(
     pieces: Box<dyn Iterator<Item = Piece> + Send>,
-) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
     stream::unfold(pieces, |mut pieces| async move {
         let piece = pieces.next()?;
         if piece.wait_ms > 0 {
@@ -236,13 +275,15 @@ fn response(status: u16, headers: Vec<(String, String)>, id: &str, body: Body) -
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     #[tokio::test]
     async fn s17_small_packets_are_not_held_back() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut listener = without_delay(listener);
-        let client = tokio::net::TcpStream::connect(address);
+        let client = TcpStream::connect(address);
         let (accepted, client) = tokio::join!(listener.accept(), client);
         assert!(accepted.0.nodelay().unwrap());
         // What the system does by itself is the other way.
@@ -251,7 +292,7 @@ mod tests {
 
     /// The other end of a connection that this process holds both ends of.
     #[cfg(target_os = "linux")]
-    fn other_end(of: &tokio::net::TcpStream) -> Option<std::net::TcpStream> {
+    fn other_end(of: &TcpStream) -> Option<std::net::TcpStream> {
         use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
         let own = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
@@ -269,30 +310,46 @@ mod tests {
         sockets.find(|socket| socket.peer_addr().is_ok_and(|peer| peer == wanted))
     }
 
+    /// A router that listens, and somebody who is connected to it and has sent this.
+    async fn connected(yaml: &str, head_time: Duration, sends: &str) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shell = Arc::new(Shell {
+            router: Router::new(yaml, &|_| None).unwrap(),
+            host: Arc::new(NativeHost::new().unwrap()),
+            room: Semaphore::new(BODIES_UNDER_WAY),
+        });
+        tokio::spawn(listen(shell, listener, std::future::pending(), head_time));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(sends.as_bytes()).await.unwrap();
+        client
+    }
+
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn s17_the_server_itself_holds_no_small_packets_back() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = Router::new("", &|_| None).unwrap();
-        let never = std::future::pending();
-        let running = tokio::spawn(run(router, listener, never, Duration::ZERO));
-        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
-        client.write_all(request).await.unwrap();
+        let request = "GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+        let mut client = connected("", HEAD_TIME, request).await;
         // When it has answered, it has taken the connection.
         assert!(client.read(&mut [0; 512]).await.unwrap() > 0);
         let served = other_end(&client).expect("the server's end is in this process");
         assert!(served.nodelay().unwrap());
         assert!(!client.nodelay().unwrap());
-        running.abort();
+    }
+
+    #[tokio::test]
+    async fn half_a_head_holds_no_connection_for_ever() {
+        let half = "POST /v1/messages HTTP/1.1\r\nhost:";
+        let mut client = connected("", Duration::from_millis(50), half).await;
+        let mut said = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut said));
+        ended.await.expect("it is ended").unwrap();
+        assert!(said.is_empty(), "{said:?}");
     }
 
     #[tokio::test]
     async fn a_body_has_so_long_to_come_and_no_longer() {
-        let never = stream::pending::<Result<Bytes, std::convert::Infallible>>();
+        let never = stream::pending::<Result<Bytes, Infallible>>();
         let begun = stream::iter([Ok(Bytes::from_static(b"{"))]).chain(never);
         let time = Duration::from_millis(10);
         let room = Semaphore::new(10);
@@ -311,7 +368,7 @@ mod tests {
                 .iter()
                 .map(|piece| Bytes::from_static(piece.as_bytes()))
                 .collect();
-            stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>))
+            stream::iter(pieces.into_iter().map(Ok::<_, Infallible>))
         };
         let room = Semaphore::new(10);
         let never = stream::pending();
@@ -328,26 +385,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_waited_for_where_one_is_read_and_nowhere_else() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = Router::new("", &|_| None).unwrap();
-        let never = std::future::pending();
-        let running = tokio::spawn(run(router, listener, never, Duration::ZERO));
-        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = b"GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
-        client.write_all(request).await.unwrap();
+        let request = "GET /health HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{";
+        let mut client = connected("", HEAD_TIME, request).await;
         let mut said = [0; 12];
         client.read_exact(&mut said).await.unwrap();
         assert_eq!(&said, b"HTTP/1.1 200");
-        running.abort();
     }
 
     #[tokio::test]
     async fn a_stop_waits_for_calls_but_not_without_end() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let yaml = "model_list: [{model_name: d, litellm_params: {model: demo/scripted}}]";
@@ -358,7 +404,7 @@ mod tests {
         let running = tokio::spawn(run(router, listener, stopped, grace));
         let body = r#"{"model": "d", "max_tokens": 9, "stream": true,
             "messages": [{"role": "user", "content": "stream 90000 words every 1000ms"}]}"#;
-        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
         let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length";
         let request = format!("{head}: {}\r\n\r\n{body}", body.len());
         client.write_all(request.as_bytes()).await.unwrap();

@@ -78,10 +78,7 @@ fn main() -> anyhow::Result<()> {
         tracing::warn!("{name}: {warning}");
     }
     if options.check {
-        println!(
-            "{name} is fine; {} keys have no effect",
-            router.warnings().len()
-        );
+        println!("{name} is fine; {} warnings", router.warnings().len());
         return Ok(());
     }
     if !options.host.is_loopback() && !router.has_master_key() {

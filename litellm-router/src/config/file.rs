@@ -65,8 +65,9 @@ pub(super) struct LitellmSettings {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct CacheParams {
+    /// There is one, which is meant where none is named: it is read so that others are refused.
     #[serde(rename = "type")]
-    pub(super) kind: Option<CacheKind>,
+    kind: Option<CacheKind>,
     #[serde(deserialize_with = "not_negative")]
     pub(super) ttl: Option<f64>,
     pub(super) with_tools: Option<bool>,
@@ -76,7 +77,7 @@ pub(super) struct CacheParams {
 /// The only place where answers are kept is this process's memory.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum CacheKind {
+enum CacheKind {
     Local,
 }
 
@@ -110,8 +111,6 @@ pub(super) fn cache(litellm: &LitellmSettings) -> Option<CacheSettings> {
         return None;
     }
     let params = litellm.cache_params.as_ref();
-    // There is one type, and no setting means that one.
-    let _ = params.and_then(|params| params.kind.as_ref());
     Some(CacheSettings {
         ttl_s: params.and_then(|params| params.ttl).unwrap_or(600.0),
         with_tools: params.and_then(|params| params.with_tools).unwrap_or(false),

@@ -10,7 +10,7 @@ use super::{Broken, Ending, Host, MOST_AT_ONCE, PING_MS};
 use crate::api::Api;
 use crate::cache::LARGEST_ANSWER;
 use crate::error::Refusal;
-use crate::job::{Flight, Job};
+use crate::job::Flight;
 use crate::translate::incoming::Incoming;
 use crate::upstream;
 
@@ -41,7 +41,6 @@ pub(super) struct Live<H: Host> {
 
 /// What is done when a stream is over, or its client has left.
 pub(super) struct End<H: Host> {
-    pub(super) job: Box<Job>,
     pub(super) flight: Option<Flight>,
     pub(super) log: Log<H>,
 }
@@ -176,18 +175,18 @@ impl<H: Host> Live<H> {
             if let Some(copy) = self.copy.take()
                 && ending == Ending::Completed
             {
-                end.job.keep(copy, self.host.now());
+                end.log.job.keep(copy, self.host.now());
             }
             let used = self.stream.usage();
             if ending == Ending::Failed
                 && let Some(refusal) = self.stream.failed()
             {
-                end.job.broke(refusal.class(), self.host.now());
+                end.log.job.broke(refusal.class(), self.host.now());
             }
             if let Some(flight) = &mut end.flight {
                 flight.used(&used, self.host.now());
             }
-            end.log.end(end.job.trail(used), 200, ending);
+            end.log.end(used, 200, ending);
         }
     }
 }

@@ -218,20 +218,20 @@ enum Begun<H: Host> {
 }
 
 /// Tries until somebody begins to answer or nobody is left.
-async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> Begun<H> {
-    let mut log = Log::new(&host, &job, request_id);
-    let mut next = job.first();
+async fn begin<H: Host>(host: Arc<H>, job: Box<Job>, request_id: String) -> Begun<H> {
+    let mut log = Log::new(&host, job, request_id);
+    let mut next = log.job.first();
     loop {
         let (exchange, wait_ms) = match next {
             Next::Send(exchange, wait_ms) => (exchange, wait_ms),
             Next::Answer(answer, used) => {
-                log.end(job.trail(used), answer.status, Ending::Completed);
+                log.end(used, answer.status, Ending::Completed);
                 return Begun::Answer(answer);
             }
             Next::Refuse(refusal) => {
-                let refusal = refusal.of_call(job.request_id());
-                let answer = refusal.answer_for(job.api());
-                log.end(job.trail(Usage::default()), answer.status, Ending::Failed);
+                let refusal = refusal.of_call(log.job.request_id());
+                let answer = refusal.answer_for(log.job.api());
+                log.end(Usage::default(), answer.status, Ending::Failed);
                 return Begun::Answer(answer);
             }
         };
@@ -239,34 +239,34 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
             host.sleep(wait_ms).await;
         }
         let sent = host.now();
-        let flight = job.flight(sent);
-        job.sent();
+        let flight = log.job.flight(sent);
         let body = exchange.body.clone();
-        log.sent(&job, body.clone());
-        let failure = match attempt(&host, *exchange, job.api(), job.deadline()).await {
+        log.sent(body.clone());
+        let (api, deadline) = (log.job.api(), log.job.deadline());
+        let failure = match attempt(&host, *exchange, api, deadline).await {
             Ok(Attempt::Whole(mut answer, used)) => {
-                answer.headers.extend(job.headers());
+                answer.headers.extend(log.job.headers());
                 let now = host.now();
-                job.began(now.saturating_sub(sent), now);
+                log.job.began(now.saturating_sub(sent), now);
                 if let Some(mut flight) = flight {
                     flight.used(&used, now);
                 }
                 if let Some(whole) = answer.whole()
-                    && job.wants_answer()
+                    && log.job.wants_answer()
                 {
-                    job.keep(whole.to_vec(), now);
+                    log.job.keep(whole.to_vec(), now);
                 }
-                log.first(answer.status);
-                log.end(job.trail(used), answer.status, Ending::Completed);
+                log.first();
+                log.end(used, answer.status, Ending::Completed);
                 return Begun::Answer(answer);
             }
             Ok(Attempt::Live(mut live)) => {
                 let now = host.now();
-                job.began(now.saturating_sub(sent), now);
-                log.first(200);
-                live.headers.extend(job.headers());
-                live.copy = job.wants_answer().then(Vec::new);
-                live.ending = Some(End { job, flight, log });
+                log.job.began(now.saturating_sub(sent), now);
+                log.first();
+                live.headers.extend(log.job.headers());
+                live.copy = log.job.wants_answer().then(Vec::new);
+                live.ending = Some(End { flight, log });
                 return Begun::Live(live);
             }
             Err(refusal) => refusal,
@@ -275,14 +275,14 @@ async fn begin<H: Host>(host: Arc<H>, mut job: Box<Job>, request_id: String) -> 
         if host.client_left() {
             // Nobody waits for another attempt; the log says so when it is dropped.
             let refusal = Refusal::new(499, "the client has left");
-            return Begun::Answer(refusal.answer_for(job.api()));
+            return Begun::Answer(refusal.answer_for(api));
         }
         if failure.class() == ErrorClass::Timeout {
             // It may well have worked on it all the time, and has its price.
-            job.gave_up(&body);
+            log.job.gave_up(&body);
         }
-        log.failed(&job);
-        next = job.after(failure, host.now(), host.random());
+        log.failed();
+        next = log.job.after(failure, host.now(), host.random());
     }
 }
 

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use super::Host;
 use crate::job::{Job, Trail};
 use crate::reply::Usage;
-use crate::serve::Router;
-use crate::usage::Prices;
+use crate::spend::Account;
 
 /// A call that is over, as logs and metrics see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +30,7 @@ impl Record {
             "request_id": self.request_id,
             "route": trail.route,
             "session": trail.session,
+            "accounts": trail.accounts.iter().map(Account::name).collect::<Vec<_>>(),
             "model": trail.model,
             "deployment": trail.deployment,
             "deployment_id": trail.deployment_id,
@@ -74,86 +74,92 @@ impl Ending {
     }
 }
 
-/// Writes the record of a call once, whichever way the call ends.
+/// A call under way. Writes its record once, whichever way it ends.
 pub(super) struct Log<H: Host> {
     host: Arc<H>,
-    router: Arc<Router>,
-    record: Option<Record>,
+    pub(super) job: Box<Job>,
+    request_id: String,
     began: u64,
-    /// What a deployment has been sent that has not begun to answer, and its prices.
-    unheard: Option<(Bytes, Prices)>,
+    /// What a deployment has been sent that has not begun to answer.
+    unheard: Option<Bytes>,
+    /// How it stood when the last deployment had failed, until another has been sent something.
+    failed: Option<Trail>,
+    /// Milliseconds until its answer began.
+    first_ms: Option<u64>,
+    is_over: bool,
 }
 
 impl<H: Host> Log<H> {
     /// A call that begins now.
-    pub(super) fn new(host: &Arc<H>, job: &Job, request_id: String) -> Self {
+    pub(super) fn new(host: &Arc<H>, job: Box<Job>, request_id: String) -> Self {
         Self {
             host: Arc::clone(host),
-            router: Arc::clone(job.router()),
-            record: Some(Record {
-                request_id,
-                trail: job.trail(Usage::default()),
-                status: 0,
-                outcome: Ending::ClientLeft,
-                first_ms: 0,
-                total_ms: 0,
-            }),
+            job,
+            request_id,
             began: host.now(),
             unheard: None,
+            failed: None,
+            first_ms: None,
+            is_over: false,
         }
     }
 
-    /// This has gone out to a deployment. If the client leaves before it is heard, it is counted by
+    /// This goes out to a deployment. If the client leaves before it is heard, it is counted by
     /// estimate.
-    pub(super) fn sent(&mut self, job: &Job, body: Bytes) {
-        self.unheard = Some((body, job.prices()));
-        if let Some(record) = &mut self.record {
-            record.trail = job.trail(Usage::default());
-        }
+    pub(super) fn sent(&mut self, body: Bytes) {
+        self.job.sent();
+        self.unheard = Some(body);
+        self.failed = None;
     }
 
     /// The deployment that was sent something last will not answer it.
-    pub(super) fn failed(&mut self, job: &Job) {
+    pub(super) fn failed(&mut self) {
         self.unheard = None;
-        if let Some(record) = &mut self.record {
-            record.trail = job.trail(Usage::default());
-        }
+        self.failed = Some(self.job.trail(Usage::default()));
     }
 
-    pub(super) fn first(&mut self, status: u16) {
+    /// The answer begins.
+    pub(super) fn first(&mut self) {
         self.unheard = None;
-        let first_ms = self.host.now().saturating_sub(self.began);
-        if let Some(record) = &mut self.record {
-            record.status = status;
-            record.first_ms = first_ms;
-        }
+        self.first_ms = Some(self.host.now().saturating_sub(self.began));
     }
 
-    pub(super) fn end(&mut self, trail: Trail, status: u16, outcome: Ending) {
-        if let Some(mut record) = self.record.take() {
-            let now = self.host.now();
-            record.total_ms = now.saturating_sub(self.began);
-            if record.status == 0 {
-                record.first_ms = record.total_ms;
-            }
-            record.trail = trail;
-            record.status = status;
-            record.outcome = outcome;
-            let bookings = self.router.over(&record, now);
-            self.host.record(&self.router, &record, bookings);
+    /// The call is over, and this is what its answer has used.
+    pub(super) fn end(&mut self, used: Usage, status: u16, outcome: Ending) {
+        self.record(self.job.trail(used), status, outcome);
+    }
+
+    fn record(&mut self, trail: Trail, status: u16, outcome: Ending) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
         }
+        let now = self.host.now();
+        let total_ms = now.saturating_sub(self.began);
+        let record = Record {
+            request_id: std::mem::take(&mut self.request_id),
+            trail,
+            status,
+            outcome,
+            first_ms: self.first_ms.unwrap_or(total_ms),
+            total_ms,
+        };
+        let router = self.job.router();
+        let bookings = router.over(&record, now);
+        self.host.record(router, &record, bookings);
     }
 }
 
 impl<H: Host> Drop for Log<H> {
     fn drop(&mut self) {
-        if let Some(record) = &self.record {
-            let mut trail = record.trail.clone();
-            if let Some((body, prices)) = &self.unheard {
-                trail.spend_unheard(body, *prices);
-            }
-            self.end(trail, 499, Ending::ClientLeft);
+        if self.is_over {
+            return;
         }
+        let trail = self.failed.take();
+        let mut trail = trail.unwrap_or_else(|| self.job.trail(Usage::default()));
+        if let Some(body) = &self.unheard {
+            trail.spend_unheard(body, self.job.prices());
+        }
+        self.record(trail, 499, Ending::ClientLeft);
     }
 }
 
@@ -193,6 +199,6 @@ mod tests {
             first_ms: 40,
             total_ms: 900,
         };
-        insta::assert_snapshot!(record.line(), @r#"{"attempts":3,"cache":"miss","cache_read_tokens":2,"cache_write_tokens":1,"cost_usd":0.25,"deployment":"groq/m","deployment_id":"as*#1","fallbacks":1,"input_tokens":10,"model":"asked","ms":900,"ms_to_first_byte":40,"outcome":"completed","output_tokens":5,"request_id":"req_1","route":"/v1/messages","session":"s-1","status":200,"stream":true}"#);
+        insta::assert_snapshot!(record.line(), @r#"{"accounts":["key:team"],"attempts":3,"cache":"miss","cache_read_tokens":2,"cache_write_tokens":1,"cost_usd":0.25,"deployment":"groq/m","deployment_id":"as*#1","fallbacks":1,"input_tokens":10,"model":"asked","ms":900,"ms_to_first_byte":40,"outcome":"completed","output_tokens":5,"request_id":"req_1","route":"/v1/messages","session":"s-1","status":200,"stream":true}"#);
     }
 }

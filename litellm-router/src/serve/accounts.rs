@@ -4,7 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use serde_json::json;
 
-use super::{Call, Router};
+use super::{Call, Guest, Router};
 use crate::answer::Answer;
 use crate::auth::Caller;
 use crate::error::Refusal;
@@ -105,12 +105,14 @@ impl Router {
             .collect()
     }
 
-    /// Accounts of this call with limits, of which this process knows nothing yet. What is kept
+    /// Accounts of this guest with limits, of which this process knows nothing yet. What is kept
     /// elsewhere of them is to be read beside the call ([`Self::learn`]), which waits for nobody: until
     /// then it counts as if they had used nothing.
-    pub fn unknown_accounts(&self, call: &Call) -> Vec<Account> {
-        let caller = Caller::of(call.header, &self.keys);
-        let mut accounts = self.accounts_of(&caller, call);
+    pub fn unknown_accounts(&self, guest: &Guest) -> Vec<Account> {
+        if guest.accounts.is_empty() {
+            return Vec::new();
+        }
+        let mut accounts = guest.accounts.clone();
         let books = self.accounts();
         accounts.retain(|account| {
             *self.limits_of(account) != Limits::NONE && books.known(account).is_none()

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use bytes::Bytes;
 
 use super::about::KeyState;
-use super::{Call, Router, Served};
+use super::{Call, Guest, Router, Served};
 use crate::answer::{Answer, Body};
 use crate::api::Api;
 use crate::attempts::{Attempts, Wishes};
@@ -29,12 +29,13 @@ impl Router {
     pub(super) fn message(
         self: &Arc<Self>,
         call: &Call,
+        guest: &Guest,
         query: &str,
         request: &Request,
     ) -> Result<Served, Refusal> {
         let mut cache_key = None;
         if let Some(cache) = &self.cache {
-            let caller = self.caller(call)?;
+            let caller = &guest.caller;
             let says = |word: &str| {
                 let control = (call.header)("cache-control");
                 control.is_some_and(|control| control.to_ascii_lowercase().contains(word))
@@ -51,7 +52,7 @@ impl Router {
                 } else {
                     ""
                 };
-                let wishes = self.wishes(&caller, call, wished);
+                let wishes = self.wishes(guest, wished);
                 let mut beside = vec![beta.as_str(), &version, bound];
                 beside.extend(wishes.fallbacks.iter().map(String::as_str));
                 let key = CacheKey::of(request.api(), &beside, &call.body);
@@ -60,7 +61,7 @@ impl Router {
                     && let Some((body, streams)) = cache().get(&key, call.now)
                 {
                     let group = self.group(request.model())?;
-                    let mut job = self.new_job(call, query, request, What::Message, caller, group);
+                    let mut job = self.new_job(call, guest, query, request, What::Message, group);
                     job.trail.cache = Cached::Hit;
                     job.trail.cost = Some(0.0);
                     let answer = kept_answer(body, streams, &key);
@@ -70,7 +71,7 @@ impl Router {
                 cache_key = Some(key).filter(|_| !says("no-store") && !wished.no_store);
             }
         }
-        let mut job = self.job(call, query, request, What::Message)?;
+        let mut job = self.job(call, guest, query, request, What::Message)?;
         if cache_key.is_some() {
             job.trail.cache = Cached::Miss;
         }
@@ -81,6 +82,7 @@ impl Router {
     pub(super) fn job(
         self: &Arc<Self>,
         call: &Call,
+        guest: &Guest,
         query: &str,
         request: &Request,
         what: What,
@@ -92,16 +94,15 @@ impl Router {
             )
             .final_());
         }
-        let caller = self.caller(call)?;
+        let caller = &guest.caller;
         let mut group = self.group(request.model())?;
         caller.may_use(&self.keys, request.model())?;
         if what == What::Count {
-            group.targets.retain(|one| self.counts(&caller, one));
+            group.targets.retain(|one| self.counts(caller, one));
         }
-        let accounts = self.accounts_of(&caller, call);
-        self.admit(&accounts, what, call.now)?;
-        let mut job = self.new_job(call, query, request, what, caller, group);
-        job.trail.accounts = accounts;
+        self.admit(&guest.accounts, what, call.now)?;
+        let mut job = self.new_job(call, guest, query, request, what, group);
+        job.trail.accounts.clone_from(&guest.accounts);
         let random = call.entropy as u64;
         let first = job
             .attempts
@@ -115,18 +116,19 @@ impl Router {
     pub(super) fn new_job(
         self: &Arc<Self>,
         call: &Call,
+        guest: &Guest,
         query: &str,
         request: &Request,
         what: What,
-        caller: Caller,
         group: Group,
     ) -> Box<Job> {
+        let caller = &guest.caller;
         let session = (call.header)("x-claude-code-session-id");
         let affinity = session.as_ref().map(|session| {
             let mut hasher = DefaultHasher::new();
             session.hash(&mut hasher);
             // Who brings a key along moves nobody else's conversation.
-            if let Caller::OwnKey(own) = &caller {
+            if let Caller::OwnKey(own) = caller {
                 own.token.hash(&mut hasher);
             }
             hasher.finish()
@@ -156,13 +158,13 @@ impl Router {
             &self.config.routing,
             call.now,
         )
-        .wishing(self.wishes(&caller, call, request.controls()))
+        .wishing(self.wishes(guest, request.controls()))
         // Another group may not be able to count.
         .within_group(what == What::Count);
         Box::new(Job {
             router: Arc::clone(self),
             what,
-            caller,
+            caller: caller.clone(),
             inbound: Inbound {
                 body: call.body.clone(),
                 query: query.to_owned(),
@@ -172,7 +174,7 @@ impl Router {
                 // A gateway may well be LiteLLM, which reads them: some choose another model.
                 own_keys: request.controls().any && (!self.config.through_gateway || is_bound),
                 is_bound,
-                identity: self.identity_headers(call),
+                identity: self.identity_headers(call, caller),
             },
             identity: Identity {
                 id: id_from(request.id_prefix(), call.entropy),
@@ -188,14 +190,13 @@ impl Router {
 
     /// What a caller may wish: only models that are configured, and that it may call.
     /// Who has limits is tried for less often than the configuration has it, but not more often.
-    pub(super) fn wishes(&self, caller: &Caller, call: &Call, controls: &Controls) -> Wishes {
+    pub(super) fn wishes(&self, guest: &Guest, controls: &Controls) -> Wishes {
         let mut fallbacks = controls.fallbacks.clone();
         fallbacks.retain(|name| {
-            caller.may_use(&self.keys, name).is_ok() && self.routes.find(name).is_some()
+            guest.caller.may_use(&self.keys, name).is_ok() && self.routes.find(name).is_some()
         });
-        let accounts = self.accounts_of(caller, call);
         let has_limits = |account: &Account| *self.limits_of(account) != Limits::NONE;
-        let most = match accounts.iter().any(has_limits) {
+        let most = match guest.accounts.iter().any(has_limits) {
             true => self.config.routing.retries,
             false => u32::MAX,
         };
@@ -207,7 +208,7 @@ impl Router {
 
     /// Who calls, in the words of Claude Code and of this project, for a gateway that comes after this
     /// one. Providers do not get them.
-    pub(super) fn identity_headers(&self, call: &Call) -> Vec<(String, String)> {
+    pub(super) fn identity_headers(&self, call: &Call, caller: &Caller) -> Vec<(String, String)> {
         const IDENTITY: [&str; 4] = [
             "x-claude-code-session-id",
             "x-claude-code-agent-id",
@@ -218,7 +219,7 @@ impl Router {
         if !self.config.through_gateway {
             return Vec::new();
         }
-        let is_believed = Caller::of(call.header, &self.keys).is_believed();
+        let is_believed = caller.is_believed();
         let told = IDENTITY
             .iter()
             // Who does not call for sessions cannot name one.

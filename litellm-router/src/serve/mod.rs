@@ -9,6 +9,7 @@ mod begin;
 mod refused;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
@@ -40,6 +41,9 @@ pub use accounts::Booking;
 /// The largest body that is read, the limit of Anthropic's Messages API.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
+/// How long a caller may take to send a body. [`LARGEST_BODY`] over a slow line takes that long.
+pub const BODY_TIME: Duration = Duration::from_secs(300);
+
 /// A request, as a shell has read it.
 pub struct Call<'a> {
     pub method: &'a str,
@@ -50,8 +54,17 @@ pub struct Call<'a> {
     pub body: Bytes,
     /// 128 random bits, for the ids of this call.
     pub entropy: u128,
-    /// Milliseconds since the epoch.
+    /// When its head came, in milliseconds since the epoch.
+    pub came: u64,
+    /// The time, in milliseconds since the epoch.
     pub now: u64,
+}
+
+/// Who has come through the door with a call: see [`Router::enter`].
+pub struct Guest {
+    pub(super) caller: Caller,
+    /// Who pays.
+    pub(super) accounts: Vec<Account>,
 }
 
 /// What is to be done with a call.
@@ -146,27 +159,27 @@ impl Router {
         .into()
     }
 
-    /// What is to be said to a call before its body is read: nothing, where it may send one. Its body
-    /// is not looked at.
-    pub fn turns_away(self: &Arc<Self>, call: &Call) -> Option<Served> {
+    /// Whether a call may come in, which is known before its body is read. Its body is not looked at.
+    ///
+    /// # Errors
+    /// What is to be said to it where there is nothing more to know of it.
+    pub fn enter(&self, call: &Call) -> Result<Guest, Served> {
+        if let Some(answer) = self.preflight(call) {
+            return Err(Served::Answer(answer));
+        }
         let (path, _) = path_and_query(call.path);
-        let refusal = match self.preflight(call) {
-            Some(_) => return None,
-            None => self.door(call, path).err()?,
+        let caller = match self.door(call, path) {
+            Ok(caller) => caller,
+            Err(refusal) => return Err(self.refuse(call, None, refusal)),
         };
-        Some(self.refuse(call, refusal))
+        let accounts = self.accounts_of(&caller, call);
+        Ok(Guest { caller, accounts })
     }
 
-    /// Serves one call.
-    pub fn serve(self: &Arc<Self>, call: &Call) -> Served {
-        if let Some(answer) = self.preflight(call) {
-            return Served::Answer(answer);
-        }
-        let (path, query) = path_and_query(call.path);
-        let answered = self
-            .door(call, path)
-            .and_then(|()| self.answer(call, path, query));
-        answered.unwrap_or_else(|refusal| self.refuse(call, refusal))
+    /// Serves a call that has come in.
+    pub fn serve(self: &Arc<Self>, call: &Call, guest: &Guest) -> Served {
+        let answered = self.answer(call, guest);
+        answered.unwrap_or_else(|refusal| self.refuse(call, Some(guest), refusal))
     }
 
     /// A browser asks before it sends.
@@ -189,7 +202,7 @@ impl Router {
     }
 
     /// Whether there is anything at a path for this method, this page, and this key.
-    fn door(&self, call: &Call, path: &str) -> Result<(), Refusal> {
+    fn door(&self, call: &Call, path: &str) -> Result<Caller, Refusal> {
         let reads = matches!(call.method, "GET" | "HEAD");
         let posts = call.method == "POST";
         let (allowed, allow) = match path {
@@ -213,16 +226,21 @@ impl Router {
                          names their origin; call the router from a server";
             return Err(Refusal::new(403, words));
         }
-        match path {
-            "/metrics" => self.trusted(call),
-            _ if path.starts_with("/spend/") => self.trusted(call),
-            _ if posts || path.starts_with("/v1/models") => self.caller(call).map(drop),
-            _ => Ok(()),
+        let caller = Caller::of(call.header, &self.keys);
+        // Numbers of all callers are for who has the master key.
+        if (path == "/metrics" || path.starts_with("/spend/")) && caller != Caller::Trusted {
+            let words = "this is for callers with the router's master key";
+            return Err(Refusal::new(401, words));
         }
+        if posts || path.starts_with("/v1/models") {
+            caller.may_call(&self.keys)?;
+        }
+        Ok(caller)
     }
 
     /// What becomes of a call that has come through the door.
-    fn answer(self: &Arc<Self>, call: &Call, path: &str, query: &str) -> Result<Served, Refusal> {
+    fn answer(self: &Arc<Self>, call: &Call, guest: &Guest) -> Result<Served, Refusal> {
+        let (path, query) = path_and_query(call.path);
         if call.body.len() > LARGEST_BODY {
             return Err(too_large());
         }
@@ -231,11 +249,11 @@ impl Router {
         Ok(Served::Answer(match path {
             "/v1/messages" | "/v1/chat/completions" => {
                 let request = Request::parse(Api::of_path(path), &call.body)?;
-                return self.message(call, query, &request);
+                return self.message(call, guest, query, &request);
             }
-            "/v1/messages/count_tokens" => return self.count_tokens(call, query),
+            "/v1/messages/count_tokens" => return self.count_tokens(call, guest, query),
             "/v1/models" => models::list(&self.routes, models, query, &available),
-            "/worker-health" | "/" => self.worker_health(self.trusted(call).is_ok()),
+            "/worker-health" | "/" => self.worker_health(guest.caller == Caller::Trusted),
             "/metrics" => self.numbers(call.now),
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
                 Answer::json(200, &json!({"status": "healthy"}))
@@ -253,13 +271,18 @@ impl Router {
 
     /// Anthropic counts for its own models, if there is a key; else the count is an estimate, which
     /// says so.
-    fn count_tokens(self: &Arc<Self>, call: &Call, query: &str) -> Result<Served, Refusal> {
-        let caller = self.caller(call)?;
+    fn count_tokens(
+        self: &Arc<Self>,
+        call: &Call,
+        guest: &Guest,
+        query: &str,
+    ) -> Result<Served, Refusal> {
+        let caller = &guest.caller;
         let request = MessagesRequest::parse_call(&call.body)?;
         let group = self.group(&request.model)?;
-        if group.targets.iter().any(|one| self.counts(&caller, one)) {
+        if group.targets.iter().any(|one| self.counts(caller, one)) {
             let request = Request::Messages(Box::new(request));
-            let job = self.job(call, query, &request, What::Count)?;
+            let job = self.job(call, guest, query, &request, What::Count)?;
             return Ok(Served::Job(job));
         }
         let count = json!({"input_tokens": count::of_request(&request), "estimate": true});
@@ -271,16 +294,6 @@ impl Router {
         target.provider.dialect == Dialect::Anthropic
             && !target.is_played_here()
             && self.credential(caller, target).is_ok()
-    }
-
-    /// Who calls.
-    ///
-    /// # Errors
-    /// 401 where the router asks for a key and the caller shows none.
-    fn caller(&self, call: &Call) -> Result<Caller, Refusal> {
-        let caller = Caller::of(call.header, &self.keys);
-        caller.may_call(&self.keys)?;
-        Ok(caller)
     }
 
     fn group(&self, model: &str) -> Result<Group, Refusal> {
@@ -304,17 +317,6 @@ impl Router {
             if let Some(share) = shares.iter().find(|share| share.id == deployment.id) {
                 balance.learn(deployment.entry, share, now);
             }
-        }
-    }
-
-    /// Numbers of all callers are for who has the master key.
-    fn trusted(&self, call: &Call) -> Result<(), Refusal> {
-        match Caller::of(call.header, &self.keys) {
-            Caller::Trusted => Ok(()),
-            _ => Err(Refusal::new(
-                401,
-                "this is for callers with the router's master key",
-            )),
         }
     }
 
@@ -374,4 +376,11 @@ pub fn too_large() -> Refusal {
             LARGEST_BODY / (1024 * 1024)
         ),
     )
+}
+
+/// 408, for a shell that has waited so long for a body.
+pub fn too_slow(time: Duration) -> Refusal {
+    let seconds = time.as_secs_f64();
+    let words = format!("the body has not come to its end within {seconds} s");
+    Refusal::new(408, words)
 }

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::{Call, Router, Served, path_and_query, request_id};
+use super::{Call, Guest, Router, Served, path_and_query, request_id};
 use crate::api::Api;
 use crate::error::Refusal;
 use crate::job::{Trail, route_of};
 use crate::relay::{Ending, Record};
 
 impl Router {
-    /// Refuses a call, for a shell that cannot read its body as well.
-    pub fn refuse(&self, call: &Call, refusal: Refusal) -> Served {
+    /// Refuses a call, for a shell that cannot read its body as well. `guest`: who has come in with it.
+    pub fn refuse(&self, call: &Call, guest: Option<&Guest>, refusal: Refusal) -> Served {
         let request_id = request_id(call.entropy);
         let (path, _) = path_and_query(call.path);
         let answer = refusal
@@ -26,17 +26,19 @@ impl Router {
             // What callers write is nothing for the numbers: see there.
             group: group.unwrap_or_default(),
             session: session.map(|session| session.chars().take(200).collect()),
+            accounts: guest.map_or(Vec::new(), |guest| guest.accounts.clone()),
             began: call.now,
             route: route_of(path),
             ..Trail::default()
         };
+        let waited_ms = call.now.saturating_sub(call.came);
         let record = Record {
             request_id,
             trail,
             status: answer.status,
             outcome: Ending::Refused,
-            first_ms: 0,
-            total_ms: 0,
+            first_ms: waited_ms,
+            total_ms: waited_ms,
         };
         self.metrics.over(&record);
         Served::Refused(answer, Box::new(record))

@@ -8,11 +8,13 @@ mod pipe;
 mod promise;
 
 use std::cell::OnceCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, Request, Response};
@@ -22,7 +24,7 @@ use crate::answer::{Answer, Body, Piece};
 use crate::config::{self, Wrong};
 use crate::error::Refusal;
 use crate::relay::{self, Broken, Relayed};
-use crate::serve::{self, Call, LARGEST_BODY, Router, Served};
+use crate::serve::{self, BODY_TIME, Call, LARGEST_BODY, Router, Served};
 use chunks::Chunks;
 use host::WorkerHost;
 use pipe::Pipe;
@@ -102,13 +104,15 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let headers = request.headers();
     let method = request.method();
     let header = |name: &str| headers.get(name).ok().flatten();
+    let came = host::now();
     let mut call = Call {
         method: &method,
         path,
         header: &header,
         body: Bytes::new(),
         entropy,
-        now: host::now(),
+        came,
+        now: came,
     };
     let for_page = router.headers_for_page(&call);
     let respond = |mut answer: Answer| {
@@ -116,32 +120,43 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
         respond(answer, &id, &context)
     };
     let mut unheard_of = Vec::new();
-    let served = match router.turns_away(&call) {
-        Some(refused) => refused,
-        None => match read_body(&request).await {
-            Ok(body) => {
-                call.body = body.into();
-                unheard_of = router.unknown_accounts(&call);
-                router.serve(&call)
-            }
-            Err(refusal) => router.refuse(&call, refusal),
-        },
+    let (mut served, guest) = match router.enter(&call) {
+        Err(served) => (served, None),
+        Ok(guest) => {
+            let body = read_body(&request).await;
+            call.now = host::now();
+            let served = match body {
+                Ok(body) => {
+                    call.body = body.into();
+                    unheard_of = router.unknown_accounts(&guest);
+                    router.serve(&call, &guest)
+                }
+                Err(refusal) => router.refuse(&call, Some(&guest), refusal),
+            };
+            (served, Some(guest))
+        }
     };
     if !unheard_of.is_empty() {
         // Beside the call, which waits for no object.
         context.wait_until(ledger::learn(env.clone(), Arc::clone(router), unheard_of));
     }
-    let job = match served {
-        Served::Answer(answer) => return respond(answer),
-        Served::Refused(answer, record) => {
-            console_log!("{}", record.line());
-            return respond(answer);
-        }
-        Served::Books(account) => {
-            let books = ledger::books(&env, &account).await?;
-            return respond(router.answer_with(&account, books, call.now));
-        }
-        Served::Job(job) => job,
+    let job = loop {
+        served = match served {
+            Served::Answer(answer) => return respond(answer),
+            Served::Refused(answer, record) => {
+                console_log!("{}", record.line());
+                return respond(answer);
+            }
+            Served::Books(account) => match ledger::books(&env, &account).await {
+                Ok(books) => Served::Answer(router.answer_with(&account, books, call.now)),
+                Err(error) => {
+                    console_warn!("ledger: {error}");
+                    let words = "the books can't be read at the moment; try again";
+                    router.refuse(&call, guest.as_ref(), Refusal::new(503, words))
+                }
+            },
+            Served::Job(job) => break job,
+        };
     };
     #[expect(
         clippy::arc_with_non_send_sync,
@@ -168,13 +183,21 @@ fn path_and_query(url: &str) -> &str {
         .unwrap_or("/")
 }
 
-/// Reads the body as far as it may go.
+/// Reads the body as far as it may go, in the time that it has.
 async fn read_body(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
-    let cut = || Refusal::new(400, "the body could not be read to its end");
     // What else is served has none, and anybody may ask for some of it.
     if request.method() != "POST" {
         return Ok(Vec::new());
     }
+    let time = Delay::from(BODY_TIME);
+    match select(pin!(collected(request)), pin!(time)).await {
+        Either::Left((body, _)) => body,
+        Either::Right(_) => Err(serve::too_slow(BODY_TIME)),
+    }
+}
+
+async fn collected(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
+    let cut = || Refusal::new(400, "the body could not be read to its end");
     let Some(stream) = request.body() else {
         return Ok(Vec::new());
     };

@@ -129,11 +129,12 @@ fn record(client: &super::Client, path: &str, body: Option<&[u8]>) -> Option<Rec
         header: &header,
         body: body.unwrap_or_default().to_vec().into(),
         entropy: 1,
-        now: 1_700_000_000_000,
+        came: super::NOW,
+        now: super::NOW + 20,
     };
     let served = match body {
-        Some(_) => Some(client.router.serve(&call)),
-        None => client.router.turns_away(&call),
+        Some(_) => Some(client.served(&call)),
+        None => client.router.enter(&call).err(),
     };
     match served {
         Some(Served::Refused(answer, record)) => {
@@ -183,7 +184,14 @@ fn a_call_that_is_refused_leaves_a_line_and_a_number_and_nothing_of_its_content(
             "404 other ",
         ]
     );
-    assert!(lines[0].contains(r#""outcome":"refused""#), "{}", lines[0]);
+    // Whose limit it was, and how long it had been waited for.
+    for part in [
+        r#""outcome":"refused""#,
+        r#""accounts":["key:t"]"#,
+        r#""ms":20,"#,
+    ] {
+        assert!(lines[0].contains(part), "{}", lines[0]);
+    }
     let numbers = client_with_master(&team).call("GET", "/metrics", b"");
     let Outcome::Answer(numbers) = numbers else {
         panic!("asks somebody")

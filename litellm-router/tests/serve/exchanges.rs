@@ -165,9 +165,10 @@ router_settings: {num_retries: 0, fallbacks: [{c: [n]}]}
         header: &|_| None,
         body: ask("c").into(),
         entropy: 1,
-        now: 1_700_000_000_000,
+        came: super::NOW,
+        now: super::NOW,
     };
-    let Served::Job(mut job) = client.router.serve(&call) else {
+    let Served::Job(mut job) = client.served(&call) else {
         panic!("nobody is asked");
     };
     assert!(matches!(job.first(), Next::Send(..)));

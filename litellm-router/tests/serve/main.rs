@@ -6,6 +6,7 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod documented;
 mod doors;
 mod exchanges;
 mod hostile;
@@ -66,15 +67,16 @@ impl Client {
 
     fn call(&self, method: &str, path: &str, body: &[u8]) -> Outcome {
         let get = |name: &str| self.headers.get(name).map(|value| (*value).to_owned());
-        let served = self.router.serve(&Call {
+        let call = Call {
             method,
             path,
             header: &get,
             body: body.to_vec().into(),
             entropy: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+            came: NOW,
             now: NOW,
-        });
-        match served {
+        };
+        match self.served(&call) {
             Served::Answer(answer) | Served::Refused(answer, _) => Outcome::Answer(answer),
             Served::Books(account) => {
                 let books = self.router.books(&account);
@@ -85,6 +87,13 @@ impl Client {
                 Next::Answer(answer, _) => Outcome::Answer(answer),
                 Next::Refuse(refusal) => Outcome::Answer(refusal.answer_for(job.api())),
             },
+        }
+    }
+
+    fn served(&self, call: &Call) -> Served {
+        match self.router.enter(call) {
+            Ok(guest) => self.router.serve(call, &guest),
+            Err(served) => served,
         }
     }
 
