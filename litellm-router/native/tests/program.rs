@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 
 /// How long the program may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,8 +52,8 @@ fn file(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// The program, and the address that it says it listens at.
-async fn listening(mut command: Command) -> (Child, String) {
+/// The program, the address that it says it listens at, and what else it says.
+async fn listening(mut command: Command) -> (Child, String, mpsc::UnboundedReceiver<String>) {
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let address = async {
@@ -59,16 +61,21 @@ async fn listening(mut command: Command) -> (Child, String) {
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some((_, address)) = line.split_once("listens at ") {
                 let address = address.to_owned();
-                // Nobody reads what comes later, and it must not wait for that.
-                tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-                return address;
+                // It must not wait for whoever reads what comes later, or does not.
+                let (say, said) = mpsc::unbounded_channel();
+                tokio::spawn(async move {
+                    while let Ok(Some(line)) = lines.next_line().await {
+                        let _ = say.send(line);
+                    }
+                });
+                return (address, said);
             }
             said.push(line);
         }
         panic!("it ended: {}", said.join("\n"))
     };
-    let address = tokio::time::timeout(PATIENCE, address).await.unwrap();
-    (child, address)
+    let (address, said) = tokio::time::timeout(PATIENCE, address).await.unwrap();
+    (child, address, said)
 }
 
 #[tokio::test]
@@ -119,7 +126,7 @@ async fn it_listens_to_the_world_only_with_a_master_key() {
     assert!(!well && text.contains("LITELLM_MASTER_KEY"), "{text}");
     let mut guarded = program(&open);
     guarded.env("LITELLM_MASTER_KEY", "sk-master");
-    let (_child, address) = listening(guarded).await;
+    let (_child, address, _said) = listening(guarded).await;
     assert!(address.starts_with("http://0.0.0.0:"), "{address}");
 }
 
@@ -128,7 +135,7 @@ async fn it_serves_where_it_is_told_to_and_ends_when_it_is_told_to() {
     let config = file("served.yaml", CONFIG);
     let config = config.to_str().unwrap();
     let flags = ["--config", config, "--host", "127.0.0.1", "--port", "0"];
-    let (mut child, address) = listening(program(&flags)).await;
+    let (mut child, address, _said) = listening(program(&flags)).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let body =
         r#"{"model": "d", "max_tokens": 99, "messages": [{"role": "user", "content": "hi"}]}"#;
@@ -146,9 +153,57 @@ async fn it_serves_where_it_is_told_to_and_ends_when_it_is_told_to() {
     let other = other.body(body.replace("\"d\"", "\"e\"")).send().await;
     assert_eq!(other.unwrap().status(), 404);
 
+    stop(&mut child).await;
+}
+
+/// Tells it to end, and waits until it has.
+async fn stop(child: &mut Child) {
     let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap();
     let id = rustix::process::Pid::from_raw(id).unwrap();
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     let status = tokio::time::timeout(PATIENCE, child.wait()).await;
     assert!(status.unwrap().unwrap().success());
+}
+
+#[tokio::test]
+async fn each_call_leaves_one_line_and_no_more() {
+    let yaml = "model_list:\n- {model_name: d, litellm_params: {model: demo/scripted}}\n\
+                - {model_name: m, litellm_params: {model: groq/x, mock_response: Mocked.}}\n\
+                litellm_settings: {cache: true}\n";
+    let config = file("logged.yaml", yaml);
+    let flags = ["--config", config.to_str().unwrap(), "--port", "0"];
+    let (mut child, address, mut said) = listening(program(&flags)).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut asked = Vec::new();
+    for (path, model, stream, status) in [
+        ("/v1/messages", "d", false, 200),
+        ("/v1/messages", "d", true, 200),
+        ("/v1/chat/completions", "d", true, 200),
+        ("/v1/messages", "m", false, 200),
+        // From the cache.
+        ("/v1/messages", "m", false, 200),
+        ("/v1/messages", "no-such", false, 404),
+    ] {
+        let body = json!({"model": model, "max_tokens": 99, "stream": stream,
+            "messages": [{"role": "user", "content": "hi"}]});
+        let call = http.post(format!("{address}{path}")).body(body.to_string());
+        let answer = call.send().await.unwrap();
+        let id = answer.headers()["x-request-id"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        asked.push((id, status));
+        answer.bytes().await.unwrap();
+    }
+    stop(&mut child).await;
+    let mut lines = Vec::new();
+    while let Some(line) = said.recv().await {
+        let Some(json) = line.find('{') else { continue };
+        let line: Value = serde_json::from_str(line.split_at(json).1).unwrap();
+        let id = line["request_id"].as_str().unwrap().to_owned();
+        lines.push((id, line["status"].as_u64().unwrap()));
+    }
+    asked.sort();
+    lines.sort();
+    assert_eq!(lines, asked);
 }

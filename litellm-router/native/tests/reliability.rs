@@ -369,6 +369,8 @@ async fn everything_can_go_through_another_gateway() {
         let request = world.http.post(world.url("/v1/messages?beta=true"));
         let request = request
             .header("x-claude-code-session-id", "c-1")
+            .header("x-claude-code-agent-id", "a-1")
+            .header("x-claude-code-parent-agent-id", "p-1")
             .header("x-agent-router-session", "s-1");
         let response = request.json(&question(model, true)).send().await.unwrap();
         assert_eq!(response.text().await.unwrap(), answer);
@@ -379,6 +381,8 @@ async fn everything_can_go_through_another_gateway() {
         );
         assert_eq!(sent.headers["x-api-key"], "sk-other");
         assert_eq!(sent.headers["x-claude-code-session-id"], "c-1");
+        assert_eq!(sent.headers["x-claude-code-agent-id"], "a-1");
+        assert_eq!(sent.headers["x-claude-code-parent-agent-id"], "p-1");
         assert_eq!(sent.headers["x-agent-router-session"], "s-1");
     }
     // What the router plays itself stays here.

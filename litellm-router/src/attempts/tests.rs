@@ -268,3 +268,32 @@ fn a_group_that_cools_down_says_so_or_leaves_it_to_others() {
     assert_eq!(asked, ["4+0"]);
     assert!(said.contains("cooling down"), "{said}");
 }
+
+/// The waits of a call to `b` that fails and fails.
+fn waits(settings: &str, random: u64) -> Vec<u64> {
+    let mut world = world(&format!("{settings}, disable_cooldowns: true"));
+    world.random = random;
+    let (asked, _) = world.run("b", false, &[Refusal::new(500, "no")]);
+    let waits = asked.iter().skip(1);
+    waits
+        .map(|one| one.split_once('+').unwrap().1.parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn waits_double_up_to_a_limit_unless_the_policy_says_that_they_are_alike() {
+    let most = "num_retries: 6";
+    assert_eq!(waits(most, 0), [500, 1_000, 2_000, 4_000, 8_000, 8_000]);
+    let alike = "retry_policy: {max_retries: 6, exponential_backoff: false}";
+    assert_eq!(waits(alike, 0), [500; 6]);
+}
+
+#[test]
+fn calls_that_fail_together_do_not_come_back_together() {
+    let firsts: Vec<u64> = (0..1_000)
+        .map(|random| waits("num_retries: 1", random)[0])
+        .collect();
+    let different: std::collections::BTreeSet<_> = firsts.iter().collect();
+    assert!(different.len() > 500, "{}", different.len());
+    assert!(firsts.iter().all(|wait| (500..1_250).contains(wait)));
+}
