@@ -161,9 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn c02_names_are_listed_and_patterns_are_not() {
+    fn c02_names_are_listed_in_both_shapes() {
         let page = listed("");
-        assert_eq!(page["data"].as_array().unwrap().len(), 3);
+        let models = page["data"].as_array().unwrap();
+        let ids: Vec<_> = models
+            .iter()
+            .filter_map(|model| model["id"].as_str())
+            .collect();
+        assert_eq!(ids, ["a/b", "c", "d", "groq/b", "groq/c", "groq/d"]);
         assert_eq!(
             page["data"][0],
             json!({"type": "model", "object": "model", "id": "a/b", "display_name": "Bee",
@@ -173,7 +178,7 @@ mod tests {
         assert_eq!(page["data"][1]["available"], false);
         assert_eq!(
             (&page["first_id"], &page["last_id"]),
-            (&json!("a/b"), &json!("d"))
+            (&json!("a/b"), &json!("groq/d"))
         );
         assert_eq!(page["has_more"], false);
     }

@@ -1,6 +1,6 @@
 //! From the model that a caller names to the deployments that answer for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::config::{Alias, Config};
@@ -23,7 +23,8 @@ pub struct Routes {
     deployments: Vec<Arc<Deployment>>,
     /// The entries of each name.
     exact: HashMap<String, Vec<usize>>,
-    /// The names that can be listed, in the order of the file.
+    /// The names that can be listed: those of the file in its order, then what patterns serve of what the
+    /// file names elsewhere.
     names: Vec<String>,
     /// Longer patterns first, as LiteLLM sorts them.
     patterns: Vec<(String, Vec<usize>)>,
@@ -63,7 +64,61 @@ impl Routes {
         routes
             .patterns
             .sort_by(|(a, _), (b, _)| rank(b).0.cmp(&rank(a).0).then(rank(a).1.cmp(&rank(b).1)));
+        routes.list_what_patterns_serve(config);
         routes
+    }
+
+    /// Lists the models that the file names elsewhere than as an entry, and a pattern serves: what other
+    /// entries lead to, groups that have fallbacks or are some, what aliases mean, and what keys are for.
+    fn list_what_patterns_serve(&mut self, config: &Config) {
+        let routing = &config.routing;
+        let led_to = config.models.iter().flat_map(|entry| {
+            let model = &entry.litellm_params.model;
+            self.names_for(model)
+        });
+        let fallbacks = [
+            &routing.fallbacks,
+            &routing.context_window_fallbacks,
+            &routing.content_policy_fallbacks,
+        ];
+        let groups = fallbacks.into_iter().flatten();
+        let groups = groups.flat_map(|(from, to)| to.iter().chain([from]));
+        let shown = self.aliases.values().filter(|alias| !alias.hidden);
+        let meant = shown.map(|alias| &alias.model);
+        let keys = config.keys.iter().flat_map(|key| &key.models);
+        let named = groups
+            .chain(&routing.default_fallbacks)
+            .chain(meant)
+            .chain(keys);
+        let mut found: Vec<String> = led_to.chain(named.cloned()).collect();
+        found.retain(|name| {
+            let is_entry = self.exact.contains_key(name) || self.aliases.contains_key(name);
+            !name.contains('*') && !is_entry && self.lookup(name).is_some()
+        });
+        let mut seen = HashSet::new();
+        found.retain(|name| seen.insert(name.clone()));
+        self.names.extend(found);
+    }
+
+    /// What callers may call a provider's model by a pattern.
+    fn names_for(&self, model: &str) -> Vec<String> {
+        let patterns = self.patterns.iter();
+        let pairs = patterns.flat_map(|(pattern, entries)| {
+            let targets = entries
+                .iter()
+                .filter_map(|&entry| self.deployments.get(entry));
+            targets.map(move |target| (pattern, &target.model))
+        });
+        let names =
+            pairs.filter_map(
+                |(pattern, target)| match captures(target, model)?.as_slice() {
+                    [captured] if pattern.matches('*').count() == 1 => {
+                        Some(pattern.replace('*', captured))
+                    }
+                    _ => None,
+                },
+            );
+        names.collect()
     }
 
     /// Every deployment, in the order of the file.
@@ -128,7 +183,7 @@ impl Routes {
         })
     }
 
-    /// The names that can be listed, in the order of the file: patterns are not names.
+    /// The names that can be listed. A pattern is none, but what is known to be served by it is.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -246,6 +301,47 @@ mod tests {
         let routes = routes(&[("a", "groq/one"), ("a", "openrouter/two")]);
         assert_eq!(routes.find("a").unwrap().targets.len(), 2);
         assert_eq!(routes.names(), ["a", "short"]);
+    }
+
+    #[test]
+    fn c02_a_pattern_is_listed_as_what_the_file_names_and_it_serves() {
+        let yaml = "
+router_settings:
+  model_group_alias: {short: groq/meant, quiet: {model: groq/hidden, hidden: true}}
+  fallbacks: [{groq/asked: [groq/next, mine, 'groq/*', no-such]}]
+  default_fallbacks: [groq/last, groq/next]
+model_list:
+- {model_name: mine, litellm_params: {model: groq/behind}}
+- {model_name: fable, litellm_params: {model: anthropic/claude-fable}}
+- {model_name: other, litellm_params: {model: openrouter/z}}
+- {model_name: 'groq/*', litellm_params: {model: 'groq/*'}}
+- {model_name: 'claude-*', litellm_params: {model: 'anthropic/claude-*'}}
+general_settings:
+  keys: [{name: k, key: sk, models: [claude-opus, 'claude-*', mine, unknown]}]
+";
+        let routes = Routes::new(&Config::parse(yaml).unwrap(), &|_| None);
+        assert_eq!(
+            routes.names(),
+            [
+                "mine",
+                "fable",
+                "other",
+                "short",
+                "groq/behind",
+                "claude-fable",
+                "groq/next",
+                "groq/asked",
+                "groq/last",
+                "groq/meant",
+                "claude-opus"
+            ]
+        );
+        assert!(
+            routes
+                .names()
+                .iter()
+                .all(|name| routes.find(name).is_some())
+        );
     }
 
     #[test]
