@@ -27,6 +27,7 @@ pub struct EventStream {
     ended: bool,
     open: Open,
     index: usize,
+    stopped_at: Option<String>,
 }
 
 impl EventStream {
@@ -40,6 +41,7 @@ impl EventStream {
             ended: false,
             open: Open::Nothing,
             index: 0,
+            stopped_at: None,
         }
     }
 
@@ -179,6 +181,10 @@ impl Sink for EventStream {
         }
     }
 
+    fn stopped_at(&mut self, sequence: &str) {
+        self.stopped_at = Some(sequence.to_owned());
+    }
+
     fn finish(&mut self, reason: StopReason, usage: Usage) {
         if self.ended {
             return;
@@ -188,7 +194,7 @@ impl Sink for EventStream {
         self.ended = true;
         let delta = json!({
             "type": "message_delta",
-            "delta": {"stop_reason": reason, "stop_sequence": null},
+            "delta": {"stop_reason": reason, "stop_sequence": self.stopped_at},
             "usage": usage,
         });
         self.event("message_delta", &delta);

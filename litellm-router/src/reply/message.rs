@@ -27,6 +27,7 @@ enum Block {
 pub struct Message {
     identity: Identity,
     blocks: Vec<Block>,
+    stopped_at: Option<String>,
     end: Option<Result<(StopReason, Usage), Refusal>>,
 }
 
@@ -36,6 +37,7 @@ impl Message {
         Self {
             identity,
             blocks: Vec::new(),
+            stopped_at: None,
             end: None,
         }
     }
@@ -66,7 +68,7 @@ impl Message {
                 "model": self.identity.model,
                 "content": content,
                 "stop_reason": reason,
-                "stop_sequence": null,
+                "stop_sequence": self.stopped_at,
                 "usage": usage,
             }),
         ))
@@ -152,6 +154,10 @@ impl Sink for Message {
         if let (None, Some(Block::Tool { input, .. })) = (&self.end, self.blocks.last_mut()) {
             input.push_str(json);
         }
+    }
+
+    fn stopped_at(&mut self, sequence: &str) {
+        self.stopped_at = Some(sequence.to_owned());
     }
 
     fn finish(&mut self, reason: StopReason, usage: Usage) {

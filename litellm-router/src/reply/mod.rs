@@ -30,6 +30,8 @@ pub use message::Message;
 pub enum StopReason {
     EndTurn,
     MaxTokens,
+    /// See [`Sink::stopped_at`].
+    StopSequence,
     ToolUse,
     Refusal,
 }
@@ -93,6 +95,8 @@ pub trait Sink {
     fn tool_call(&mut self, id: &str, name: &str);
     /// More of the JSON text of the current call's input.
     fn tool_input(&mut self, json: &str);
+    /// The sequence of the caller's that the model is about to stop for. Chat completions do not tell it.
+    fn stopped_at(&mut self, _sequence: &str) {}
     /// The model has stopped.
     fn finish(&mut self, reason: StopReason, usage: Usage);
     /// The answer ends here without having been finished.
@@ -198,6 +202,9 @@ impl Sink for Reply {
     }
     fn tool_input(&mut self, json: &str) {
         self.sink().tool_input(json);
+    }
+    fn stopped_at(&mut self, sequence: &str) {
+        self.sink().stopped_at(sequence);
     }
     fn finish(&mut self, reason: StopReason, usage: Usage) {
         self.sink().finish(reason, usage);

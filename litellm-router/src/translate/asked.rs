@@ -6,6 +6,8 @@ use super::names::ToolNames;
 #[derive(Debug, Default)]
 pub struct Asked {
     pub tools: ToolNames,
+    /// The stop sequences that were sent.
+    pub stops: Vec<String>,
     /// The model upstream, as `provider/model`, if it has to get back the reasoning that only it can
     /// read; `None` where that reasoning is of no further use.
     pub reasoning_for: Option<String>,

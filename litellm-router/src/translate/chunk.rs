@@ -39,6 +39,8 @@ pub struct Choice<'a> {
     #[serde(borrow)]
     finish_reason: Option<Text<'a>>,
     pub usage: Option<Value>,
+    stop_reason: Option<Value>,
+    matched_stop: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -94,9 +96,22 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// The stop sequence that ended an answer, by the word of a choice's `stop_reason`
+/// (<https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html>) or `matched_stop`
+/// (<https://docs.sglang.ai/>). Both may be the number of a token instead, and other servers mean other
+/// things by these names.
+pub fn stop_told(told: [Option<&Value>; 2]) -> Option<&str> {
+    told.into_iter().flatten().find_map(Value::as_str)
+}
+
 impl Choice<'_> {
     pub fn finish_reason(&self) -> Option<&str> {
         self.finish_reason.as_ref().map(|reason| &*reason.0)
+    }
+
+    /// See [`stop_told`].
+    pub fn stop_told(&self) -> Option<&str> {
+        stop_told([self.stop_reason.as_ref(), self.matched_stop.as_ref()])
     }
 }
 
@@ -145,7 +160,10 @@ mod tests {
                 model: "m".into(),
             },
             streams: true,
-            asked: Asked::default(),
+            asked: Asked {
+                stops: vec!["END".into()],
+                ..Asked::default()
+            },
             provider: "groq",
             key_owner: KeyOwner::Router,
             wants_thinking: true,
@@ -249,6 +267,8 @@ mod tests {
         let choice = object(&[
             ("delta", delta),
             ("finish_reason", text("stop|length|tool_calls|error")),
+            ("stop_reason", text("END|other")),
+            ("matched_stop", text("END|other")),
             ("usage", usage()),
         ]);
         let groq = object(&[("usage", usage())]);

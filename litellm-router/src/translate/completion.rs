@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::asked::Asked;
-use super::chunk::{Chunk, Delta};
+use super::chunk::{Chunk, Delta, stop_told};
 use super::failed_generation::{self, MeantCall};
 use super::reasoning::{Details, SIGNATURE};
 use super::think_tag::{Said, ThinkTag};
@@ -48,6 +48,8 @@ pub struct Completion {
     tag: ThinkTag,
     late_text: String,
     reason: Option<StopReason>,
+    /// The stop sequence of the caller's that the provider has told.
+    stopped_at: Option<String>,
     usage: Option<Usage>,
     /// Used where the provider never tells.
     estimate: Usage,
@@ -71,6 +73,7 @@ impl Completion {
             tag: ThinkTag::default(),
             late_text: String::new(),
             reason: None,
+            stopped_at: None,
             usage: None,
             estimate: Usage {
                 input_tokens: terms.input_estimate,
@@ -125,6 +128,10 @@ impl Completion {
             self.fail(refusal);
             return;
         }
+        self.stopped_at(stop_told([
+            choice.get("stop_reason"),
+            choice.get("matched_stop"),
+        ]));
         if let Some(reason) = choice.get("finish_reason").and_then(Value::as_str) {
             self.stopped(reason);
         }
@@ -153,6 +160,7 @@ impl Completion {
             self.fail(refusal);
             return;
         }
+        self.stopped_at(choice.stop_told());
         if let Some(reason) = choice.finish_reason() {
             self.stopped(reason);
         }
@@ -169,6 +177,15 @@ impl Completion {
             self.call(piece)?;
         }
         Ok(())
+    }
+
+    /// What the provider says it has stopped at, which counts where the caller has asked for that.
+    fn stopped_at(&mut self, told: Option<&str>) {
+        if let Some(told) = told
+            && self.asked.stops.iter().any(|stop| stop == told)
+        {
+            self.stopped_at = Some(told.to_owned());
+        }
     }
 
     /// The provider has said why the model stopped. Some write an empty text for null in every chunk.
@@ -390,6 +407,13 @@ impl Completion {
             StopReason::EndTurn if self.calls.any() => StopReason::ToolUse,
             StopReason::ToolUse if !self.calls.any() => StopReason::EndTurn,
             reason => reason,
+        };
+        let reason = match self.stopped_at.take() {
+            Some(sequence) if reason == StopReason::EndTurn => {
+                self.reply.stopped_at(&sequence);
+                StopReason::StopSequence
+            }
+            _ => reason,
         };
         self.reply.finish(reason, self.usage());
     }

@@ -43,7 +43,7 @@ impl ChatForm {
 
 fn finish_reason(reason: StopReason) -> &'static str {
     match reason {
-        StopReason::EndTurn => "stop",
+        StopReason::EndTurn | StopReason::StopSequence => "stop",
         StopReason::MaxTokens => "length",
         StopReason::ToolUse => "tool_calls",
         StopReason::Refusal => "content_filter",

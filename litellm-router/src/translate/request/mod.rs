@@ -90,7 +90,13 @@ pub fn translate(
     let reasons = provider.name != "groq" && providers::is_openai_reasoning(upstream.model);
     let newer_key = reasons || provider.max_tokens_key == MaxTokensKey::MaxCompletionTokens;
     let choice = request.tool_choice.as_ref().filter(|_| !tools.is_empty());
+    let stops = request.stop_sequences.iter().map(String::as_str);
+    let stop: Vec<&str> = stops
+        .filter(|stop| !stop.trim().is_empty() && !reasons)
+        .take(MOST_STOPS)
+        .collect();
     let asked = Asked {
+        stops: stop.iter().map(|stop| (*stop).to_owned()).collect(),
         tools: ToolNames::of(tools.iter().map(|tool| &*tool.name)),
         reasoning_for: (providers::replay(provider, upstream.model) == Replay::Details)
             .then(|| upstream.name()),
@@ -117,13 +123,7 @@ pub fn translate(
             .filter(|_| !reasons)
             .map(|asked| asked.clamp(0.0, 1.0)),
         top_k: request.top_k.filter(|_| provider.takes_top_k),
-        stop: request
-            .stop_sequences
-            .iter()
-            .map(String::as_str)
-            .filter(|stop| !stop.trim().is_empty() && !reasons)
-            .take(MOST_STOPS)
-            .collect(),
+        stop,
         user: user(request).filter(|_| provider.takes_user),
         stream: streams,
         stream_options: streams.then_some(StreamOptions {

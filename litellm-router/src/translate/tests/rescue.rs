@@ -16,7 +16,7 @@ fn with_tools(streams: bool) -> Terms {
     Terms {
         asked: Asked {
             tools: ToolNames::of(["read"].into_iter()),
-            reasoning_for: None,
+            ..Asked::default()
         },
         ..terms(streams)
     }

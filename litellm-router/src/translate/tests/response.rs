@@ -2,7 +2,9 @@ use serde_json::{Value, json};
 
 use super::terms;
 use crate::translate::completion::Terms;
+use crate::translate::incoming::Incoming;
 use crate::translate::response::translate;
+use crate::translate::stream::ChatStream;
 
 fn answered(body: &Value) -> (u16, Value) {
     let answer = match translate(body.to_string().as_bytes(), terms(false)) {
@@ -296,4 +298,47 @@ fn c04_counts_of_every_kind_are_read() {
     ] {
         assert_eq!(usage(json!({"usage": odd})), "7 0 1", "{odd}");
     }
+}
+
+#[test]
+fn r19_the_sequence_that_stopped_is_told_where_the_provider_tells_it() {
+    let said = |key: &str, told: Value, finish: &str| {
+        let choice =
+            json!({"index": 0, "message": {"content": "Hi"}, "finish_reason": finish, key: told});
+        let mut terms = terms(false);
+        terms.asked.stops = vec!["END".into()];
+        let body = json!({"choices": [choice]}).to_string();
+        let (answer, _) = translate(body.as_bytes(), terms).unwrap();
+        let body: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
+        (body["stop_reason"].clone(), body["stop_sequence"].clone())
+    };
+    let told = (json!("stop_sequence"), json!("END"));
+    assert_eq!(said("stop_reason", json!("END"), "stop"), told);
+    assert_eq!(said("matched_stop", json!("END"), "stop"), told);
+    // A token's number, and what others mean by such a key.
+    let untold = (json!("end_turn"), Value::Null);
+    for other in [
+        json!(151645),
+        json!("end_turn"),
+        Value::Null,
+        json!(["END"]),
+    ] {
+        assert_eq!(said("stop_reason", other, "stop"), untold);
+    }
+    let cut = (json!("max_tokens"), Value::Null);
+    assert_eq!(said("stop_reason", json!("END"), "length"), cut);
+}
+
+#[test]
+fn r19_the_sequence_that_stopped_a_stream_is_told_as_well() {
+    let mut terms = terms(true);
+    terms.asked.stops = vec!["END".into()];
+    let mut stream = ChatStream::new(terms);
+    stream.push(b"data: {\"choices\": [{\"index\": 0, \"delta\": {\"content\": \"Hi\"}, \"stop_reason\": null}]}\n\n");
+    stream.push(b"data: {\"choices\": [{\"index\": 0, \"delta\": {}, \"finish_reason\": \"stop\", \"stop_reason\": \"END\"}]}\n\n");
+    stream.push(b"data: [DONE]\n\n");
+    stream.finish();
+    let events = String::from_utf8(stream.take()).unwrap();
+    let told = r#""delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}"#;
+    assert!(events.contains(told), "{events}");
 }
