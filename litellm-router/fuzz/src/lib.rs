@@ -38,6 +38,23 @@ fn pieces(bytes: &[u8], mut seed: u32) -> Vec<&[u8]> {
     pieces
 }
 
+/// How much longer events may be than what they say: each token comes in its own.
+const GROWTH: usize = 200;
+const CONSTANT: usize = 16 * 1024;
+
+/// What streams of a kind make of a provider's bytes: the same whether these come at once or in pieces,
+/// and no more than so many times as much.
+fn told<S: Incoming>(bytes: &[u8], seed: u32, stream: impl Fn() -> S) -> Vec<u8> {
+    let whole = all_of(&mut stream(), vec![bytes]);
+    let cut = all_of(&mut stream(), pieces(bytes, seed));
+    assert!(whole == cut, "the pieces make a difference");
+    assert!(
+        whole.len() <= bytes.len() * GROWTH + CONSTANT,
+        "too much is made of it"
+    );
+    whole
+}
+
 /// All that a stream makes of what comes in these pieces.
 fn all_of(stream: &mut dyn Incoming, pieces: Vec<&[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
