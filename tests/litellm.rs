@@ -1,5 +1,5 @@
 //! A session whose model calls go through the real LiteLLM proxy: it translates them into OpenAI's
-//! dialect for the scripted model, and the answers back. Who calls is known there, and limits are kept before
+//! dialect for the scripted provider of all tests, and the answers back. Who calls is known there, and limits are kept before
 //! it.
 
 use std::net::SocketAddr;
@@ -11,8 +11,9 @@ use anyhow::{Context, Result, ensure};
 use axum::body::Body;
 use axum::http::{HeaderMap, Response, StatusCode};
 use libtest_mimic::{Failed, Trial};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::process::{Child, Command};
+use world::provider::ScriptedProvider;
 use world::{World, fresh_session};
 use xtask::stack::Provider;
 
@@ -48,8 +49,8 @@ general_settings: {session_limits: {max_budget: 0.5}}
 ";
 
 async fn through_a_proxy() -> Result<()> {
-    let model = scripted_model().await?;
-    let proxy = Proxy::start(model).await?;
+    let model = ScriptedProvider::start().await?;
+    let proxy = Proxy::start(&model.base("commands")).await?;
     let heard = Heard::default();
     let before = listening_before(proxy.url.clone(), Arc::clone(&heard)).await?;
     let world = World::start_as(Provider::Local, |options| {
@@ -168,61 +169,6 @@ async fn listening_before(proxy: String, heard: Heard) -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// A model behind OpenAI's API that has a command run, and then says what it printed. The demo model is
-/// no use here: in LiteLLM's translation notes of the client's look like a person's words to it.
-async fn scripted_model() -> Result<SocketAddr> {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let routes = axum::Router::new().fallback(axum::routing::post(answer));
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    Ok(address)
-}
-
-async fn answer(axum::Json(request): axum::Json<Value>) -> Response<Body> {
-    let mut messages = request["messages"].as_array().into_iter().flatten();
-    let printed = messages.rfind(|message| message["role"] == "tool");
-    let has_bash = |tool: &Value| tool["function"]["name"] == "Bash";
-    let tools = request["tools"].as_array();
-    let (message, reason) = match printed {
-        Some(printed) => {
-            let text = format!("It printed: {}", printed["content"]);
-            (json!({"role": "assistant", "content": text}), "stop")
-        }
-        None if tools.is_some_and(|tools| tools.iter().any(has_bash)) => {
-            let arguments = json!({"command": "echo $((6 * 7))", "description": "Count"});
-            let call = json!({"index": 0, "id": "call_1", "type": "function",
-                "function": {"name": "Bash", "arguments": arguments.to_string()}});
-            (
-                json!({"role": "assistant", "tool_calls": [call]}),
-                "tool_calls",
-            )
-        }
-        None => (json!({"role": "assistant", "content": "Yes."}), "stop"),
-    };
-    let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5});
-    let completion = |kind: &str, choice: Value| json!({"id": "c", "object": kind, "created": 1, "model": "m", "choices": [choice]});
-    let (kind, body) = if request["stream"] == true {
-        let kind = "chat.completion.chunk";
-        let said = completion(kind, json!({"index": 0, "delta": message}));
-        let mut end = completion(
-            kind,
-            json!({"index": 0, "delta": {}, "finish_reason": reason}),
-        );
-        end["usage"] = usage;
-        let events = format!("data: {said}\n\ndata: {end}\n\ndata: [DONE]\n\n");
-        ("text/event-stream", events)
-    } else {
-        let choice = json!({"index": 0, "message": message, "finish_reason": reason});
-        let mut whole = completion("chat.completion", choice);
-        whole["usage"] = usage;
-        ("application/json", whole.to_string())
-    };
-    let mut response = Response::new(Body::from(body));
-    let kind = axum::http::HeaderValue::from_static(kind);
-    response.headers_mut().insert("content-type", kind);
-    response
-}
-
 /// A LiteLLM proxy, ended when it is dropped.
 struct Proxy {
     url: String,
@@ -231,14 +177,14 @@ struct Proxy {
 }
 
 impl Proxy {
-    async fn start(model: SocketAddr) -> Result<Self> {
+    async fn start(model: &str) -> Result<Self> {
         let program = xtask::tools::litellm().await?;
         let folder = tempfile::TempDir::new()?;
         let config = folder.path().join("config.yaml");
         let entry = |name: &str| {
             format!(
                 "  - model_name: {name}\n    litellm_params:\n      model: hosted_vllm/m\n      \
-                 api_base: http://{model}/v1\n      api_key: auto-detect\n"
+                 api_base: {model}\n      api_key: auto-detect\n"
             )
         };
         let yaml = format!(

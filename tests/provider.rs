@@ -1,6 +1,7 @@
 //! The scripted language model: a provider with the OpenAI-compatible API that answers as a test
 //! wants it, also badly. Models that answer sensibly are the router's own `local/demo`.
 
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,8 @@ use axum::extract::{Path, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -22,9 +25,9 @@ pub struct ScriptedProvider {
 }
 
 /// The ways in which it answers; each is a model of the router, `scripted/<way>`.
-const WAYS: [&str; 18] = [
+const WAYS: [&str; 20] = [
     "text", "key", "401", "429", "500", "cut", "hang", "html", "late", "halting", "endless",
-    "fast", "recall", "slow", "redirect", "gzip", "line", "nothing",
+    "fast", "recall", "slow", "redirect", "gzip", "gzipped", "line", "nothing", "commands",
 ];
 
 /// Longer than the router lets a client wait without a sign of life.
@@ -45,6 +48,11 @@ impl ScriptedProvider {
             .with_state(Arc::clone(&endless));
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Ok(Self { address, endless })
+    }
+
+    /// Where it answers in this way, for whoever else is to ask it.
+    pub fn base(&self, way: &str) -> String {
+        format!("http://{}/{way}", self.address)
     }
 
     /// How many answers are under way that do not end by themselves.
@@ -68,9 +76,9 @@ impl ScriptedProvider {
             };
             config += &format!(
                 "  - model_name: scripted/{way}\n    litellm_params:\n      model: openai/{way}\n      \
-                 api_base: http://{}/{way}\n      api_key: test-key\n      timeout: {timeout}\n      \
+                 api_base: {}\n      api_key: test-key\n      timeout: {timeout}\n      \
                  stream_timeout: {timeout}\n",
-                self.address
+                self.base(way)
             );
         }
         config
@@ -121,6 +129,18 @@ async fn answer(
                 &b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xab\xae\x05\x00\x43\xbf\xa6\xa3\x02"[..],
             ),
         ),
+        // Here it does say so.
+        "gzipped" => {
+            let (kind, body) = said(&request, json!({"content": "unpacked"}), "stop");
+            let mut zip = GzEncoder::new(Vec::new(), Compression::default());
+            // Writing to memory cannot fail.
+            let _ = zip.write_all(body.as_bytes());
+            let mut response = respond(200, kind, Body::from(zip.finish().unwrap_or_default()));
+            let coding = axum::http::HeaderValue::from_static("gzip");
+            response.headers_mut().insert("content-encoding", coding);
+            response
+        }
+        "commands" => commands(&request),
         "line" => {
             let more =
                 stream::repeat(Bytes::from(vec![b'x'; 64 * 1024])).map(Ok::<_, std::io::Error>);
@@ -180,6 +200,50 @@ fn delta(text: &str) -> String {
         "choices": [{ "index": 0, "delta": { "content": text } }],
     })
     .to_string()
+}
+
+/// It has a command run where it can, and then says what that has printed.
+fn commands(request: &Value) -> Response<Body> {
+    let mut messages = request["messages"].as_array().into_iter().flatten();
+    let printed = messages.rfind(|message| message["role"] == "tool");
+    let has_bash = |tool: &Value| tool["function"]["name"] == "Bash";
+    let tools = request["tools"].as_array();
+    let (message, reason) = match printed {
+        Some(printed) => {
+            let text = format!("It printed: {}", printed["content"]);
+            (json!({"content": text}), "stop")
+        }
+        None if tools.is_some_and(|tools| tools.iter().any(has_bash)) => {
+            let arguments = json!({"command": "echo $((6 * 7))", "description": "Count"});
+            let call = json!({"index": 0, "id": "call_1", "type": "function",
+                "function": {"name": "Bash", "arguments": arguments.to_string()}});
+            (json!({"tool_calls": [call]}), "tool_calls")
+        }
+        None => (json!({"content": "Yes."}), "stop"),
+    };
+    let (kind, body) = said(request, message, reason);
+    respond(200, kind, Body::from(body))
+}
+
+/// An answer as a stream or whole, as it is asked for: its content's type, and its body.
+fn said(request: &Value, mut message: Value, reason: &str) -> (&'static str, String) {
+    message["role"] = json!("assistant");
+    let usage = json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5});
+    let completion = |kind: &str, choice: Value| json!({"id": "c", "object": kind, "created": 1, "model": "m", "choices": [choice]});
+    if request["stream"] == true {
+        let kind = "chat.completion.chunk";
+        let begin = completion(kind, json!({"index": 0, "delta": message}));
+        let end = json!({"index": 0, "delta": {}, "finish_reason": reason});
+        let mut end = completion(kind, end);
+        end["usage"] = usage;
+        let events = format!("data: {begin}\n\ndata: {end}\n\ndata: [DONE]\n\n");
+        ("text/event-stream", events)
+    } else {
+        let choice = json!({"index": 0, "message": message, "finish_reason": reason});
+        let mut whole = completion("chat.completion", choice);
+        whole["usage"] = usage;
+        ("application/json", whole.to_string())
+    }
 }
 
 /// The conversation in a line: what people said, and the arguments of the tools that were called.

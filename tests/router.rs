@@ -2,6 +2,7 @@
 //! is another one.
 
 mod alone;
+mod clients;
 mod isolates;
 
 use std::sync::Arc;
@@ -18,11 +19,14 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         test(world, "router::tells_what_is_wrong_with_a_body", wrong),
         test(world, "router::takes_no_body_without_measure", large),
         test(world, "router::answers_whatever_a_provider_does", odd),
+        test(world, "router::reads_a_provider_that_compresses", gzipped),
         lone("router::books_outlive_its_process", books),
         lone(
             "router::isolates_tell_each_other",
             isolates::tell_each_other,
         ),
+        lone("router::serves_the_sdks_that_people_use", clients::sdks),
+        lone("router::pages_of_named_origins_may_call", clients::pages),
         lone("router::configuration_is_a_variable", configured),
         lone("router::a_broken_configuration_is_told", broken),
     ]
@@ -175,6 +179,24 @@ async fn odd(world: Arc<World>) -> Result<()> {
             ensure!(!text.contains("test-key"), "{way}: {text}");
             let is_messages = path == "/v1/messages";
             ensure!((error["type"] == "error") == is_messages, "{path}: {text}");
+        }
+    }
+    Ok(())
+}
+
+/// Nobody has asked for that, and some do it all the same: the runtime unpacks it.
+async fn gzipped(world: Arc<World>) -> Result<()> {
+    for path in ["/v1/messages", "/v1/chat/completions"] {
+        for stream in [false, true] {
+            let body = json!({"model": "scripted/gzipped", "max_tokens": 9, "stream": stream,
+                "messages": [{"role": "user", "content": "hi"}]});
+            let answer = post(&world, path, body.to_string()).send().await?;
+            let status = answer.status().as_u16();
+            let text = answer.text().await?;
+            ensure!(
+                status == 200 && text.contains("unpacked"),
+                "{path} {stream}: {status} {text}"
+            );
         }
     }
     Ok(())

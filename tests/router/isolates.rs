@@ -125,10 +125,19 @@ pub async fn tell_each_other() -> Result<()> {
         refused.load(Ordering::SeqCst) == 1,
         "the first one has asked it"
     );
-    // It tells so after its answer. The second one hears it after a call of its own.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    ensure!(ask(second, "sk-master", "one").await?.0 == 200);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // It tells so after its answer, and the second one hears it after a call of its own.
+    let cooling = r#"litellm_deployment_state{model_id="both#0"} 2"#;
+    let mut numbers = String::new();
+    for _ in 0..200 {
+        ensure!(ask(second, "sk-master", "one").await?.0 == 200);
+        let asked = http.get(format!("http://127.0.0.1:{second}/metrics"));
+        numbers = asked.bearer_auth("sk-master").send().await?.text().await?;
+        if numbers.contains(cooling) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    ensure!(numbers.contains(cooling), "it never hears: {numbers}");
     let (status, body) = ask(second, "sk-master", "both").await?;
     ensure!(status == 200, "{status} {body}");
     ensure!(
