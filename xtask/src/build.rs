@@ -15,32 +15,32 @@ const IMAGE_TARGET: &str = "x86_64-unknown-linux-musl";
 /// Of the standard library in a Worker.
 const STD_FEATURES: &str = "panic-unwind,optimize_for_size";
 
-/// Builds everything; with `no_opt` the Wasm stays as the compiler made it.
+/// Builds everything.
 ///
 /// # Errors
 /// What could not be built.
-pub async fn all(no_opt: bool) -> Result<()> {
+pub async fn all() -> Result<()> {
     let tools = Tools::install().await?;
     ui_with(&tools).await?;
-    worker(no_opt).await?;
-    router(no_opt).await?;
+    worker().await?;
+    router().await?;
     image().await?;
     agent_server().await
 }
 
 /// # Errors
 /// What could not be built.
-pub async fn worker(no_opt: bool) -> Result<()> {
+pub async fn worker() -> Result<()> {
     let tools = Tools::install().await?;
-    worker_with(&tools, &root(), "the session Worker", no_opt).await
+    worker_with(&tools, &root(), "the session Worker").await
 }
 
 /// # Errors
 /// What could not be built.
-pub async fn router(no_opt: bool) -> Result<()> {
+pub async fn router() -> Result<()> {
     let tools = Tools::install().await?;
     let folder = root().join("litellm-router");
-    worker_with(&tools, &folder, "the model router", no_opt).await
+    worker_with(&tools, &folder, "the model router").await
 }
 
 /// # Errors
@@ -49,16 +49,15 @@ pub async fn ui() -> Result<()> {
     ui_with(&Tools::install().await?).await
 }
 
-async fn worker_with(tools: &Tools, folder: &Path, name: &str, no_opt: bool) -> Result<()> {
+async fn worker_with(tools: &Tools, folder: &Path, name: &str) -> Result<()> {
     say(&format!("building {name}"));
     run(Command::new(&tools.worker_build)
-        .args(["--release", "--panic-unwind"])
-        .args(no_opt.then_some("--no-opt"))
+        // Wasm that wasm-opt has made smaller is larger when it is compressed, and that is what counts.
+        .args(["--release", "--panic-unwind", "--no-opt"])
         .current_dir(folder)
         // The standard library is built with the Worker; some of it has a smaller form.
         .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", STD_FEATURES)
         .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
-        .env("WASM_OPT_BIN", root().join("node_modules/.bin/wasm-opt"))
         .env("ESBUILD_BIN", root().join("node_modules/.bin/esbuild")))
     .await
     .with_context(|| format!("building {name}"))?;
@@ -186,7 +185,7 @@ async fn copy_if_other(from: &Path, to: &Path) -> Result<()> {
 /// # Errors
 /// What could not be built or deployed.
 pub async fn deploy(dry_run: bool) -> Result<()> {
-    all(false).await?;
+    all().await?;
     wasm::within_budget().await?;
     let tools = Tools::install().await?;
     for config in ["litellm-router/wrangler.jsonc", "wrangler.jsonc"] {

@@ -102,10 +102,6 @@ enum Chore {
     Build {
         #[arg(value_enum, default_value_t = Part::All)]
         part: Part,
-
-        /// Leave the Wasm as the compiler made it: larger, and ready sooner; for trying things out
-        #[arg(long)]
-        no_opt: bool,
     },
 }
 
@@ -178,10 +174,10 @@ fn check_config(file: &std::path::Path) -> Result<()> {
 
 async fn run(chore: Chore) -> Result<()> {
     match chore {
-        Chore::Build { part, no_opt } => match part {
-            Part::All => build::all(no_opt).await,
-            Part::Worker => build::worker(no_opt).await,
-            Part::Router => build::router(no_opt).await,
+        Chore::Build { part } => match part {
+            Part::All => build::all().await,
+            Part::Worker => build::worker().await,
+            Part::Router => build::router().await,
             Part::Ui => build::ui().await,
             Part::Image => build::image().await,
         },
@@ -227,7 +223,7 @@ async fn run(chore: Chore) -> Result<()> {
             let mut signals = Signals::listen()?;
             if !no_build {
                 tokio::select! {
-                    built = build::all(false) => built?,
+                    built = build::all() => built?,
                     () = signals.any() => return Ok(()),
                 }
             }

@@ -22,7 +22,7 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
         // Before all that takes long.
         here.must_match(filter).await?;
     }
-    build::all(false).await?;
+    build::all().await?;
     wasm::within_budget().await?;
     let tools = Tools::install().await?;
     if filter.is_none() {
@@ -64,7 +64,7 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
 /// # Errors
 /// What was lost, or could not be started.
 pub async fn faults(rounds: u64, seed: Option<u64>, minutes: Option<f64>) -> Result<()> {
-    build::all(false).await?;
+    build::all().await?;
     let mut faults = Command::new("cargo");
     faults
         .args([

@@ -1,7 +1,7 @@
 //! What has to be installed, in which version, and installing it.
 //!
 //! Versions are pinned in three places that tools read anyway: `rust-toolchain.toml`, `package.json`
-//! (Node, wrangler, wasm-opt, Claude Code) and `[workspace.metadata.tools]` in `Cargo.toml`. The
+//! (Node, wrangler, Claude Code) and `[workspace.metadata.tools]` in `Cargo.toml`. The
 //! version of wasm-bindgen's command is the one that `Cargo.lock` has for its crate.
 
 use std::path::{Path, PathBuf};

@@ -151,7 +151,7 @@ async fn native(build_anew: bool) -> Result<(PathBuf, String)> {
 
 async fn workerd(build_anew: bool) -> Result<(PathBuf, String)> {
     if build_anew {
-        build::router(false).await?;
+        build::router().await?;
     }
     let program = root().join("node_modules/workerd/bin/workerd");
     let version = output(Command::new(&program).arg("--version")).await?;
