@@ -3,6 +3,7 @@
 //! its name: `cargo xtask test queue`.
 
 mod access;
+mod agentctl;
 mod bad_input;
 mod browser;
 mod control;
@@ -43,6 +44,8 @@ fn main() {
     let guarded = access::guarded().expect("a runtime");
     let tests = [
         access::tests(&guarded),
+        agentctl::tests(&local),
+        agentctl::guarded_tests(&guarded),
         bad_input::tests(&local),
         browser::tests(&local),
         control::tests(&local),

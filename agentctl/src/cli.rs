@@ -1,0 +1,488 @@
+//! The commands and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use protocol::SessionId;
+
+const AFTER_HELP: &str = "\
+First steps:
+  agentctl login --server https://agents.example.com   keep the address and a key for it
+  agentctl presets                                     the agents that there are
+  agentctl launch code-assistant --prompt 'create a hello world app'
+  agentctl ls                                          your sessions
+  agentctl chat SESSION                                talk to one of them
+  agentctl files get SESSION hello.py                  what it has written
+
+A server on this machine (cargo xtask dev) needs no login.
+
+Environment:
+  AGENTCTL_SERVER    the server's address, instead of the profile's
+  AGENTCTL_TOKEN     the API key or operator's token, instead of the profile's
+  AGENTCTL_PROFILE   the profile
+  AGENTCTL_CONFIG    the file that profiles are kept in
+  NO_COLOR           no colours
+
+Exit codes:
+  0 done   1 error   2 wrong usage   3 the turn failed   4 not found   5 not allowed   130 interrupted";
+
+/// The command line of an Agent Router deployment: launch agents, talk to them, see what they do.
+#[derive(Debug, Parser)]
+#[command(name = "agentctl", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Write JSON: one object, or one a line for lists and streams; errors as well, to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The profile whose server and key are used
+    #[arg(
+        long,
+        global = true,
+        env = "AGENTCTL_PROFILE",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
+    pub profile: Option<String>,
+    /// The server's address; a profile's key is sent to that profile's server alone
+    #[arg(
+        long,
+        global = true,
+        env = "AGENTCTL_SERVER",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub server: Option<String>,
+    /// Send the key over plain http to another machine, for everybody on the way to read
+    #[arg(long, global = true)]
+    pub insecure: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Keep a server's address and a key for it
+    ///
+    /// The key is asked for at the terminal, or read from stdin with --token-stdin, so that it stands
+    /// in no list of processes and no history. It is tried, and kept in a file that only you can read.
+    Login(Login),
+    /// Forget a profile
+    Logout,
+    /// List the profiles
+    Profiles,
+    /// Launch an agent in a new session
+    ///
+    /// Prints the session's id. With --prompt, the agent's answer is streamed as by chat, and the id
+    /// goes to stderr.
+    #[command(after_help = "\
+Examples:
+  agentctl launch code-assistant --prompt 'write tests for src/'
+  agentctl launch github-code-review --mcp-env GITHUB_TOKEN     (its value from the environment)
+  agentctl launch --file agent.yaml --provider-key-env ANTHROPIC_API_KEY
+  ID=$(agentctl launch code-assistant)")]
+    Launch(Launch),
+    /// Say something in a session, and follow what comes of it
+    ///
+    /// The answer's text goes to stdout, all else (tools, thinking, states) to stderr. What the agent
+    /// asks for is answered at the terminal. Ctrl-C interrupts the turn; once more leaves, and the turn
+    /// goes on. Without TEXT at a terminal, it is a conversation that ends with Ctrl-D.
+    Chat(Chat),
+    /// Follow a session's log from now on, and answer what its agent asks
+    Attach(Attach),
+    /// Answer what an agent asks: a permission, a question, a plan
+    Answer(Answer),
+    /// List your sessions, those that were used last first
+    Ls(Ls),
+    /// What a session is, and how it stands
+    Show(OfSession),
+    /// A session's log
+    Logs(Logs),
+    /// A session's files: list, get, put, remove, move, pack
+    #[command(subcommand)]
+    Files(Files),
+    /// Stop what the agent does; the session lives on
+    #[command(visible_alias = "interrupt")]
+    Stop(OfSession),
+    /// Delete sessions for good: log, sandbox, files
+    Rm(Rm),
+    /// Begin another session that goes on from a turn of this one
+    Fork(Fork),
+    /// The conversation as a document
+    Export(Export),
+    /// List the agents that come with the server
+    Presets,
+    /// Agents of your own: list, get, put, remove
+    #[command(subcommand)]
+    Configs(Configs),
+    /// List the models
+    Models,
+    /// API keys: list, create, revoke
+    #[command(subcommand)]
+    Keys(Keys),
+    /// What a session has used: turns, tokens, cost, time
+    Usage(OfSession),
+    /// What a session's sandbox uses: processor, memory, disk
+    Resources(Resources),
+    /// Print a shell's completions
+    ///
+    /// For bash: source <(agentctl completions bash)
+    Completions { shell: Shell },
+}
+
+#[derive(Debug, Args)]
+pub struct Login {
+    /// Read the key from stdin
+    #[arg(long)]
+    pub token_stdin: bool,
+    /// Keep the address alone, for a server that asks for no key
+    #[arg(long, conflicts_with = "token_stdin")]
+    pub no_token: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Launch {
+    /// The agent's id, as presets and configs show it
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub preset: Option<String>,
+    /// An agent in YAML or JSON, - for stdin
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A secret for the agent's servers of tools; a NAME alone takes it from the environment
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub mcp_env: Vec<String>,
+    /// The environment variable with your own key for a provider of models
+    #[arg(long, value_name = "VARIABLE")]
+    pub provider_key_env: Option<String>,
+    /// What to say first, - for stdin
+    #[arg(long, short)]
+    pub prompt: Option<String>,
+    /// Do not wait for what comes of the prompt
+    #[arg(long, requires = "prompt")]
+    pub no_wait: bool,
+    #[command(flatten)]
+    pub asks: Asks,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Asks {
+    /// What becomes of what the agent asks permission for; without a terminal, ask leaves it open
+    #[arg(long, value_enum, default_value_t = Permissions::Ask)]
+    pub permissions: Permissions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Permissions {
+    /// Ask here, at the terminal
+    Ask,
+    /// Allow everything
+    Allow,
+    /// Deny everything
+    Deny,
+}
+
+#[derive(Debug, Args)]
+pub struct OfSession {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+}
+
+#[derive(Debug, Args)]
+pub struct Chat {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// What to say, - for stdin
+    pub text: Option<String>,
+    /// The model that answers, from now on
+    #[arg(long)]
+    pub model: Option<String>,
+    #[command(flatten)]
+    pub asks: Asks,
+}
+
+#[derive(Debug, Args)]
+pub struct Attach {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// Begin after this event; 0 is the whole log
+    #[arg(long, value_name = "SEQ")]
+    pub from: Option<u64>,
+    #[command(flatten)]
+    pub asks: Asks,
+}
+
+#[derive(Debug, Args)]
+pub struct Answer {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// The request's id, as chat, attach and logs show it
+    pub request: String,
+    #[arg(value_enum)]
+    pub behavior: Behavior,
+    /// Words for the agent, with a refusal
+    #[arg(long, short)]
+    pub message: Option<String>,
+    /// To a question: its text and the chosen answer
+    #[arg(long = "to", value_name = "QUESTION=ANSWER")]
+    pub answers: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Behavior {
+    Allow,
+    /// Allow, and the same is not asked again in this session
+    AllowSession,
+    Deny,
+}
+
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// Those whose id, title or agent holds this
+    #[arg(long, short = 'q', value_name = "TEXT")]
+    pub search: Option<String>,
+    /// Those with this status: starting, running, idle, sleeping, error, stopped
+    #[arg(long)]
+    pub status: Option<String>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub limit: u64,
+    /// Leave out so many
+    #[arg(long, default_value_t = 0)]
+    pub offset: u64,
+    /// All of them, page by page
+    #[arg(long, conflicts_with = "limit")]
+    pub all: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// Go on with what comes
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Begin after this event
+    #[arg(long, value_name = "SEQ", conflicts_with = "tail")]
+    pub from: Option<u64>,
+    /// Begin with the last so many events
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub tail: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Rm {
+    #[arg(required = true, value_parser = session)]
+    pub sessions: Vec<SessionId>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Fork {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// The number of the turn; without, the last that has ended
+    #[arg(long)]
+    pub turn: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    #[arg(long, value_enum, default_value_t = Format::Markdown)]
+    pub format: Format,
+    /// The file to write; without, stdout
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace the file
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Markdown,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Files {
+    /// List what is in the workspace, or in a folder of it
+    Ls {
+        #[arg(value_parser = session)]
+        session: SessionId,
+        #[arg(default_value = "")]
+        path: String,
+        /// How many folders deep
+        #[arg(long)]
+        depth: Option<u64>,
+        /// Also what .gitignore names
+        #[arg(long)]
+        ignored: bool,
+    },
+    /// Get a file
+    Get {
+        #[arg(value_parser = session)]
+        session: SessionId,
+        path: String,
+        /// A file or a folder that is there; - is stdout; without, the file's own name here
+        to: Option<PathBuf>,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Put a file into the workspace
+    Put {
+        #[arg(value_parser = session)]
+        session: SessionId,
+        /// - is stdin
+        file: PathBuf,
+        /// Its path in the workspace; with / at the end, a folder; without, its own name
+        path: Option<String>,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove a file or folder
+    Rm {
+        #[arg(value_parser = session)]
+        session: SessionId,
+        path: String,
+        /// A folder with all that is in it
+        #[arg(long, short)]
+        recursive: bool,
+    },
+    /// Move or rename
+    Mv {
+        #[arg(value_parser = session)]
+        session: SessionId,
+        from: String,
+        to: String,
+        /// Replace what is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make a folder
+    Mkdir {
+        #[arg(value_parser = session)]
+        session: SessionId,
+        path: String,
+    },
+    /// Get the workspace, or a folder of it, as a ZIP
+    Zip {
+        #[arg(value_parser = session)]
+        session: SessionId,
+        #[arg(default_value = "")]
+        path: String,
+        /// The file to write, - for stdout; without, SESSION.zip here
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Leave out what .gitignore names
+        #[arg(long)]
+        without_ignored: bool,
+        /// Replace a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Configs {
+    /// List your own
+    Ls,
+    /// A whole configuration, as JSON
+    Get { id: String },
+    /// Keep a configuration, YAML or JSON; - is stdin
+    Put {
+        file: PathBuf,
+        /// Replace the one that has its id
+        #[arg(long, value_name = "ID")]
+        replace: Option<String>,
+    },
+    /// Remove one of your own
+    Rm { id: String },
+    /// The JSON Schema of a configuration
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// List the keys that hold
+    Ls {
+        /// Whose; others than your own need the operator's token
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Make a key; it is printed once
+    Create {
+        /// What it is for
+        #[arg(long, default_value = "")]
+        name: String,
+        /// What it may: read, write, launch, admin
+        #[arg(long, value_delimiter = ',', default_value = "read,write,launch")]
+        scopes: Vec<String>,
+        /// After so many days it ends; without, it holds until it is revoked
+        #[arg(long)]
+        days: Option<u64>,
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Revoke a key, at once
+    Revoke {
+        id: String,
+        #[arg(long)]
+        owner: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Resources {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// Go on, every few seconds
+    #[arg(long, short)]
+    pub watch: bool,
+}
+
+fn session(text: &str) -> Result<SessionId, String> {
+    SessionId::parse(text).map_err(|problem| problem.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_teaches() {
+        let help = Cli::command().render_long_help().to_string();
+        insta::assert_snapshot!(help);
+    }
+
+    #[test]
+    fn what_does_not_go_together() {
+        for line in [
+            "agentctl launch",
+            "agentctl launch preset --file x",
+            "agentctl launch preset --no-wait",
+            "agentctl show ../x",
+            "agentctl logs s --from 1 --tail 2",
+            "agentctl ls --limit 0",
+            "agentctl rm",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}
