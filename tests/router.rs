@@ -25,6 +25,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             "router::isolates_tell_each_other",
             isolates::tell_each_other,
         ),
+        lone("router::waits_for_no_object", isolates::wait_for_no_object),
         lone("router::serves_the_sdks_that_people_use", clients::sdks),
         lone("router::pages_of_named_origins_may_call", clients::pages),
         lone("router::configuration_is_a_variable", configured),

@@ -165,7 +165,7 @@ fn check_config(file: &std::path::Path) -> Result<()> {
         println!("{}: {warning}", file.display());
     }
     println!(
-        "{}: can be read, with {} warnings",
+        "{}: can be read; warnings: {}",
         file.display(),
         router.warnings().len()
     );

@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<()> {
         tracing::warn!("{name}: {warning}");
     }
     if options.check {
-        println!("{name} is fine; {} warnings", router.warnings().len());
+        println!("{name}: can be read; warnings: {}", router.warnings().len());
         return Ok(());
     }
     if !options.host.is_loopback() && !router.has_master_key() {

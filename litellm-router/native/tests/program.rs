@@ -104,7 +104,8 @@ async fn it_checks_a_configuration_and_ends() {
     let (well, text) = ended(program(&["--check", "--config", fine.to_str().unwrap()])).await;
     assert!(well, "{text}");
     assert!(
-        text.contains("is fine") && text.contains("model_list.0.litellm_params.tags"),
+        text.contains("can be read; warnings: 1")
+            && text.contains("model_list.0.litellm_params.tags"),
         "{text}"
     );
     let wrong = file("wrong.yaml", "router_settings:\n  cooldown_time: -1\n");

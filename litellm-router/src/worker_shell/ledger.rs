@@ -3,14 +3,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::{
-    DurableObject, Env, Request, Response, Result, State, console_warn, durable_object, js_sys,
-    wasm_bindgen, web_sys,
+    Delay, DurableObject, Env, Request, Response, Result, State, console_warn, durable_object,
+    js_sys, wasm_bindgen, web_sys,
 };
 
 use super::host::now;
@@ -20,6 +23,8 @@ use crate::spend::{Account, Books};
 
 /// The name of the object that knows about the deployments.
 const DEPLOYMENTS: &str = "deployments";
+/// Who asks for an account's books waits for its object so long.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// An isolate tells of its deployments at most this often.
 const REPORT_EVERY_MS: u64 = 2_000;
 /// Where an object keeps its books.
@@ -77,9 +82,14 @@ pub async fn learn(env: Env, router: Arc<Router>, accounts: Vec<Account>) {
     }
 }
 
-/// The books of an account.
+/// The books of an account, where its object tells them in time.
 pub async fn books(env: &Env, account: &Account) -> Result<Books> {
-    ask(env, &account.name(), "books", &()).await
+    let name = account.name();
+    let asked = pin!(ask(env, &name, "books", &()));
+    match select(asked, pin!(Delay::from(PATIENCE))).await {
+        Either::Left((books, _)) => books,
+        Either::Right(_) => Err("the object does not answer".into()),
+    }
 }
 
 async fn ask<T: DeserializeOwned>(
