@@ -6,7 +6,9 @@
 
 mod team;
 
-use access::{ApiKey, Asked, Caller, Principal, Scopes, ShareToken, Shown, Via, Who, secret};
+use access::{
+    ApiKey, Asked, Caller, Origin, Principal, Scopes, ShareToken, Shown, Via, Who, secret,
+};
 use protocol::{Problem, ProblemKind};
 use worker::Env;
 
@@ -75,7 +77,7 @@ impl<'a> Admission<'a> {
         request_id: &str,
     ) -> Result<Caller, Problem> {
         self.set_up(asked)?;
-        let address = address(header);
+        let origin = origin(header, request_id);
         let who = match asked.shown()? {
             Shown::Token(token) => self.holder(token).await,
             // One that is left from another deployment on this machine says nothing.
@@ -96,14 +98,10 @@ impl<'a> Admission<'a> {
             Shown::Nothing | Shown::Cookie(_) => self.nothing_shown(header).await,
         };
         match who {
-            Ok(who) => Ok(Caller {
-                who,
-                address,
-                request_id: request_id.to_owned(),
-            }),
+            Ok(who) => Ok(Caller { who, origin }),
             Err(problem) if problem.kind == ProblemKind::Unauthenticated => {
                 if asked.shown()? != Shown::Nothing {
-                    limits::take(self.env, Limit::WrongKeys, &format!("address:{address}")).await?;
+                    limits::take(self.env, Limit::WrongKeys, &origin.key()).await?;
                 }
                 Err(problem)
             }
@@ -164,26 +162,13 @@ impl<'a> Admission<'a> {
     pub async fn launcher(&self, key: &str, origin: Origin) -> Result<(Caller, bool), Problem> {
         let who = self.holder(key).await?;
         let is_own = matches!(&who, Who::Known(principal) if principal.via == Via::OwnKey);
-        let caller = Caller {
-            who,
-            address: origin.address,
-            request_id: origin.request_id,
-        };
-        Ok((caller, is_own))
+        Ok((Caller { who, origin }, is_own))
     }
 
     /// Whether who has a key for a provider of models is known by it.
     pub fn takes_own_keys(&self) -> bool {
         let accepts = self.env.var("ACCEPT_PROVIDER_KEYS");
         self.is_open() || accepts.is_ok_and(|value| value.to_string() == "true")
-    }
-
-    /// Somebody of whom nothing is known but from where it asks.
-    pub fn anybody(&self, header: &impl Fn(&str) -> Option<String>, request_id: &str) -> Origin {
-        Origin {
-            address: address(header),
-            request_id: request_id.to_owned(),
-        }
     }
 
     /// What tells whether the operator's token is still the same, and is no secret itself.
@@ -194,16 +179,13 @@ impl<'a> Admission<'a> {
     }
 }
 
-/// From where somebody asks.
-pub struct Origin {
-    pub address: String,
-    pub request_id: String,
-}
-
-/// The address that the platform names. What is no address is none: it goes into logs.
-fn address(header: &impl Fn(&str) -> Option<String>) -> String {
+/// From where a request comes. What is no address is none: it goes into logs.
+pub fn origin(header: &impl Fn(&str) -> Option<String>, request_id: &str) -> Origin {
     let address = header("cf-connecting-ip").and_then(|text| text.parse().ok());
-    address.map_or_else(String::new, |address: std::net::IpAddr| address.to_string())
+    Origin {
+        address: address.map_or_else(String::new, |address: std::net::IpAddr| address.to_string()),
+        request_id: request_id.to_owned(),
+    }
 }
 
 /// Whether this may be a key for a provider of models. Short ones would be guessed.

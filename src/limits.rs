@@ -49,10 +49,10 @@ pub async fn count(env: &Env, limit: Limit, pass: &Pass) -> Result<(), Problem> 
         return Ok(());
     }
     take(env, limit, &pass.by).await?;
-    if pass.address.is_empty() {
+    if pass.origin.address.is_empty() {
         return Ok(());
     }
-    take(env, limit, &format!("address:{}", pass.address)).await
+    take(env, limit, &pass.origin.key()).await
 }
 
 /// Counts something for one name.

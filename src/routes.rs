@@ -18,7 +18,7 @@ use access::{Asked, Caller, Pass, Right, Scopes, ShareToken, Who};
 use protocol::{Problem, ProblemKind, SessionId};
 use worker::{Env, Headers, Method, Request, Response, Result, Url};
 
-use crate::admission::Admission;
+use crate::admission::{self, Admission};
 use crate::answer::{self, Answer, internal};
 use crate::session::{self, Visit};
 use table::{Kind, Need, Sought};
@@ -149,7 +149,7 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Kind::ClaudeCode => claude_code::run(request, env, &visit()?).await,
         Kind::ClaudeCodeDebug => claude_code::debug(&url, env).await,
         Kind::Login => {
-            let from = admission.anybody(&header, request_id);
+            let from = admission::origin(&header, request_id);
             account::login(request, env, &admission, &asked, from).await
         }
         Kind::Logout => account::logout(env, &admission, &asked, &header, request_id).await,
@@ -169,7 +169,7 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         }
         Kind::Launch => {
             let nothing = asked.shown()? == access::Shown::Nothing;
-            let origin = admission.anybody(&header, request_id);
+            let origin = admission::origin(&header, request_id);
             agents::launch(
                 request,
                 env,

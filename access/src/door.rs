@@ -3,7 +3,7 @@
 use protocol::{Owner, Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::principal::{Caller, Principal, Scopes, Who};
+use crate::principal::{Caller, Origin, Principal, Scopes, Who};
 use crate::share::{Mode, ShareKey, ShareToken};
 
 /// What somebody wants to do with a session.
@@ -45,8 +45,8 @@ pub struct Door {
 pub struct Pass {
     /// The name in the audit log.
     pub by: String,
-    pub address: String,
-    pub request_id: String,
+    #[serde(flatten)]
+    pub origin: Origin,
     pub read: bool,
     pub write: bool,
     pub manage: bool,
@@ -91,8 +91,7 @@ impl Pass {
         };
         Self {
             by: principal.name(),
-            address: caller.address.clone(),
-            request_id: caller.request_id.clone(),
+            origin: caller.origin.clone(),
             read: has(Right::Read),
             write: has(Right::Write),
             manage: has(Right::Manage),
@@ -161,8 +160,7 @@ impl Door {
                 token.check(self.share_key.as_ref(), session, now)?;
                 Pass {
                     by: format!("link:{}", token.id),
-                    address: caller.address.clone(),
-                    request_id: caller.request_id.clone(),
+                    origin: caller.origin.clone(),
                     read: true,
                     write: token.mode == Mode::Write,
                     manage: false,
@@ -211,8 +209,10 @@ mod tests {
     fn caller(who: Who) -> Caller {
         Caller {
             who,
-            address: "192.0.2.1".to_owned(),
-            request_id: "req_1".to_owned(),
+            origin: Origin {
+                address: "192.0.2.1".to_owned(),
+                request_id: "req_1".to_owned(),
+            },
         }
     }
 

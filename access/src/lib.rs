@@ -23,5 +23,5 @@ pub mod share;
 pub use browser::{Asked, Shown};
 pub use door::{Door, Pass, Right};
 pub use key::ApiKey;
-pub use principal::{Caller, Principal, Scopes, Via, Who};
+pub use principal::{Caller, Origin, Principal, Scopes, Via, Who};
 pub use share::{Mode, ShareKey, ShareToken};

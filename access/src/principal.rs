@@ -227,13 +227,27 @@ pub enum Who {
     Ticket(String),
 }
 
+/// From where something is asked, and in which request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The address that the platform names; empty where it names none.
+    pub address: String,
+    pub request_id: String,
+}
+
+impl Origin {
+    /// What is counted for its address is counted under this name.
+    pub fn key(&self) -> String {
+        format!("address:{}", self.address)
+    }
+}
+
 /// Who asks, and from where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     pub who: Who,
-    /// The address that the platform names; empty where it names none.
-    pub address: String,
-    pub request_id: String,
+    #[serde(flatten)]
+    pub origin: Origin,
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub use config::{
 };
 pub use launch::{Credentials, Launched};
 pub use limits::Limits;
-pub use presets::{PRESETS, preset, presets};
+pub use presets::{preset, presets};
 pub use tools::KNOWN as KNOWN_TOOLS;
 
 #[cfg(test)]

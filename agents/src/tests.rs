@@ -21,11 +21,7 @@ fn refused(fields: Value) -> (String, String) {
 #[test]
 fn the_presets_are_those_of_the_contract() {
     let of = |id: &str| preset(id).unwrap();
-    let ids: Vec<String> = presets()
-        .unwrap()
-        .into_iter()
-        .map(|preset| preset.id)
-        .collect();
+    let ids: Vec<_> = presets().unwrap().iter().map(|preset| &preset.id).collect();
     assert_eq!(
         ids,
         [
@@ -88,9 +84,9 @@ fn the_presets_are_those_of_the_contract() {
     );
     let reach: Vec<_> = presets()
         .unwrap()
-        .into_iter()
-        .filter(AgentConfig::reaches_out)
-        .map(|preset| preset.id)
+        .iter()
+        .filter(|preset| preset.reaches_out())
+        .map(|preset| &preset.id)
         .collect();
     assert_eq!(reach, ["research-agent", "github-code-review"]);
     let team = of("fullstack-team").agents;

@@ -42,8 +42,8 @@ use tokio::sync::Mutex;
 use crate::guard::{carries_token, no_token, refuse_browsers, refuse_foreign_names};
 use crate::http::{Refused, body, only, unknown};
 use crate::launch::Secret;
-use crate::processes::{OWN_PROGRAM, descendants, signal};
-use crate::serve::{End, Ending, say, stdin_closed};
+use crate::processes::{Children, OWN_PROGRAM, descendants, has_ended, signal};
+use crate::serve::{End, Ending, bury_orphans, say, stdin_closed};
 use crate::token::TOKEN_FROM_STDIN;
 
 /// Bytes of a request.
@@ -132,6 +132,8 @@ struct Host {
     options: Options,
     token: Secret,
     sandboxes: std::sync::Mutex<HashMap<String, Slot>>,
+    /// Their servers, and what falls to this process when one of them dies.
+    children: Arc<Children>,
 }
 
 /// A name's place, held while its server starts or stops, so that no name has two.
@@ -158,6 +160,7 @@ struct Sandbox {
 pub async fn host(options: Options) -> io::Result<()> {
     let mut terminate = on_signal(SignalKind::terminate())?;
     let mut interrupt = on_signal(SignalKind::interrupt())?;
+    let child_ended = on_signal(SignalKind::child())?;
     let token = options.token.clone();
     let token = token
         .filter(|token| token.reveal().len() >= 16)
@@ -180,7 +183,10 @@ pub async fn host(options: Options) -> io::Result<()> {
         options,
         token,
         sandboxes: std::sync::Mutex::default(),
+        children: Arc::default(),
     });
+    Children::adopt_orphans();
+    tokio::spawn(bury_orphans(Arc::clone(&host.children), child_ended));
     let app = routes(Arc::clone(&host));
     let serving = tokio::spawn(async move { axum::serve(listener, app).await });
     let url = format!("http://{address}");
@@ -192,9 +198,10 @@ pub async fn host(options: Options) -> io::Result<()> {
         () = stdin_closed(), if until_stdin_closes => {}
     }
     serving.abort();
+    let children = &host.children;
     let all = host.slots().into_iter().map(|(_, slot)| async move {
         if let Some(sandbox) = slot.lock().await.take() {
-            stop(sandbox).await;
+            stop(sandbox, children).await;
         }
     });
     futures_util::future::join_all(all).await;
@@ -302,7 +309,7 @@ async fn ensure(
     let wanted = wanted(&body(request, MAX_REQUEST).await?)?;
     let slot = Arc::clone(host.sandboxes().entry(name.clone()).or_default());
     let mut place = slot.lock().await;
-    let answer = ensure_in(&mut place, &host.options, &name, wanted).await;
+    let answer = ensure_in(&mut place, &host, &name, wanted).await;
     drop(place);
     host.forget_empty(&name, slot);
     Ok(axum::Json(answer?).into_response())
@@ -310,7 +317,7 @@ async fn ensure(
 
 async fn ensure_in(
     place: &mut Option<Sandbox>,
-    options: &Options,
+    host: &Host,
     name: &str,
     wanted: Wanted,
 ) -> Result<Value, Problem> {
@@ -322,9 +329,9 @@ async fn ensure_in(
         return Ok(sandbox.started(false));
     }
     if let Some(other) = place.take() {
-        stop(other).await;
+        stop(other, &host.children).await;
     }
-    let sandbox = start(options, name, wanted).await.map_err(|error| {
+    let sandbox = start(host, name, wanted).await.map_err(|error| {
         tracing::error!(name, %error, "a sandbox did not start");
         Problem::new(
             ProblemKind::SandboxFailed,
@@ -380,7 +387,7 @@ async fn remove(
     let sandbox = place.take();
     let mut existed = sandbox.is_some();
     if let Some(sandbox) = sandbox {
-        stop(sandbox).await;
+        stop(sandbox, &host.children).await;
     }
     if files {
         match tokio::fs::remove_dir_all(host.options.data.join(&name)).await {
@@ -466,7 +473,8 @@ async fn answers(url: &str) -> bool {
     answer.ok().flatten().unwrap_or(false)
 }
 
-async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sandbox> {
+async fn start(host: &Host, name: &str, wanted: Wanted) -> io::Result<Sandbox> {
+    let options = &host.options;
     let folder = options.data.join(name);
     std::fs::create_dir_all(&folder)?;
     let token = Secret::random()?;
@@ -494,7 +502,7 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
             command.env(name, value);
         }
     }
-    let mut child = command.spawn()?;
+    let mut child = host.children.spawn(&mut command)?;
     let pid = child.id().unwrap_or_default();
     let mut lifeline = child.stdin.take();
     if let Some(stdin) = &mut lifeline {
@@ -507,7 +515,13 @@ async fn start(options: &Options, name: &str, wanted: Wanted) -> io::Result<Sand
         .await
         .map_err(|_| io::Error::other("it did not say where it listens"))??;
     let last_word = Arc::new(OnceLock::new());
-    tokio::spawn(said.until_the_last_word(Arc::clone(&last_word)));
+    let (heard, children) = (Arc::clone(&last_word), Arc::clone(&host.children));
+    tokio::spawn(async move {
+        said.until_the_last_word(heard).await;
+        // Where it was killed, it could end nothing of what it had started.
+        has_ended(pid).await;
+        children.kill_orphans().await;
+    });
     Ok(Sandbox {
         wanted,
         url,
@@ -549,7 +563,13 @@ impl Said {
 }
 
 /// Ends a sandbox's server, and all that it has started.
-async fn stop(mut sandbox: Sandbox) {
+async fn stop(mut sandbox: Sandbox, children: &Children) {
+    end(&mut sandbox).await;
+    children.forget(sandbox.pid);
+    children.kill_orphans().await;
+}
+
+async fn end(sandbox: &mut Sandbox) {
     if let Ok(Some(_)) = sandbox.child.try_wait() {
         return;
     }

@@ -115,6 +115,17 @@ pub fn descendants(root: u32) -> Vec<Process> {
     below(&table(), [root])
 }
 
+/// Waits until a process that is about to end has ended, and what it leaves has fallen to others.
+pub async fn has_ended(pid: u32) {
+    for _ in 0..ROUNDS {
+        let living = |process: &Process| process.pid == pid && !process.dead;
+        if !table().iter().any(living) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Whether the process was started with this mark. A program can give itself another environment,
 /// and is then found by its descent alone.
 fn carries(pid: u32, mark: &str) -> bool {
@@ -222,6 +233,25 @@ impl Children {
         let living = || {
             let mut living = descendants(std::process::id());
             living.retain(|process| !process.dead);
+            living
+        };
+        self.kill_until_none(living).await
+    }
+
+    /// Kills what has fallen to this process, and all that it has started. Returns how many were
+    /// killed.
+    pub async fn kill_orphans(&self) -> usize {
+        let living = || {
+            let (me, table) = (std::process::id(), table());
+            let owned = self.owned();
+            let fallen = |process: &&Process| {
+                process.parent == me && !process.dead && !owned.contains(&process.pid)
+            };
+            let fallen: Vec<Process> = table.iter().filter(fallen).cloned().collect();
+            drop(owned);
+            let mut living = below(&table, fallen.iter().map(|process| process.pid));
+            living.retain(|process| !process.dead);
+            living.extend(fallen);
             living
         };
         self.kill_until_none(living).await

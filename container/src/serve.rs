@@ -208,7 +208,7 @@ fn told(error: io::Error, what: String) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
-async fn bury_orphans(children: Arc<Children>, mut child_ended: Signal) {
+pub(crate) async fn bury_orphans(children: Arc<Children>, mut child_ended: Signal) {
     while child_ended.recv().await.is_some() {
         // tokio buries its own first, and a burst of ends is one look.
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -74,7 +74,8 @@ pub enum Input {
         /// Why it is not the last one.
         damage: Option<String>,
     },
-    /// What a turn has left on the sandbox's disk is saved, or can't be.
+    /// What a turn has left on the sandbox's disk is saved, or can't be. Where the sandbox is gone
+    /// before, the turn is [`Lost`](Self::Lost).
     Saved {
         turn: TurnId,
         /// The number of the save that holds it; none where nothing is saved at all.
@@ -402,11 +403,31 @@ impl Stepping<'_> {
         }
     }
 
+    /// A turn had come to its end, but what it has done is gone with its sandbox.
+    fn lost_unsaved(&mut self, turn: TurnId, problem: &Problem) {
+        self.log_problem(turn, problem);
+        let end = self.session.state.current.as_mut();
+        if let Some(mut end) = end.and_then(|current| current.end.take()) {
+            if end.outcome == Outcome::Completed {
+                end.outcome = Outcome::Failed;
+                end.content =
+                    "Failed: what it has done was lost before it could be saved".to_owned();
+            }
+            self.end_current(end, None);
+        }
+    }
+
     fn lost(&mut self, turn: TurnId, problem: Problem, sandbox_gone: bool) {
         let Some(current) = &mut self.session.state.current else {
             return;
         };
-        if current.id != turn || current.phase == Phase::Saving {
+        if current.id != turn {
+            return;
+        }
+        if current.phase == Phase::Saving {
+            if sandbox_gone {
+                self.lost_unsaved(turn, &problem);
+            }
             return;
         }
         let was_interrupted = current.interrupted;

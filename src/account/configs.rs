@@ -16,16 +16,16 @@ impl Object {
         self.keep()?;
         let config = member(asked, "config");
         let id = text(&config, "id");
-        let replace = asked.get("replace").and_then(Value::as_bool);
+        let replace = asked.get("replace") == Some(&Value::Bool(true));
         let is_there = !self.get_config(&json!(id))?.is_null();
-        if is_there && replace == Some(false) {
+        if is_there && !replace {
             return Err(Problem::new(
                 ProblemKind::Conflict,
                 format!("there is a configuration {id} already; choose another id, or update it"),
             )
             .at("id"));
         }
-        if !is_there && replace == Some(true) {
+        if !is_there && replace {
             return Err(unknown());
         }
         let count = self.rows("SELECT cast(count(*) AS TEXT) FROM config", Vec::new())?;

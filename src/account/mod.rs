@@ -18,7 +18,7 @@ mod sessions;
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
-use access::{ApiKey, Pass, Principal, Scopes, Via};
+use access::{ApiKey, Origin, Pass, Principal, Scopes, Via};
 use protocol::{Owner, Problem, ProblemKind, SessionId};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -79,18 +79,27 @@ pub struct Deed<'a> {
     /// The session's id, or the key's.
     pub about: &'a str,
     pub by: String,
-    pub address: &'a str,
-    pub request_id: &'a str,
+    pub from: &'a Origin,
 }
 
 impl<'a> Deed<'a> {
+    /// Of somebody who is known, in their own name.
+    pub fn by(principal: &Principal, from: &'a Origin, what: &'a str, about: &'a str) -> Self {
+        Self {
+            what,
+            about,
+            by: principal.name(),
+            from,
+        }
+    }
+
+    /// Of somebody whom a session has let in.
     pub fn of(pass: &'a Pass, what: &'a str, about: &'a str) -> Self {
         Self {
             what,
             about,
             by: pass.by.clone(),
-            address: &pass.address,
-            request_id: &pass.request_id,
+            from: &pass.origin,
         }
     }
 
@@ -100,8 +109,8 @@ impl<'a> Deed<'a> {
             "what": self.what,
             "about": self.about,
             "by": self.by,
-            "address": self.address,
-            "request_id": self.request_id,
+            "address": self.from.address,
+            "request_id": self.from.request_id,
         })
     }
 }

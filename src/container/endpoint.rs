@@ -1,7 +1,9 @@
 //! Where a sandbox can be reached.
 
 use worker::wasm_bindgen::JsValue;
-use worker::{Fetch, Fetcher, Headers, Method, Request, RequestInit, Response, Result};
+use worker::{
+    Fetch, Fetcher, Headers, Method, Request, RequestInit, RequestRedirect, Response, Result,
+};
 
 /// Where a sandbox can be reached.
 #[derive(Clone)]
@@ -23,7 +25,8 @@ impl Endpoint {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Result<Response> {
-        self.fetch_with(method, path, body.as_deref().map(bytes))
+        let headers = json_headers(body.is_some())?;
+        self.pass(method, path, headers, body.as_deref().map(bytes))
             .await
     }
 
@@ -32,16 +35,21 @@ impl Endpoint {
     /// # Errors
     /// Where the sandbox does not answer.
     pub async fn send(&self, path: &str, body: JsValue) -> Result<Response> {
-        self.fetch_with(Method::Post, path, Some(body)).await
+        self.pass(Method::Post, path, json_headers(true)?, Some(body))
+            .await
     }
 
-    async fn fetch_with(
+    /// Passes a request on, with headers of its own.
+    ///
+    /// # Errors
+    /// Where the sandbox does not answer.
+    pub async fn pass(
         &self,
         method: Method,
         path: &str,
+        headers: Headers,
         body: Option<JsValue>,
     ) -> Result<Response> {
-        let headers = Headers::new();
         match self {
             Self::Port(port) => {
                 let url = format!("http://sandbox.internal{path}");
@@ -64,7 +72,19 @@ pub fn bytes(body: &[u8]) -> JsValue {
     worker::js_sys::Uint8Array::from(body).into()
 }
 
-/// A request whose body is JSON, where it has one.
+/// The headers of a request whose body, where it has one, is JSON.
+///
+/// # Errors
+/// Where the platform refuses them, which it does not.
+pub fn json_headers(body: bool) -> Result<Headers> {
+    let headers = Headers::new();
+    if body {
+        headers.set("content-type", "application/json")?;
+    }
+    Ok(headers)
+}
+
+/// A request that follows no redirect: a sandbox sends nobody elsewhere.
 ///
 /// # Errors
 /// Where the platform refuses it.
@@ -75,10 +95,9 @@ pub fn request(
     body: Option<JsValue>,
 ) -> Result<Request> {
     let mut init = RequestInit::new();
-    if let Some(body) = body {
-        headers.set("content-type", "application/json")?;
-        init.with_body(Some(body));
-    }
-    init.with_method(method).with_headers(headers);
+    init.with_method(method)
+        .with_headers(headers)
+        .with_redirect(RequestRedirect::Manual)
+        .with_body(body);
     Request::new_with_init(url, &init)
 }

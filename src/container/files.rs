@@ -8,13 +8,11 @@
 use std::rc::Rc;
 
 use protocol::files::{REQUEST_HEADERS, SESSION};
-use protocol::{Problem, ProblemKind, SessionId};
+use protocol::{Problem, SessionId};
 use worker::wasm_bindgen::JsValue;
-use worker::{
-    Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, ResponseBody, Result,
-};
+use worker::{Headers, Method, Request, Response, ResponseBody, Result};
 
-use super::{Endpoint, Object, Refusal, Sandbox};
+use super::{Endpoint, Object, Refusal, Sandbox, endpoint};
 use crate::answer::{self, Answer, internal};
 
 /// Nothing in it runs, loads, or is of the Worker's origin.
@@ -37,7 +35,7 @@ impl Sandbox {
         let headers = request_headers(request, &self.id).map_err(failed)?;
         let body = request.inner().body().map(JsValue::from);
         let url = format!("http://container.internal/files{path}");
-        let request = outgoing(&url, request.method(), headers, body).map_err(failed)?;
+        let request = endpoint::request(&url, request.method(), headers, body).map_err(failed)?;
         self.send(request).await?.answer()
     }
 }
@@ -50,15 +48,6 @@ impl Object {
         path: &str,
     ) -> std::result::Result<Response, Refusal> {
         let failed = |error: worker::Error| internal("files", &error);
-        let broke = |error: worker::Error| {
-            internal("sandbox", &error);
-            // What is known of it may be out of date: the next request looks again.
-            self.provider.borrow_mut().take();
-            Problem::new(
-                ProblemKind::SandboxUnreachable,
-                "the connection to the sandbox broke",
-            )
-        };
         let reads = matches!(request.method(), Method::Get | Method::Head);
         let body = match (reads, length(request)) {
             (true, _) => Body::None,
@@ -73,7 +62,7 @@ impl Object {
             // be asked again than under a body that is gone then.
             let endpoint = self.endpoint(id, true, false).await?;
             if let Err(error) = is_there(&endpoint).await {
-                drop(broke(error));
+                drop(self.broke(&error));
             }
         }
         let request = &*request;
@@ -81,7 +70,7 @@ impl Object {
             let endpoint = self.endpoint(id, true, false).await?;
             let headers = request_headers(request, id).map_err(failed)?;
             let passed = endpoint.pass(request.method(), path, headers, body).await;
-            passed.map_err(|error| Refusal::from(broke(error)))
+            passed.map_err(|error| Refusal::from(self.broke(&error)))
         };
         let passed = match body {
             Body::Stream(body) => pass(Some(body)).await?,
@@ -89,10 +78,8 @@ impl Object {
                 Err(refusal) if !refusal.stopped => pass(None).await?,
                 passed => passed?,
             },
-            Body::Kept(bytes) => match pass(Some(super::endpoint::bytes(&bytes))).await {
-                Err(refusal) if !refusal.stopped => {
-                    pass(Some(super::endpoint::bytes(&bytes))).await?
-                }
+            Body::Kept(bytes) => match pass(Some(endpoint::bytes(&bytes))).await {
+                Err(refusal) if !refusal.stopped => pass(Some(endpoint::bytes(&bytes))).await?,
                 passed => passed?,
             },
         };
@@ -139,41 +126,6 @@ fn request_headers(request: &Request, id: &SessionId) -> Result<Headers> {
 async fn is_there(endpoint: &Endpoint) -> Result<()> {
     let mut answer = endpoint.fetch(Method::Options, "/", None).await?;
     answer.bytes().await.map(drop)
-}
-
-impl Endpoint {
-    async fn pass(
-        &self,
-        method: Method,
-        path: &str,
-        headers: Headers,
-        body: Option<JsValue>,
-    ) -> Result<Response> {
-        match self {
-            Self::Port(port) => {
-                let url = format!("http://sandbox.internal{path}");
-                port.fetch_request(outgoing(&url, method, headers, body)?)
-                    .await
-            }
-            Self::Url { url, token } => {
-                if let Some(token) = token {
-                    headers.set("authorization", &format!("Bearer {token}"))?;
-                }
-                let request = outgoing(&format!("{url}{path}"), method, headers, body)?;
-                Fetch::Request(request).send().await
-            }
-        }
-    }
-}
-
-/// A sandbox sends nobody elsewhere.
-fn outgoing(url: &str, method: Method, headers: Headers, body: Option<JsValue>) -> Result<Request> {
-    let mut init = RequestInit::new();
-    init.with_method(method)
-        .with_headers(headers)
-        .with_redirect(RequestRedirect::Manual)
-        .with_body(body);
-    Request::new_with_init(url, &init)
 }
 
 /// The same answer with the headers that may go on.

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
-use protocol::{Problem, ProblemKind, SessionId};
+use protocol::{Problem, ProblemKind, SessionId, TurnId};
 use serde::{Deserialize, Serialize};
 use worker::wasm_bindgen;
 use worker::{DurableObject, Env, Method, Request, Response, Result, State, durable_object};
@@ -36,7 +36,7 @@ pub use endpoint::Endpoint;
 use provider::{AWAIT_RESTORE, Ensured, Provider, Start};
 pub use provider::{calls_models_by_route, provider_name};
 use saves::{Restored, Saves};
-pub use stub::{Running, Sandbox, of};
+pub use stub::{DiskSave, Running, Sandbox, of};
 
 /// Who the session is, on every request to its container object.
 const SESSION_ID: &str = "x-session-id";
@@ -88,6 +88,9 @@ struct Object {
     disk_ready: Cell<bool>,
     /// What was restored, until the session has heard it.
     restored: RefCell<Option<Restored>>,
+    /// The sandbox has been started, and no turn has been given to it since: none can have left
+    /// anything there.
+    no_turn_yet: Cell<bool>,
 }
 
 impl DurableObject for ClaudeCodeContainer {
@@ -104,6 +107,7 @@ impl DurableObject for ClaudeCodeContainer {
                 saves,
                 disk_ready: Cell::new(false),
                 restored: RefCell::new(None),
+                no_turn_yet: Cell::new(false),
             })),
         }
     }
@@ -184,10 +188,18 @@ impl Object {
         }
         if path == "/save" {
             let endpoint = self.endpoint(&id, false, brief).await?;
-            let turn = serde_json::from_slice(&body.unwrap_or_default())
+            let turn: Option<TurnId> = serde_json::from_slice(&body.unwrap_or_default())
                 .map_err(|error| internal("save", &error))?;
-            let saving = self.saves()?.save(&endpoint, &id, turn);
-            let saved = within(LONGEST, "the storage of saves", saving).await?;
+            if turn.is_some() && self.no_turn_yet.get() {
+                return Err(Refusal {
+                    problem: Problem::new(
+                        ProblemKind::SandboxFailed,
+                        "the sandbox ended before what the turn has done was saved",
+                    ),
+                    stopped: true,
+                });
+            }
+            let saved = self.save(&endpoint, &id, turn).await?;
             return Ok(answer::json(200, &saved)?);
         }
         if path == "/chain" {
@@ -228,6 +240,9 @@ impl Object {
         let path = with_query(path);
         let endpoint = self.endpoint(&id, start, brief).await?;
         let is_turn = path == "/turns";
+        if is_turn {
+            self.no_turn_yet.set(false);
+        }
         if !repeatable(&method, &path) {
             // A connection that was kept open may be dead; better it breaks under a question that
             // can be asked again.
@@ -271,6 +286,17 @@ impl Object {
             .ok_or_else(|| internal("saves", &"the storage did not open"))
     }
 
+    /// Saves what is on the sandbox's disk. Returns the number of the save that holds it.
+    async fn save(
+        &self,
+        endpoint: &Endpoint,
+        id: &SessionId,
+        turn: Option<TurnId>,
+    ) -> std::result::Result<Option<u64>, Problem> {
+        let saving = self.saves()?.save(endpoint, id, turn);
+        within(LONGEST, "the storage of saves", saving).await
+    }
+
     /// Where the sandbox is; started where it does not run and `start` says so.
     async fn endpoint(
         self: &Rc<Self>,
@@ -307,16 +333,8 @@ impl Object {
         path: &str,
         body: Option<Vec<u8>>,
     ) -> Answer {
-        let broke = |error: worker::Error| {
-            internal("sandbox", &error);
-            // What is known of it may be out of date: the next request looks again.
-            self.provider.borrow_mut().take();
-            Problem::new(
-                ProblemKind::SandboxUnreachable,
-                "the connection to the sandbox broke",
-            )
-        };
-        let response = endpoint.fetch(method, path, body).await.map_err(broke)?;
+        let response = endpoint.fetch(method, path, body).await;
+        let response = response.map_err(|error| self.broke(&error))?;
         let given = response
             .headers()
             .get("content-type")
@@ -332,6 +350,17 @@ impl Object {
         let builder =
             answer::stream_of(content_type).map_err(|error| internal("sandbox", &error))?;
         Ok(builder.with_status(status).body(body))
+    }
+
+    /// What a request hears whose connection to the sandbox broke.
+    fn broke(&self, error: &worker::Error) -> Problem {
+        internal("sandbox", error);
+        // What is known of it may be out of date: the next request looks again.
+        self.provider.borrow_mut().take();
+        Problem::new(
+            ProblemKind::SandboxUnreachable,
+            "the connection to the sandbox broke",
+        )
     }
 
     /// Starts the sandbox once, however many ask for it at the same time.
@@ -353,6 +382,9 @@ impl Object {
                     };
                     let provider = object.provider(&id)?;
                     let Ensured { endpoint, started } = provider.ensure_running(&start).await?;
+                    if started {
+                        object.no_turn_yet.set(true);
+                    }
                     if started || !object.disk_ready.get() {
                         object.disk_ready.set(false);
                         let restoring = object.saves()?.restore(&endpoint);

@@ -8,8 +8,8 @@ use protocol::{Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
 use worker::Method;
 
-use super::{Endpoint, LONGEST, Object};
-use crate::answer::{internal, read_json, within};
+use super::{Endpoint, Object};
+use crate::answer::{internal, read_json};
 use crate::session;
 
 /// How long a sandbox is left unused before it is stopped, where SANDBOX_SLEEP_SECONDS does not say
@@ -96,8 +96,7 @@ impl Object {
         if !storage.delete(UNSAVED).await.map_err(failed)? {
             return Ok(());
         }
-        let saving = self.saves()?.save(endpoint, id, None);
-        match within(LONGEST, "the storage of saves", saving).await {
+        match self.save(endpoint, id, None).await {
             Ok(_) => Ok(()),
             // The next turn's end tells of it.
             Err(problem) if problem.kind == ProblemKind::TooLarge => Ok(()),
@@ -154,8 +153,7 @@ impl Object {
             let left = watch.sleep_after_ms - before;
             return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
         }
-        let saving = self.saves()?.save(&endpoint, &watch.id, None);
-        match within(LONGEST, "the storage of saves", saving).await {
+        match self.save(&endpoint, &watch.id, None).await {
             Ok(_) => {}
             // It does not get better by waiting: each turn's end has told of it.
             Err(problem)
@@ -182,8 +180,7 @@ impl Object {
     pub(super) async fn stop(self: &Rc<Self>, id: &SessionId) -> std::result::Result<(), Problem> {
         let provider = self.provider(id)?;
         if let Some(endpoint) = provider.running().await? {
-            let saving = self.saves()?.save(&endpoint, id, None);
-            within(LONGEST, "the storage of saves", saving).await?;
+            self.save(&endpoint, id, None).await?;
         }
         self.disk_ready.set(false);
         provider.stop().await

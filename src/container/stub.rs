@@ -1,7 +1,7 @@
 //! The sandbox of a session, as the rest of the Worker speaks to it.
 
 use protocol::{Problem, ProblemKind, SessionId, TurnId};
-use worker::{Env, Headers, Method, Request, Response, Stub};
+use worker::{Env, Method, Request, Response, Stub};
 
 use super::saves::Save;
 use super::{FOR_ONE_REQUEST, OWN_PROBLEM, SESSION_ID, STOPPED, endpoint};
@@ -18,6 +18,14 @@ pub struct Sandbox {
 pub enum Running {
     Answer(Response),
     Stopped(Problem),
+}
+
+/// What became of what is on a sandbox's disk.
+pub enum DiskSave {
+    /// The number of the save that holds it; none where nothing is saved in this deployment.
+    Saved(Option<u64>),
+    /// It is gone with its sandbox.
+    Lost(Problem),
 }
 
 impl Running {
@@ -87,15 +95,20 @@ impl Sandbox {
         self.ask(method, &format!("/running{path}"), body).await
     }
 
-    /// Saves what is on its disk, with what a turn has left there. Returns the number of the save that
-    /// holds it; none where nothing is saved in this deployment.
+    /// Saves what is on its disk, with what a turn has left there that has come to its end.
     ///
     /// # Errors
     /// Why it could not be saved.
-    pub async fn save(&self, turn: Option<TurnId>) -> std::result::Result<Option<u64>, Problem> {
+    pub async fn save(&self, turn: Option<TurnId>) -> std::result::Result<DiskSave, Problem> {
         let body = serde_json::to_vec(&turn).map_err(|error| internal("save", &error))?;
-        let mut response = self.told("/save", Some(body)).await?;
-        read_json(&mut response).await
+        let mut response = match self.ask(Method::Post, "/save", Some(body)).await? {
+            Running::Answer(response) => response,
+            Running::Stopped(problem) => return Ok(DiskSave::Lost(problem)),
+        };
+        match problem_of(&mut response).await {
+            Some(problem) => Err(problem),
+            None => Ok(DiskSave::Saved(read_json(&mut response).await?)),
+        }
     }
 
     /// Takes over what was saved of another sandbox, up to `save`. For one that has nothing of its own.
@@ -163,7 +176,7 @@ impl Sandbox {
         body: Option<Vec<u8>>,
     ) -> std::result::Result<Running, Problem> {
         let failed = |error: worker::Error| internal("container", &error);
-        let headers = Headers::new();
+        let headers = endpoint::json_headers(body.is_some()).map_err(failed)?;
         headers.set(SESSION_ID, self.id.as_str()).map_err(failed)?;
         if self.for_one_request {
             headers.set(FOR_ONE_REQUEST, "1").map_err(failed)?;

@@ -1,12 +1,12 @@
 //! `/api/login`, `/api/keys`, `/api/audit`: an account's keys, and what was done in its name.
 
-use access::{ApiKey, Asked, Caller, Principal, Shown, Via, Who};
+use access::{ApiKey, Asked, Caller, Origin, Principal, Shown, Via, Who};
 use protocol::{Owner, Problem, ProblemKind};
 use serde_json::{Value, json};
 use worker::{Env, Method, Request, Url};
 
 use crate::account::{self, Deed, Making, Wish};
-use crate::admission::{Admission, Origin};
+use crate::admission::{self, Admission};
 use crate::answer::{self, Answer, internal};
 use crate::limits::{self, Limit};
 
@@ -37,8 +37,7 @@ pub async fn login(
         .ok_or_else(|| Problem::bad_request("signing in takes {\"token\": \"…\"}").at("token"))?;
     let who = match admission.holder(token.trim()).await {
         Err(problem) if problem.kind == ProblemKind::Unauthenticated => {
-            let address = format!("address:{}", origin.address);
-            limits::take(env, Limit::WrongKeys, &address).await?;
+            limits::take(env, Limit::WrongKeys, &origin.key()).await?;
             return Err(problem);
         }
         who => who?,
@@ -61,13 +60,7 @@ pub async fn login(
         name: "a browser",
         until: Some(until),
         parent,
-        deed: Deed {
-            what: "login",
-            about: "",
-            by: principal.name(),
-            address: &origin.address,
-            request_id: &origin.request_id,
-        },
+        deed: Deed::by(&principal, &origin, "login", ""),
     };
     let made = account::make_key(env, &making).await?;
     let key = made.get("key").and_then(|key| key.as_str());
@@ -92,14 +85,8 @@ pub async fn logout(
         && let Ok(Who::Known(principal)) = admission.holder(token).await
         && let Ok(key) = ApiKey::parse(token)
     {
-        let origin = admission.anybody(header, request_id);
-        let deed = Deed {
-            what: "logout",
-            about: &key.id,
-            by: principal.name(),
-            address: &origin.address,
-            request_id: &origin.request_id,
-        };
+        let origin = admission::origin(header, request_id);
+        let deed = Deed::by(&principal, &origin, "logout", &key.id);
         account::revoke_key(env, &principal.owner, &deed).await?;
     }
     with_cookie(answer::empty(204), &asked.set_cookie("", 0))
@@ -142,7 +129,7 @@ pub async fn keys(mut request: Request, url: &Url, env: &Env, caller: &Caller) -
         name: wish.name()?,
         until,
         parent: None,
-        deed: deed(principal, caller, "create key", ""),
+        deed: Deed::by(principal, &caller.origin, "create key", ""),
     };
     answer::json(201, &account::make_key(env, &making).await?)
 }
@@ -156,7 +143,7 @@ pub async fn revoke(url: &Url, env: &Env, caller: &Caller, id: &str) -> Answer {
         ));
     }
     let owner = owner(principal, given(url, "owner").as_deref())?;
-    let deed = deed(principal, caller, "revoke key", id);
+    let deed = Deed::by(principal, &caller.origin, "revoke key", id);
     account::revoke_key(env, &owner, &deed).await?;
     Ok(answer::empty(204))
 }
@@ -177,16 +164,6 @@ pub async fn audit(url: &Url, env: &Env, caller: &Caller) -> Answer {
     let before = number("before")?;
     let owner = owner(principal, given(url, "owner").as_deref())?;
     answer::json(200, &account::audit(env, &owner, before, limit).await?)
-}
-
-fn deed<'a>(principal: &Principal, caller: &'a Caller, what: &'a str, about: &'a str) -> Deed<'a> {
-    Deed {
-        what,
-        about,
-        by: principal.name(),
-        address: &caller.address,
-        request_id: &caller.request_id,
-    }
 }
 
 /// Whose account it is about: one's own, or for the operator anybody's.

@@ -1,6 +1,6 @@
 //! `/api/agents`: agents that are launched, the sessions that they run in, and what is said to them.
 
-use access::{ApiKey, Caller, Principal, Right, Scopes};
+use access::{ApiKey, Caller, Origin, Principal, Right, Scopes};
 use agents::{AgentConfig, Checked};
 use protocol::client::message_id;
 use protocol::{ClaudeCodeOptions, Problem, ProblemKind, SessionId, TurnId};
@@ -9,7 +9,7 @@ use worker::{Env, Request, Url};
 
 use super::events::seq;
 use crate::account::{self, Search};
-use crate::admission::{Admission, Origin};
+use crate::admission::Admission;
 use crate::answer::{self, Answer, SSE, internal};
 use crate::container;
 use crate::session::{self, Events, Form, Launch, Say, Span, Visit};

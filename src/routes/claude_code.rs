@@ -47,7 +47,7 @@ pub async fn run(mut request: Request, env: &Env, visit: &Visit) -> Answer {
     sandbox
         .agent(
             Method::Post,
-            &format!("/?request_id={}", visit.caller.request_id),
+            &format!("/?request_id={}", visit.caller.origin.request_id),
             Some(body),
         )
         .await

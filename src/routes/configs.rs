@@ -59,7 +59,7 @@ pub async fn get(env: &Env, principal: &Principal, id: &str) -> Answer {
 /// 404 where there is none.
 pub async fn find(env: &Env, principal: &Principal, id: &str) -> Result<AgentConfig, Problem> {
     if let Some(preset) = agents::preset(id) {
-        return Ok(preset);
+        return Ok(preset.clone());
     }
     let own = account::config(env, &principal.owner, id).await?;
     own.ok_or_else(|| {
@@ -100,14 +100,14 @@ pub async fn put(
         Some(_) => "update config",
         None => "create config",
     };
-    let deed = deed(principal, caller, what, &config.id);
+    let deed = Deed::by(principal, &caller.origin, what, &config.id);
     account::put_config(env, &principal.owner, &config, id.is_some(), &deed).await?;
     let told = json!({ "status": "success", "config_id": config.id, "warnings": warnings });
     answer::json(200, &told)
 }
 
 pub async fn delete(env: &Env, caller: &Caller, principal: &Principal, id: &str) -> Answer {
-    let deed = deed(principal, caller, "delete config", id);
+    let deed = Deed::by(principal, &caller.origin, "delete config", id);
     account::delete_config(env, &principal.owner, &deed).await?;
     answer::json(200, &json!({ "status": "success", "config_id": id }))
 }
@@ -133,15 +133,5 @@ pub async fn custom(
             })?;
             answer::json(200, &own)
         }
-    }
-}
-
-fn deed<'a>(principal: &Principal, caller: &'a Caller, what: &'a str, about: &'a str) -> Deed<'a> {
-    Deed {
-        what,
-        about,
-        by: principal.name(),
-        address: &caller.address,
-        request_id: &caller.request_id,
     }
 }

@@ -182,8 +182,7 @@ impl Object {
             })?;
             pass.must(visit.right)?;
             return Ok(Pass {
-                address: visit.caller.address.clone(),
-                request_id: visit.caller.request_id.clone(),
+                origin: visit.caller.origin.clone(),
                 ..pass
             });
         }

@@ -10,6 +10,7 @@
 //! chat.rs      turns as the platform's clients read them
 //! fork.rs      a session that goes on from one of another's turns
 //! index.rs     what its owner's account is told of it
+//! state.rs     its state, as clients are told it          wishes.rs   what is asked of it
 //! ```
 //!
 //! One way in, [`Object::take`]: step the machine, store events and state, then show the events and
@@ -27,9 +28,11 @@ mod fork;
 mod index;
 mod log;
 mod sockets;
+mod state;
 mod streams;
 mod stub;
 mod turn;
+mod wishes;
 
 use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
@@ -38,17 +41,15 @@ use std::time::Duration;
 
 use ::session::export::Format;
 use ::session::{Effect, Input, Session, Step};
-use protocol::{Problem, ProblemKind, SessionId, Turn, TurnId, TurnState};
+use protocol::{Problem, ProblemKind, SessionId, Turn, TurnId};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use worker::{
-    DurableObject, Env, Method, Request, Response, Result, State, WebSocket,
-    WebSocketIncomingMessage, durable_object, wasm_bindgen,
+    DurableObject, Env, Request, Response, Result, State, WebSocket, WebSocketIncomingMessage,
+    durable_object, wasm_bindgen,
 };
 
 use crate::answer::{self, Answer, internal};
-use crate::container::Running;
 use crate::limits::{self, Limit};
 pub use agent::Launch;
 pub use asks::Reply;
@@ -59,55 +60,10 @@ pub use stub::{
     connect, delete, describe, events, export, fell_asleep, interrupt, launch, may,
     may_send_direct, model_key, reply, revoke_shares, say, share, state, ticket,
 };
+pub use wishes::{Events, Form, Say, Span};
 
 /// How often a session that has a turn under way is woken, should it have been evicted.
 const WATCH: Duration = Duration::from_secs(20);
-
-/// A message for a session, as the Worker's routes hand it over.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Say {
-    pub session_id: SessionId,
-    /// The sender's id for the message.
-    pub id: Option<String>,
-    pub turn: Turn,
-    pub form: Form,
-    /// The `seq` of the last event of the turn that the client has.
-    pub after: u64,
-}
-
-/// How the turn is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Form {
-    /// One document when the turn has ended.
-    Json,
-    /// The turn's events as they happen.
-    Ndjson,
-    Sse,
-    /// The turn as clients of the platform family read it: one document, or as it happens.
-    Chat,
-    ChatSse,
-    /// What the tools do, as these clients read it.
-    ToolsSse,
-}
-
-/// Which events of the log are wanted, and how they are written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Events {
-    pub span: Span,
-    pub form: Form,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Span {
-    /// Those after `from`; with `follow` also those to come.
-    After { from: u64, follow: bool },
-    /// The last so many.
-    Tail { events: u64, follow: bool },
-    /// Those to come.
-    ToCome,
-    /// A page of at most `limit`, the newest before `before`.
-    Before { before: u64, limit: usize },
-}
 
 /// The close code of a socket whose session was deleted, of those that are free for applications.
 const GONE: u16 = 4410;
@@ -592,38 +548,6 @@ impl Object {
         Ok(model)
     }
 
-    /// What a client is told when it connects.
-    fn describe(&self) -> std::result::Result<Value, Problem> {
-        let failed = |error: worker::Error| internal("log", &error);
-        let waiting = self.log.waiting().map_err(failed)?;
-        let last_activity = self.log.last_timestamp().map_err(failed)?;
-        self.with_session(|session| {
-            let queue: Vec<Value> = session
-                .state
-                .queue
-                .iter()
-                .filter_map(|turn| {
-                    let (id, content) = waiting.get(turn)?;
-                    Some(json!({ "turn_id": turn, "id": id, "content": content }))
-                })
-                .collect();
-            json!({
-                "sessionId": session.id,
-                "isRunning": session.turn_state() != TurnState::Idle,
-                "lastActivity": last_activity,
-                "claudeSession": {
-                    "id": session.state.claude_session_id,
-                    "workspacePath": protocol::options::WORKSPACE,
-                    "preferredModel": session.state.model,
-                },
-                "queue": queue,
-                "permissionMode": session.mode(),
-                "permissionRules": session.state.rules,
-                "permissionRequests": Self::open_requests(session),
-            })
-        })
-    }
-
     /// Deletes the session for good: its sandbox with all that was saved of it, then its log. What was
     /// done to it stays in its owner's audit log.
     ///
@@ -657,41 +581,6 @@ impl Object {
         }
         self.followers.wake();
         Ok(())
-    }
-
-    /// The whole state, in the form of the earlier system.
-    async fn state(self: &Rc<Self>) -> Answer {
-        let history = self
-            .log
-            .history()
-            .map_err(|error| internal("log", &error))?;
-        let alive = match self.sandbox() {
-            Ok(sandbox) => {
-                let health = sandbox.running_agent(Method::Get, "/", None).await;
-                matches!(health, Ok(Running::Answer(_)))
-            }
-            Err(_) => false,
-        };
-        let mut state = self.describe()?;
-        if let Some(fields) = state.as_object_mut() {
-            fields.insert("messages".to_owned(), history.messages.into());
-            fields.insert(
-                "containerState".to_owned(),
-                json!({ "isActive": alive, "lastHeartbeat": if alive { worker::Date::now().as_millis() } else { history.last } }),
-            );
-            if let Some(claude) = fields
-                .get_mut("claudeSession")
-                .and_then(Value::as_object_mut)
-            {
-                claude.insert("lastCommand".to_owned(), history.last_command.into());
-                claude.insert("sessionFiles".to_owned(), json!(history.files));
-                claude.insert(
-                    "activeTools".to_owned(),
-                    json!(history.active_tools.values().collect::<Vec<_>>()),
-                );
-            }
-        }
-        answer::json(200, &state)
     }
 }
 

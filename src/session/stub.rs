@@ -4,7 +4,7 @@
 use access::Pass;
 use protocol::{Problem, SessionId, TurnId};
 use serde::Serialize;
-use worker::{Env, Headers, Method, Request, RequestInit, Response, Result};
+use worker::{Env, Headers, Method, Request, RequestInit, Result};
 
 use super::fork::{Fork, Wish};
 use super::{Events, Launch, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit, WANTED};
@@ -40,7 +40,8 @@ pub async fn reply(env: &Env, id: &SessionId, visit: &Visit, reply: &Reply) -> A
 /// # Errors
 /// 401, 403 or 404 where it may not.
 pub async fn may(env: &Env, id: &SessionId, visit: &Visit) -> std::result::Result<Pass, Problem> {
-    read_pass(ask(env, id, visit, post("may", &())?).await?).await
+    let mut response = told(env, id, visit, post("may", &())?).await?;
+    answer::read_json(&mut response).await
 }
 
 /// The same, for a message to the session's sandbox that goes past its log.
@@ -52,14 +53,8 @@ pub async fn may_send_direct(
     id: &SessionId,
     visit: &Visit,
 ) -> std::result::Result<Pass, Problem> {
-    read_pass(ask(env, id, visit, post("direct", &())?).await?).await
-}
-
-async fn read_pass(mut response: Response) -> std::result::Result<Pass, Problem> {
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => answer::read_json(&mut response).await,
-    }
+    let mut response = told(env, id, visit, post("direct", &())?).await?;
+    answer::read_json(&mut response).await
 }
 
 /// A share link that is to be made, or none: the links that there are.
@@ -130,11 +125,9 @@ pub async fn launch(
     visit: &Visit,
     launch: &Launch,
 ) -> std::result::Result<(), Problem> {
-    let mut response = ask(env, id, visit, post("launch", launch)?).await?;
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => Ok(()),
-    }
+    told(env, id, visit, post("launch", launch)?)
+        .await
+        .map(drop)
 }
 
 /// What was launched, and where it stands.
@@ -186,11 +179,8 @@ pub(super) async fn fork(
         is_owner: false,
         id: id.clone(),
     };
-    let mut response = ask(env, from, visit, post("fork", &wish)?).await?;
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => answer::read_json(&mut response).await,
-    }
+    let mut response = told(env, from, visit, post("fork", &wish)?).await?;
+    answer::read_json(&mut response).await
 }
 
 /// Begins a session as a fork.
@@ -203,11 +193,9 @@ pub(super) async fn begin_as(
     visit: &Visit,
     fork: &Fork,
 ) -> std::result::Result<(), Problem> {
-    let mut response = ask(env, id, visit, post("begin-as", fork)?).await?;
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => Ok(()),
-    }
+    told(env, id, visit, post("begin-as", fork)?)
+        .await
+        .map(drop)
 }
 
 /// A session's log up to an event, for a fork.
@@ -232,6 +220,15 @@ pub async fn delete(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
 /// Where the session can't be reached.
 pub async fn state(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
     ask(env, id, visit, post("state", &())?).await
+}
+
+/// What the session answers where it does what it is told.
+async fn told(env: &Env, id: &SessionId, visit: &Visit, request: Result<Request>) -> Answer {
+    let mut response = ask(env, id, visit, request).await?;
+    match answer::problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => Ok(response),
+    }
 }
 
 async fn ask(env: &Env, id: &SessionId, visit: &Visit, request: Result<Request>) -> Answer {

@@ -16,7 +16,7 @@ use worker::{Delay, Method, Response};
 
 use super::Object;
 use crate::answer::{internal, problem_of, within};
-use crate::container::{self, Running, Sandbox};
+use crate::container::{self, DiskSave, Running, Sandbox};
 
 /// Silence after which a stream counts as broken.
 const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT_SECONDS);
@@ -189,8 +189,23 @@ impl Object {
                 saved => break saved,
             }
         };
-        let kept = matches!(save, Ok(Some(_)));
-        let taken = self.take_with(vec![Input::Saved { turn, save }], |log, _| {
+        let kept = matches!(save, Ok(DiskSave::Saved(Some(_))));
+        let input = match save {
+            Ok(DiskSave::Saved(save)) => Input::Saved {
+                turn,
+                save: Ok(save),
+            },
+            Ok(DiskSave::Lost(problem)) => Input::Lost {
+                turn,
+                problem,
+                sandbox_gone: true,
+            },
+            Err(problem) => Input::Saved {
+                turn,
+                save: Err(problem),
+            },
+        };
+        let taken = self.take_with(vec![input], |log, _| {
             if kept {
                 log.forget_transcript(turn)
             } else {

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
 use crate::upstream::{Reply, Upstream};
-use crate::world::{Records, address, claude, client, eventually, turn_request};
+use crate::world::{Records, address, claude, client, eventually, processes_with, turn_request};
 
 const TOKEN: &str = "a-token-of-the-tests";
 
@@ -228,6 +228,37 @@ async fn a_server_that_is_killed_is_told() {
     let server = parent(pid_of_claude(&sandbox).await);
     rustix::process::kill_process(server, Signal::KILL).unwrap();
     assert_eq!(host.end("one").await, "it was killed (signal 9)");
+}
+
+#[tokio::test]
+async fn what_a_killed_server_has_started_ends_with_it() {
+    let data = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start().await;
+    let command = "env -i setsid sleep 77031 >/dev/null 2>&1 </dev/null & echo started";
+    upstream.script(
+        "background",
+        vec![
+            Reply::Call("Bash", json!({ "command": command })),
+            Reply::Say("Done"),
+        ],
+    );
+    let host = Host::start(data.path(), 600).await;
+    let sandbox = host.ensure("one", &upstream).await;
+    let other = host.ensure("two", &upstream).await;
+    let body = turn_request(1, json!({"prompt": "script:background"}));
+    let request = client()
+        .post(format!("{}/turns", sandbox.url))
+        .bearer_auth(&sandbox.token)
+        .body(body.to_string());
+    let turn = Records::of(request.send().await.unwrap()).rest().await;
+    turn.completed();
+    assert_eq!(processes_with("77031").len(), 1);
+    let claude = pid_of_claude(&sandbox).await;
+    rustix::process::kill_process(parent(claude), Signal::KILL).unwrap();
+    let gone = || !is_alive(claude) && processes_with("77031").is_empty();
+    eventually("nothing of it runs", gone).await;
+    assert!(is_alive(pid_of_claude(&other).await), "others go on");
+    assert!(!host.ensure("two", &upstream).await.started);
 }
 
 #[tokio::test]

@@ -304,6 +304,26 @@ fn a_turn_ends_when_it_is_saved() {
 }
 
 #[test]
+fn a_turn_whose_sandbox_goes_before_it_is_saved_has_failed() {
+    let mut tale = Tale::new();
+    tale.say("a");
+    tale.record_of(vec![tool_use()], end(Outcome::Completed));
+    let lose = |sandbox_gone| Input::Lost {
+        turn: TurnId(1),
+        problem: Problem::new(ProblemKind::SandboxFailed, "The sandbox was killed"),
+        sandbox_gone,
+    };
+    tale.take(lose(false));
+    assert!(tale.session.reattach().is_some(), "it is still to be saved");
+    tale.take(lose(true));
+    let told = kinds(&tale.log);
+    assert_eq!(
+        told[told.len() - 2..],
+        ["turn-1 error", "turn-1 status ended failed"]
+    );
+}
+
+#[test]
 fn a_turn_that_has_done_nothing_is_begun_anew_in_another_sandbox() {
     let lose = |tale: &mut Tale| {
         tale.take(Input::Lost {

@@ -145,11 +145,12 @@ impl World {
                 _ => Answer::Gone,
             },
             What::Save { turn } => match &sandbox.turn {
+                Some(known) if known.id == *turn && self.chance.one_in(8) => Answer::NotSaved,
                 Some(known) if known.id == *turn => {
                     self.saves += 1;
                     Answer::Saved(Some(self.saves))
                 }
-                _ => Answer::NotSaved,
+                _ => Answer::Gone,
             },
             // A start that is on its way may meet another sandbox: it is told again.
             What::Interrupt { turn } if starting => {
@@ -223,6 +224,14 @@ impl World {
                 }
             }
             (What::Save { turn }, Answer::Saved(save)) => self.saved(turn, Ok(save)),
+            (What::Save { turn }, Answer::Gone) => {
+                let _ = self.take(vec![Input::Lost {
+                    turn,
+                    problem: problem("gone"),
+                    sandbox_gone: true,
+                }]);
+                self.saving.take_if(|saving| *saving == turn);
+            }
             (What::Save { turn }, _) => self.saved(turn, Err(problem("not saved"))),
             (What::Interrupt { turn }, Answer::Heard) => {
                 let _ = self.take(vec![Input::Stopped { turn }]);
