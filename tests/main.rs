@@ -22,6 +22,7 @@ mod litellm;
 mod long_logs;
 mod model_choice;
 mod outages;
+mod panics;
 mod permissions;
 mod platform;
 mod provider_failures;
@@ -65,6 +66,7 @@ fn main() {
         long_logs::tests(&local),
         model_choice::tests(&local),
         outages::tests(&local),
+        panics::tests(&local),
         permissions::tests(&local),
         platform::tests(&local),
         platform::guarded_tests(&guarded),

@@ -75,14 +75,19 @@ async fn lost_disk(world: Arc<World>) -> Result<()> {
     );
 
     // The conversation as well.
-    say(&mut tab, "scripted/recall", "what did I say?").await?;
-    tab.completed().await?;
-    let recalled = tab.contents("result").pop().unwrap_or_default();
+    let recalled = recall(&mut tab, "what did I say?").await?;
     ensure!(
         recalled.contains("rm gone") && recalled.ends_with("what did I say?"),
         "{recalled}"
     );
     Ok(())
+}
+
+/// What the model was sent of the conversation, as it repeats it.
+async fn recall(tab: &mut Tab, words: &str) -> Result<String> {
+    say(tab, "scripted/recall", words).await?;
+    tab.completed().await?;
+    Ok(tab.contents("result").pop().unwrap_or_default())
 }
 
 async fn begun_anew(world: Arc<World>) -> Result<()> {
@@ -102,9 +107,7 @@ async fn begun_anew(world: Arc<World>) -> Result<()> {
         "{whole}"
     );
     // What the first attempt came to is not part of the conversation twice.
-    say(&mut tab, "scripted/recall", "and now?").await?;
-    tab.completed().await?;
-    let recalled = tab.contents("result").pop().unwrap_or_default();
+    let recalled = recall(&mut tab, "and now?").await?;
     ensure!(
         recalled.matches("tell me a story").count() == 1,
         "{recalled}"
@@ -127,9 +130,7 @@ async fn with_tools(world: Arc<World>) -> Result<()> {
     ensure!(tab.contents("error").len() == 1, "{}", tab.seen());
 
     // The conversation was written down as it went.
-    say(&mut tab, "scripted/recall", "where were we?").await?;
-    tab.completed().await?;
-    let recalled = tab.contents("result").pop().unwrap_or_default();
+    let recalled = recall(&mut tab, "where were we?").await?;
     ensure!(
         recalled.contains("echo one > one") && recalled.ends_with("where were we?"),
         "{recalled}"

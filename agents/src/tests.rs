@@ -76,7 +76,7 @@ fn the_presets_are_those_of_the_contract() {
         assert_eq!(config.max_turns, turns, "{id}");
         // Nothing in them is understood otherwise than it is written.
         let again = AgentConfig::from_value(json!(config)).unwrap();
-        assert_eq!((again.config, again.warnings), (config, vec![]), "{id}");
+        assert_eq!((&again.config, again.warnings), (config, vec![]), "{id}");
     }
     assert_eq!(
         of("code-assistant").setting_sources,
@@ -89,7 +89,7 @@ fn the_presets_are_those_of_the_contract() {
         .map(|preset| &preset.id)
         .collect();
     assert_eq!(reach, ["research-agent", "github-code-review"]);
-    let team = of("fullstack-team").agents;
+    let team = &of("fullstack-team").agents;
     let models: Vec<_> = team
         .iter()
         .map(|(name, agent)| (name.as_str(), agent.model))

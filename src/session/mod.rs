@@ -327,6 +327,8 @@ impl Object {
             }
             turn.launch = agent.config.launch();
         }
+        #[cfg(feature = "panics")]
+        panic_where_told(&turn.prompt, "at once");
         let id = match id {
             Some(id) => id,
             None => crate::random::hex::<16>().map_err(|error| internal("random", &error))?,
@@ -353,6 +355,8 @@ impl Object {
             crate::models::check(&self.env, model).await?;
         }
         let (content, model, mode) = (turn.prompt.clone(), turn.model.clone(), turn.mode);
+        #[cfg(feature = "panics")]
+        let told = content.clone();
         let step = self.take_with(
             vec![Input::Message {
                 id: id.clone(),
@@ -364,7 +368,10 @@ impl Object {
                 let Some(first) = step.events.first() else {
                     return Ok(());
                 };
-                log.keep_turn(&id, first, &asked)
+                log.keep_turn(&id, first, &asked)?;
+                #[cfg(feature = "panics")]
+                panic_where_told(&told, "while it is stored");
+                Ok(())
             },
         )?;
         let first = step
@@ -404,26 +411,28 @@ impl Object {
             let session = session
                 .as_mut()
                 .ok_or_else(|| internal("session", &"unnamed"))?;
-            let before = session.clone();
+            // In a copy: whatever fails or panics on the way, nothing of it has happened then.
+            let mut next = session.clone();
             let mut all = Step::default();
             for input in inputs {
-                let step = session.step(input, now)?;
+                let step = next.step(input, now)?;
                 all.events.extend(step.events);
                 all.effects.extend(step.effects);
             }
             let stored = log::lines_of(&all.events).and_then(|lines| {
                 let log = &self.log;
                 log.transaction(|| {
-                    log.append(&all.events, &lines, &before.state, session)?;
+                    log.append(&all.events, &lines, &session.state, &next)?;
                     store(log, &all)
                 })?;
                 Ok(lines)
             });
             match stored {
-                Ok(stored) => lines = stored,
+                Ok(stored) => {
+                    *session = next;
+                    lines = stored;
+                }
                 Err(error) => {
-                    // Nothing of it is stored, so nothing of it has happened.
-                    *session = before;
                     internal("log", &error);
                     return Err(Problem::new(
                         ProblemKind::Internal,
@@ -589,6 +598,15 @@ async fn asked_for<T: DeserializeOwned>(request: &mut Request) -> std::result::R
     let failed = |error: worker::Error| internal("request", &error);
     let body = request.bytes().await.map_err(failed)?;
     serde_json::from_slice(&body).map_err(|error| internal("request", &error))
+}
+
+/// In a build of the tests: a message can make its session panic.
+#[cfg(feature = "panics")]
+#[expect(clippy::panic, reason = "it is what this build is for")]
+fn panic_where_told(prompt: &str, place: &str) {
+    if prompt == format!("panic {place}") {
+        panic!("told to panic {place}");
+    }
 }
 
 /// Says, when the task that reads a turn's stream is over, however it ends, that it is.

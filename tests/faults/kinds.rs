@@ -154,14 +154,7 @@ async fn after(
         }
         Err(error) => {
             eprintln!("{} {number}: {error:#}", kind.name());
-            row.failures.push(
-                format!("round {number}: {error}")
-                    .lines()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
-            );
-            row.losses.stuck += 1;
+            row.stuck(&format!("round {number}: {error}"));
             finish(world, subject, row).await;
             Subject::new(kind.name())
         }
@@ -178,11 +171,25 @@ async fn finish(world: &World, mut subject: Subject, row: &mut Row) {
         row.failures
             .push(format!("the log could not be read again: {error}"));
     }
-    for name in ["agent-server", "claude"] {
-        let processes = world.processes_in_sandbox(&subject.session, name);
-        row.processes += processes.map_or(0, |all| all.len().saturating_sub(1)) as u64;
-    }
+    row.processes += too_many(world, &subject.session).await;
     row.add(&subject.losses);
+}
+
+/// Processes of a session beside its one agent-server and its one Claude Code, which may be about to
+/// take another's place.
+async fn too_many(world: &World, session: &str) -> u64 {
+    let begin = Instant::now();
+    loop {
+        let beside = ["agent-server", "claude"].map(|name| {
+            let processes = world.processes_in_sandbox(session, name);
+            processes.map_or(0, |all| all.len().saturating_sub(1)) as u64
+        });
+        let beside = beside.iter().sum();
+        if beside == 0 || begin.elapsed() > Duration::from_secs(10) {
+            return beside;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 async fn round(
@@ -373,14 +380,7 @@ async fn many(world: &World, sessions: u64, row: &mut Row) {
             Ok(took) => row.recovered.push(took),
             Err(error) => {
                 eprintln!("many-sessions {number}: {error:#}");
-                row.failures.push(
-                    format!("session {number}: {error}")
-                        .lines()
-                        .next()
-                        .unwrap_or_default()
-                        .to_owned(),
-                );
-                row.losses.stuck += 1;
+                row.stuck(&format!("session {number}: {error}"));
             }
         }
         finish(world, subject, row).await;

@@ -46,6 +46,13 @@ impl Row {
         mine.twice += losses.twice;
     }
 
+    /// A round that did not come to its end.
+    pub fn stuck(&mut self, why: &str) {
+        let line = why.lines().next().unwrap_or_default();
+        self.failures.push(line.to_owned());
+        self.losses.stuck += 1;
+    }
+
     pub fn is_clean(&self) -> bool {
         let Losses {
             lost,

@@ -12,6 +12,9 @@ use crate::{root, say, wasm};
 /// The target of the agent-server in the sandbox's image: static, so that it runs in any image.
 const IMAGE_TARGET: &str = "x86_64-unknown-linux-musl";
 
+/// Where the Worker is built that can be told to panic.
+pub const PANICKING: &str = "target/panics";
+
 /// Of the standard library in a Worker.
 const STD_FEATURES: &str = "panic-unwind,optimize_for_size";
 
@@ -35,6 +38,19 @@ pub async fn worker() -> Result<()> {
     worker_with(&tools, &root(), "the session Worker").await
 }
 
+/// The session Worker in which a message can make its session panic, for the tests: in [`PANICKING`].
+///
+/// # Errors
+/// What could not be built.
+pub async fn panicking_worker() -> Result<()> {
+    let tools = Tools::install().await?;
+    say("building the session Worker that panics where it is told to");
+    let arguments = ["--out-dir", PANICKING, ".", "--features", "panics"];
+    run(worker_build(&tools, &root()).args(arguments))
+        .await
+        .context("building the session Worker that panics")
+}
+
 /// # Errors
 /// What could not be built.
 pub async fn router() -> Result<()> {
@@ -51,17 +67,23 @@ pub async fn ui() -> Result<()> {
 
 async fn worker_with(tools: &Tools, folder: &Path, name: &str) -> Result<()> {
     say(&format!("building {name}"));
-    run(Command::new(&tools.worker_build)
+    run(&mut worker_build(tools, folder))
+        .await
+        .with_context(|| format!("building {name}"))?;
+    wasm::strip_names(folder).await
+}
+
+fn worker_build(tools: &Tools, folder: &Path) -> Command {
+    let mut build = Command::new(&tools.worker_build);
+    build
         // Wasm that wasm-opt has made smaller is larger when it is compressed, and that is what counts.
         .args(["--release", "--panic-unwind", "--no-opt"])
         .current_dir(folder)
         // The standard library is built with the Worker; some of it has a smaller form.
         .env("CARGO_UNSTABLE_BUILD_STD_FEATURES", STD_FEATURES)
         .env("WASM_BINDGEN_BIN", &tools.wasm_bindgen)
-        .env("ESBUILD_BIN", root().join("node_modules/.bin/esbuild")))
-    .await
-    .with_context(|| format!("building {name}"))?;
-    wasm::strip_names(folder).await
+        .env("ESBUILD_BIN", root().join("node_modules/.bin/esbuild"));
+    build
 }
 
 async fn ui_with(tools: &Tools) -> Result<()> {

@@ -131,6 +131,8 @@ enum Part {
     Ui,
     /// What the sandbox's image is made of
     Image,
+    /// The session Worker that a message can make panic, for its tests
+    Panics,
 }
 
 fn main() -> ExitCode {
@@ -180,6 +182,7 @@ async fn run(chore: Chore) -> Result<()> {
             Part::Router => build::router().await,
             Part::Ui => build::ui().await,
             Part::Image => build::image().await,
+            Part::Panics => build::panicking_worker().await,
         },
         Chore::Keys(keys) => keys::run(keys).await,
         Chore::CheckConfig { file } => check_config(&file),

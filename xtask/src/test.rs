@@ -23,6 +23,9 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
         here.must_match(filter).await?;
     }
     build::all().await?;
+    if filter.is_none_or(|filter| "panics::stay_in_their_session".contains(filter)) {
+        build::panicking_worker().await?;
+    }
     wasm::within_budget().await?;
     let tools = Tools::install().await?;
     if filter.is_none() {
