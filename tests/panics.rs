@@ -40,7 +40,10 @@ async fn stay() -> Result<()> {
         ensure!(answer.status() == 500, "{place}: {}", answer.status());
         ensure!(answer.headers().contains_key("x-request-id"), "{place}");
         let problem: Value = answer.json().await.context("it is no problem")?;
-        ensure!(problem["code"] == "internal", "{place}: {problem}");
+        ensure!(
+            problem["type"] == "/problems/internal",
+            "{place}: {problem}"
+        );
         ensure!(
             !problem.to_string().contains("told to panic"),
             "nothing of the insides: {problem}"

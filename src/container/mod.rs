@@ -88,9 +88,6 @@ struct Object {
     disk_ready: Cell<bool>,
     /// What was restored, until the session has heard it.
     restored: RefCell<Option<Restored>>,
-    /// The sandbox has been started, and no turn has been given to it since: none can have left
-    /// anything there.
-    no_turn_yet: Cell<bool>,
 }
 
 impl DurableObject for ClaudeCodeContainer {
@@ -107,7 +104,6 @@ impl DurableObject for ClaudeCodeContainer {
                 saves,
                 disk_ready: Cell::new(false),
                 restored: RefCell::new(None),
-                no_turn_yet: Cell::new(false),
             })),
         }
     }
@@ -190,16 +186,13 @@ impl Object {
             let endpoint = self.endpoint(&id, false, brief).await?;
             let turn: Option<TurnId> = serde_json::from_slice(&body.unwrap_or_default())
                 .map_err(|error| internal("save", &error))?;
-            if turn.is_some() && self.no_turn_yet.get() {
-                return Err(Refusal {
-                    problem: Problem::new(
-                        ProblemKind::SandboxFailed,
-                        "the sandbox ended before what the turn has done was saved",
-                    ),
-                    stopped: true,
-                });
-            }
-            let saved = self.save(&endpoint, &id, turn).await?;
+            let saved = self.save(&endpoint, &id, turn).await;
+            // Another sandbox is there than the one that the turn ran in.
+            let lost = |problem: &Problem| turn.is_some() && problem.kind == ProblemKind::Conflict;
+            let saved = saved.map_err(|problem| Refusal {
+                stopped: lost(&problem),
+                problem,
+            })?;
             return Ok(answer::json(200, &saved)?);
         }
         if path == "/chain" {
@@ -240,9 +233,6 @@ impl Object {
         let path = with_query(path);
         let endpoint = self.endpoint(&id, start, brief).await?;
         let is_turn = path == "/turns";
-        if is_turn {
-            self.no_turn_yet.set(false);
-        }
         if !repeatable(&method, &path) {
             // A connection that was kept open may be dead; better it breaks under a question that
             // can be asked again.
@@ -382,9 +372,6 @@ impl Object {
                     };
                     let provider = object.provider(&id)?;
                     let Ensured { endpoint, started } = provider.ensure_running(&start).await?;
-                    if started {
-                        object.no_turn_yet.set(true);
-                    }
                     if started || !object.disk_ready.get() {
                         object.disk_ready.set(false);
                         let restoring = object.saves()?.restore(&endpoint);
