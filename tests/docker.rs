@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use serde_json::json;
+use serde_json::{Value, json};
 use world::{PATIENCE, Running, World, fresh_session, lone_test, test};
 use xtask::stack::Provider;
 
@@ -30,6 +30,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         lone_test(world, "docker::ctrl_c_while_it_starts", early_ctrl_c),
         test(world, "docker::stacks_beside_each_other", beside),
         test(world, "docker::no_key_and_no_internet", walled_off),
+        test(world, "docker::what_an_agent_names_it_reaches", egress),
         test(
             world,
             "docker::a_container_that_is_killed_ends_the_turn",
@@ -63,6 +64,55 @@ async fn walled_off(world: Arc<World>) -> Result<()> {
         outputs[2].contains("404") || outputs[2].contains("refused"),
         "{}",
         outputs[2]
+    );
+    Ok(())
+}
+
+/// With the proxy and past it. The host that is named exists nowhere: that the request came as far as the
+/// edge, and no further, is what can be seen without the internet.
+async fn egress(world: Arc<World>) -> Result<()> {
+    let config = json!({
+        "id": "reaches", "name": "Reaches", "model": "local/demo", "egress": ["allowed.example"],
+    });
+    let launch = json!({ "config": config });
+    let told = world.post("/api/agents/launch", &launch).await?;
+    let told: Value = told.error_for_status()?.json().await?;
+    let session = told["session_id"].as_str().context("no session")?;
+    let mut tab = world.tab(session, Some(0)).await?;
+    let names = "python3 -c 'import socket; socket.getaddrinfo(\"denied.example\", 80)' 2>&1 | tail -n 1";
+    tab.say(&format!(
+        "run `curl -s -m 20 http://denied.example/` and \
+         run `curl -s -m 20 http://allowed.example/` and \
+         run `curl -s -m 20 --noproxy '*' http://allowed.example/past` and \
+         run `curl -sS -m 3 --noproxy '*' http://denied.example/ 2>&1 || echo unreachable` and \
+         run `{names}` and \
+         run `curl -s -m 20 --noproxy '*' -H 'host: denied.example' http://allowed.example/`"
+    ))
+    .await?;
+    tab.completed().await?;
+    let outputs = tab.contents("tool_result");
+    ensure!(outputs.len() == 6, "{}", tab.seen());
+    for (output, words) in outputs.iter().zip([
+        "may not reach denied.example",
+        "allowed.example can't be reached",
+        "allowed.example can't be reached",
+        "unreachable",
+        "gaierror",
+        "denied.example",
+    ]) {
+        ensure!(output.contains(words), "{words}: {}", tab.seen());
+    }
+    let decisions: Vec<(&str, &str)> = tab
+        .events
+        .iter()
+        .filter(|event| event["type"] == "egress")
+        .filter_map(|event| Some((event["host"].as_str()?, event["decision"].as_str()?)))
+        .collect();
+    ensure!(
+        decisions.contains(&("denied.example", "denied"))
+            && decisions.contains(&("allowed.example", "allowed"))
+            && decisions.len() == 2,
+        "each once: {decisions:?}"
     );
     Ok(())
 }

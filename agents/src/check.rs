@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::Problem;
+use protocol::egress::names_hosts;
 use protocol::options::{MAX_TEXT, MAX_TURNS, model, workspace_path};
 
 use crate::config::{AgentConfig, McpKind, McpServer, SubAgent, SystemPrompt};
@@ -106,6 +107,16 @@ impl AgentConfig {
             self.cwd = Some(workspace_path("cwd", &path)?);
         }
         variables("env", &self.env)?;
+        few("egress", self.egress.len())?;
+        for (place, text) in self.egress.iter().enumerate() {
+            if !names_hosts(text) {
+                return Err(wrong(
+                    &format!("egress[{place}]"),
+                    "must be a public host such as api.github.com, *.github.com for all below one, or \
+                     registries; without https://, port or path",
+                ));
+            }
+        }
         self.setting_sources.sort();
         self.setting_sources.dedup();
         Ok(Checked {

@@ -61,6 +61,10 @@ pub struct AgentConfig {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(with = "Vec<SettingSourceName>"))]
     pub setting_sources: Vec<SettingSource>,
+    /// What its sandbox may reach besides the model: hosts such as `api.github.com`, `*.github.com` for
+    /// all below one, and `registries` for those of packages. Nothing where none is named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<String>,
 }
 
 fn first_version() -> String {
@@ -205,11 +209,12 @@ enum SettingSourceName {
 }
 
 /// The fields, to tell of one that is not among them.
-pub(crate) const FIELDS: [&str; 15] = [
+pub(crate) const FIELDS: [&str; 16] = [
     "agents",
     "allowed_tools",
     "cwd",
     "description",
+    "egress",
     "env",
     "id",
     "max_turns",

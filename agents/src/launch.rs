@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::Problem;
 use protocol::options::{DEFAULT_MAX_TURNS, Launch};
+use protocol::{Problem, egress};
 use serde_json::{Map, Value, json};
 
 use crate::check::is_variable;
@@ -88,6 +88,7 @@ impl AgentConfig {
             agents: (!self.agents.is_empty()).then(|| self.sub_agents()),
             env: self.env.clone(),
             setting_sources: self.setting_sources.clone(),
+            egress: protocol::egress::hosts(&self.egress),
             cwd: self.cwd.clone().unwrap_or_else(|| usual.cwd.clone()),
             ..usual
         }
@@ -213,14 +214,26 @@ impl AgentConfig {
         Ok(Credentials(given))
     }
 
-    /// Whether it has tools that need more than its sandbox and its model.
-    pub fn reaches_out(&self) -> bool {
-        let fetches = self
-            .allowed_tools
-            .iter()
-            .any(|text| tool(text) == Tool::Known("WebFetch"));
-        let mut servers = self.mcp_servers.values();
-        fetches || servers.any(|server| server.kind() != McpKind::Stdio)
+    /// What it has that needs hosts which its `egress` does not name, each in words for people.
+    pub fn out_of_reach(&self) -> Vec<String> {
+        let hosts = egress::hosts(&self.egress);
+        let mut out = Vec::new();
+        let fetches = |text: &String| tool(text) == Tool::Known("WebFetch");
+        if hosts.is_empty() && self.allowed_tools.iter().any(fetches) {
+            out.push("WebFetch reaches nothing: egress names no host".to_owned());
+        }
+        for (name, server) in &self.mcp_servers {
+            let host = server.url.as_deref().and_then(host_of);
+            if let Some(host) = host
+                && !["localhost", "127.0.0.1", "[::1]"].contains(&host)
+                && !egress::allows(&hosts, host)
+            {
+                out.push(format!(
+                    "mcp_servers.{name} will not be reached: egress does not name {host}"
+                ));
+            }
+        }
+        out
     }
 
     /// The names of the secrets that its servers ask for.
@@ -333,5 +346,16 @@ fn claudes(text: &str) -> String {
         "ListMcpResources" => "ListMcpResourcesTool".to_owned(),
         "ReadMcpResource" => "ReadMcpResourceTool".to_owned(),
         text => text.to_owned(),
+    }
+}
+
+/// The host of a URL.
+fn host_of(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    match host.find(']') {
+        Some(end) => host.get(..=end),
+        None => host.split(':').next(),
     }
 }

@@ -82,13 +82,16 @@ fn the_presets_are_those_of_the_contract() {
         of("code-assistant").setting_sources,
         [SettingSource::Project]
     );
-    let reach: Vec<_> = presets()
+    let out_of_reach: Vec<_> = presets()
         .unwrap()
         .iter()
-        .filter(|preset| preset.reaches_out())
-        .map(|preset| &preset.id)
+        .flat_map(|preset| preset.out_of_reach())
         .collect();
-    assert_eq!(reach, ["research-agent", "github-code-review"]);
+    assert_eq!(
+        out_of_reach,
+        ["WebFetch reaches nothing: egress names no host"],
+        "the research agent's, whose owner names what it may read"
+    );
     let team = &of("fullstack-team").agents;
     let models: Vec<_> = team
         .iter()
@@ -430,4 +433,38 @@ fn the_schema_is_that_of_the_types() {
     let fields = schema.as_value()["properties"].as_object().unwrap();
     let fields: Vec<&str> = fields.keys().map(String::as_str).collect();
     assert_eq!(fields, config::FIELDS);
+}
+
+#[test]
+fn what_egress_leaves_out_of_reach() {
+    let of = |url: &str, egress: &[&str]| {
+        let fields = json!({
+            "id": "a", "name": "a", "egress": egress,
+            "mcp_servers": {"s": {"type": "http", "url": url}},
+        });
+        AgentConfig::from_value(fields)
+            .unwrap()
+            .config
+            .out_of_reach()
+    };
+    let told = of("https://mcp.example.com:8443/x", &["registries"]);
+    assert_eq!(
+        told,
+        ["mcp_servers.s will not be reached: egress does not name mcp.example.com"]
+    );
+    for (url, egress) in [
+        ("https://mcp.example.com:8443/x", "mcp.example.com"),
+        ("https://user@MCP.example.com?x=@evil", "*.example.com"),
+        ("http://127.0.0.1:9/", "registries"),
+        ("http://[::1]:9/", "registries"),
+    ] {
+        assert_eq!(of(url, &[egress]), [""; 0], "{url}");
+    }
+    for (place, bad) in ["https://a.com", "10.0.0.1", "*", "router.internal", ""]
+        .into_iter()
+        .enumerate()
+    {
+        let (field, words) = refused(json!({"id": "a", "name": "a", "egress": [bad]}));
+        assert_eq!(field, "egress[0]", "{place}: {words}");
+    }
 }

@@ -13,6 +13,7 @@ use crate::conversations::Conversations;
 use crate::direct::Slots;
 use crate::disk::{self, Disk};
 use crate::drive::Driver;
+use crate::egress::Egress;
 use crate::launch::Setup;
 use crate::mask::Secrets;
 use crate::processes::Children;
@@ -53,6 +54,7 @@ pub struct Shared {
     /// What nobody may be shown.
     pub secrets: Arc<Secrets>,
     pub disk: Disk,
+    pub egress: Arc<Egress>,
     /// Set once, when the server stops.
     pub stopping: watch::Sender<bool>,
 }
@@ -69,15 +71,15 @@ pub struct ProcessState {
 }
 
 impl Shared {
-    pub fn new(setup: Setup, disk: Disk) -> Self {
+    pub fn new(setup: Setup, disk: Disk, egress: Arc<Egress>) -> Self {
         let conversations = Conversations::load(&setup.home);
-        let secrets = Secrets::default();
+        let secrets = egress.secrets();
         let token = setup.model_token.reveal();
         if token.len() >= MIN_TOKEN {
             secrets.add(&[token.to_owned()]);
         }
         Self {
-            secrets: Arc::new(secrets),
+            secrets,
             setup,
             children: Arc::default(),
             conversations: Mutex::new(conversations),
@@ -90,6 +92,7 @@ impl Shared {
             }),
             direct: Slots::default(),
             disk,
+            egress,
             stopping: watch::Sender::new(false),
         }
     }
@@ -129,8 +132,13 @@ struct Turns {
 
 impl Agent {
     /// Starts the agent; its first process comes up in the background.
-    pub fn start(setup: Setup, disk: Disk, session: Option<SessionId>) -> Self {
-        let shared = Arc::new(Shared::new(setup, disk));
+    pub fn start(
+        setup: Setup,
+        disk: Disk,
+        session: Option<SessionId>,
+        egress: Arc<Egress>,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(setup, disk, egress));
         let (jobs, queue) = mpsc::unbounded_channel();
         tokio::spawn(Driver::new(Arc::clone(&shared)).run(queue));
         Self {

@@ -95,6 +95,7 @@ impl Driver {
         }
         self.shared.process().state = AgentState::Busy;
         self.shared.secrets.add(&job.secrets);
+        self.shared.egress.begin(&job.turn.launch.egress, &job.log);
         if let Some(transcript) = &job.transcript {
             self.kept.complete(transcript).await;
         }

@@ -31,6 +31,8 @@ pub struct Setup {
     pub api_timeout_ms: u64,
     /// The `PATH` of the agent and its tools.
     pub path: OsString,
+    /// The way out of the sandbox, as [`crate::egress::variables`] gives it.
+    pub egress: Vec<(&'static str, String)>,
 }
 
 impl Setup {
@@ -256,6 +258,9 @@ impl Start {
         ] {
             variables.push((name, value.into()));
         }
+        for (name, value) in &setup.egress {
+            variables.push((name, value.into()));
+        }
         for (name, model) in aliases(&self.model, self.launch.fast_model.as_deref()) {
             if let Some(model) = model {
                 variables.push((name, model.into()));
@@ -323,6 +328,7 @@ pub fn allow(default_tools: bool, mode: PermissionMode, rules: &[String]) -> Vec
 pub fn change(started: &Launch, running: &Running, wanted: &Launch, wanted_model: &str) -> Change {
     let same = Launch {
         permission_mode: wanted.permission_mode,
+        egress: wanted.egress.clone(),
         resume_session_id: wanted.resume_session_id.clone(),
         continue_session: wanted.continue_session,
         ..started.clone()

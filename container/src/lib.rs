@@ -10,6 +10,7 @@
 //! | [`kept`] | the one process that they run on: brought up, switched, put down |
 //! | [`direct`] | requests beside the session, each with a process of its own |
 //! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
+//! | [`egress`] | the way out of the sandbox, and who is told of it |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
@@ -29,6 +30,7 @@ pub mod conversations;
 pub mod direct;
 pub mod disk;
 pub mod drive;
+pub mod egress;
 pub mod files;
 mod guard;
 pub mod host;

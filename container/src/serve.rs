@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::Agent;
 use crate::disk::Disk;
+use crate::egress::{Egress, authorities, variables};
 use crate::files::Files;
 use crate::http::{Server, routes};
 use crate::launch::{Secret, Setup};
@@ -139,11 +140,14 @@ pub async fn serve(options: Options) -> io::Result<()> {
     let session = options.session_id.clone();
     let token = options.server_token.clone();
     let awaits = options.await_restore;
-    let setup = setup(options)?;
+    let mut setup = setup(options)?;
+    let egress = Arc::new(Egress::new(Arc::default()));
+    let way_out = egress.listen().await?;
+    setup.egress = variables(way_out, setup.model_host(), authorities().as_deref());
     let disk = Disk::open(&setup.workspace, &setup.home, awaits)?;
     let files = Files::open(&setup.workspace)?;
     Children::adopt_orphans();
-    let agent = Agent::start(setup, disk, session);
+    let agent = Agent::start(setup, disk, session, egress);
     tokio::spawn(bury_orphans(
         Arc::clone(&agent.shared.children),
         child_ended,
@@ -201,6 +205,7 @@ fn setup(options: Options) -> io::Result<Setup> {
         api_timeout_ms: options.api_timeout_ms,
         path: std::env::var_os("PATH")
             .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into()),
+        egress: Vec::new(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Decision, PermissionMode, SessionId, TurnId};
+use crate::{Decision, EgressDecision, PermissionMode, SessionId, TurnId};
 
 /// One entry of a session's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,8 +114,18 @@ pub enum EventBody {
         #[serde(flatten)]
         answered: Answered,
     },
+    /// Something in the sandbox wanted to reach a host; told once a turn for each.
+    Egress {
+        content: String,
+        host: String,
+        decision: EgressDecision,
+    },
     /// Something failed. `code` is a [`ProblemKind`](crate::ProblemKind)'s code.
     Error { content: String, code: String },
+    /// One of a type that this version does not know, as a newer agent-server may send it. Never in a
+    /// log.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What goes with every request.

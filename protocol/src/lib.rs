@@ -6,6 +6,7 @@
 //! on.
 
 pub mod client;
+pub mod egress;
 pub mod event;
 pub mod files;
 pub mod id;
@@ -15,6 +16,7 @@ pub mod problem;
 pub mod sandbox;
 
 pub use client::ClientMessage;
+pub use egress::EgressDecision;
 pub use event::{Event, EventBody, Outcome, TurnState};
 pub use id::{Owner, SessionId, TurnId};
 pub use options::{ClaudeCodeOptions, PermissionMode, Turn};

@@ -255,6 +255,9 @@ pub struct Launch {
     /// The settings that are read besides the user's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub setting_sources: Vec<SettingSource>,
+    /// What the sandbox may reach besides its model, as [`crate::egress::hosts`] gives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<String>,
 }
 
 impl Default for Launch {
@@ -279,6 +282,7 @@ impl Default for Launch {
             agents: None,
             env: BTreeMap::new(),
             setting_sources: Vec::new(),
+            egress: Vec::new(),
         }
     }
 }

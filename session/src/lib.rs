@@ -32,7 +32,7 @@ pub use fork::Origin;
 pub use spent::Spent;
 pub use step::{Effect, Input, Step};
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::sandbox::TurnEnd;
 use protocol::{PermissionMode, SessionId, TurnId, TurnState};
@@ -131,6 +131,9 @@ pub struct Current {
     /// How it ends when it is saved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<TurnEnd>,
+    /// What was told of hosts that it reaches, or may not.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hosts: BTreeSet<String>,
 }
 
 impl Current {
@@ -142,6 +145,7 @@ impl Current {
             used_tools: false,
             restarts: 0,
             end: None,
+            hosts: BTreeSet::new(),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use protocol::event::{Status, TurnState, cut};
 use protocol::sandbox::{Record, TurnEnd};
-use protocol::{Answer, Event, EventBody, Outcome, PermissionMode, Problem, ProblemKind, TurnId};
+use protocol::{
+    Answer, EgressDecision, Event, EventBody, Outcome, PermissionMode, Problem, ProblemKind, TurnId,
+};
 
 use crate::{Current, MAX_QUEUE, Phase, Session, Spent};
 
@@ -12,6 +14,10 @@ const MAX_RESTARTS: u32 = 2;
 /// Bytes of a turn's closing words, and of a name, that a sandbox may send.
 const MAX_END: usize = 8 * 1024;
 const MAX_NAME: usize = 200;
+
+/// Bytes of a host's name, and hosts that are told of in a turn.
+const MAX_HOST: usize = 255;
+const MAX_HOSTS: usize = 100;
 
 /// What happens to a session.
 #[derive(Debug, Clone)]
@@ -80,6 +86,11 @@ pub enum Input {
         turn: TurnId,
         /// The number of the save that holds it; none where nothing is saved at all.
         save: std::result::Result<Option<u64>, Problem>,
+    },
+    /// Something in the sandbox wanted to reach a host.
+    Egress {
+        host: String,
+        decision: EgressDecision,
     },
     /// The agent has heard that a turn is to stop, or is gone itself.
     Stopped {
@@ -155,6 +166,7 @@ impl Session {
             } => step.lost(turn, problem, sandbox_gone),
             Input::Restored { turn, save, damage } => step.restored(turn, save, damage),
             Input::Saved { turn, save } => step.saved(turn, save),
+            Input::Egress { host, decision } => step.egress(host, decision),
             Input::Stopped { turn } => step.stopped(turn),
             Input::Booked { spent } => {
                 step.session.state.spent.get_or_insert(spent);
@@ -334,6 +346,7 @@ impl Stepping<'_> {
                     status.rules = None;
                     self.log(Some(turn), EventBody::Status(status));
                 }
+                EventBody::Egress { host, decision, .. } => self.egress(host, decision),
                 body if is_the_agents(&body) => self.log(Some(turn), body),
                 _ => {}
             }
@@ -357,6 +370,28 @@ impl Stepping<'_> {
                 self.step.effects.push(Effect::Save { turn });
             }
         }
+    }
+
+    /// Each host is told once a turn, and what is wanted between turns not at all: it may be anything.
+    fn egress(&mut self, host: String, decision: EgressDecision) {
+        let Some(current) = &mut self.session.state.current else {
+            return;
+        };
+        let content = decision.told(&host);
+        if host.len() > MAX_HOST
+            || !host.bytes().all(|byte| byte.is_ascii_graphic())
+            || current.hosts.len() >= MAX_HOSTS
+            || !current.hosts.insert(content.clone())
+        {
+            return;
+        }
+        let turn = current.id;
+        let body = EventBody::Egress {
+            content,
+            host,
+            decision,
+        };
+        self.log(Some(turn), body);
     }
 
     fn restored(&mut self, turn: TurnId, save: Option<u64>, damage: Option<String>) {
@@ -571,7 +606,9 @@ fn uses_tool(body: &EventBody) -> bool {
 /// session's alone to say: a sandbox that claims it is broken, or hostile.
 fn is_the_agents(body: &EventBody) -> bool {
     match body {
-        EventBody::UserMessage { .. } | EventBody::PermissionResponse { .. } => false,
+        EventBody::UserMessage { .. }
+        | EventBody::PermissionResponse { .. }
+        | EventBody::Unknown => false,
         EventBody::Status(status) => status.state == TurnState::Running,
         _ => true,
     }

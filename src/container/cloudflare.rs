@@ -14,10 +14,11 @@ use worker::{Delay, Env, Method, State, console_log};
 use super::platform::Container;
 use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start};
 use crate::answer::{internal, within};
+use crate::session;
 
 /// Where the sandbox finds its model. The name exists nowhere: the platform hands what is sent there
 /// to the sandbox's egress object.
-const MODEL_HOST: &str = "router.internal";
+pub const MODEL_HOST: &str = "router.internal";
 
 /// A sandbox that nobody stops, as its object does when it has saved it, is stopped by the platform
 /// this long after it could have been, in milliseconds.
@@ -31,6 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Cloudflare {
     platform: Rc<State>,
+    env: Env,
     egress: JsValue,
     /// Its server has answered since this object was made.
     ready: Rc<Cell<bool>>,
@@ -47,6 +49,7 @@ impl Cloudflare {
             .into_rpc::<JsValue>();
         Ok(Self {
             platform,
+            env: env.clone(),
             egress,
             ready: Rc::new(Cell::new(false)),
         })
@@ -88,6 +91,20 @@ impl Cloudflare {
             internal("inactivity timeout", &error);
         }
         self.note_the_end()
+    }
+
+    /// Lets requests to what its session may reach out of the sandbox, to its egress object; other names
+    /// mean nothing in it, and no other traffic leaves it.
+    async fn open(&self, container: &Container, id: &SessionId) -> Result<(), Problem> {
+        for host in &session::outbound(&self.env, id).await?.hosts {
+            let plain = container.intercept_outbound_http(host, &self.egress).await;
+            plain.map_err(|error| problem_of_start(&error))?;
+            if let Err(error) = container.intercept_outbound_https(host, &self.egress).await {
+                // The platform of a laptop may be unable to; plain HTTP works then.
+                internal("egress over TLS", &error);
+            }
+        }
+        Ok(())
     }
 
     /// Writes down how the container ends, when it does.
@@ -169,6 +186,7 @@ impl Provider for Cloudflare {
                 .intercept_outbound_http(MODEL_HOST, &self.egress)
                 .await
                 .map_err(|error| problem_of_start(&error))?;
+            self.open(&container, &start.session_id).await?;
             if container.running() {
                 self.note_the_end()?;
             } else {

@@ -32,6 +32,7 @@ use worker::wasm_bindgen;
 use worker::{DurableObject, Env, Method, Request, Response, Result, State, durable_object};
 
 use crate::answer::{self, Answer, internal, within};
+pub use cloudflare::MODEL_HOST;
 pub use endpoint::Endpoint;
 use provider::{AWAIT_RESTORE, Ensured, Provider, Start};
 pub use provider::{calls_models_by_route, provider_name};

@@ -41,6 +41,13 @@ extern "C" {
         host: &str,
         to: &JsValue,
     ) -> std::result::Result<Promise, JsValue>;
+
+    #[wasm_bindgen(method, catch, js_name = interceptOutboundHttps)]
+    fn intercept_outbound_https(
+        this: &Inner,
+        host: &str,
+        to: &JsValue,
+    ) -> std::result::Result<Promise, JsValue>;
 }
 
 /// `ctx.container`.
@@ -118,6 +125,15 @@ impl Container {
     /// Where the platform refuses.
     pub async fn intercept_outbound_http(&self, host: &str, to: &JsValue) -> Result<()> {
         settled(self.inner.intercept_outbound_http(host, to)?).await
+    }
+
+    /// The same for HTTPS, which the platform opens with an authority of its own that the container
+    /// finds in its files. Older runtimes can't.
+    ///
+    /// # Errors
+    /// Where the platform refuses.
+    pub async fn intercept_outbound_https(&self, host: &str, to: &JsValue) -> Result<()> {
+        settled(self.inner.intercept_outbound_https(host, to)?).await
     }
 }
 

@@ -71,12 +71,7 @@ pub async fn launch(
         mut warnings,
     } = configuration(env, principal, &mut wish).await?;
     provider(env, &mut wish)?;
-    if container::provider_name(env) == "cloudflare" && config.reaches_out() {
-        warnings.push(
-            "a sandbox reaches nothing but its model here: WebFetch and servers at an address will fail"
-                .to_owned(),
-        );
-    }
+    warnings.extend(config.out_of_reach());
     let credentials = config.credentials(wish.get("mcp_env"))?;
     match (&config.model, &model_key) {
         (Some(model), None) => crate::models::check(env, model).await?,

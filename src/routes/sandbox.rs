@@ -29,6 +29,6 @@ pub async fn forward(request: Request, env: &Env, id: &SessionId, path: &str) ->
             "this is no token of the session's sandbox",
         ));
     }
-    let key = session::model_key(env, id).await?;
+    let key = session::outbound(env, id).await?.model_key;
     egress::model_call(request, env, id, key.as_deref(), path).await
 }

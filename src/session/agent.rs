@@ -39,6 +39,15 @@ pub struct Launch {
     pub model_key: Option<String>,
 }
 
+/// What leaves a session's sandbox, and with what.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Outbound {
+    /// A key of its launcher's own for its provider of models.
+    pub model_key: Option<String>,
+    /// What it may reach besides its model, as [`protocol::egress::hosts`] gives it.
+    pub hosts: Vec<String>,
+}
+
 /// What a launch has brought that nobody may see.
 #[derive(Serialize, Deserialize)]
 struct Secrets {
@@ -212,6 +221,13 @@ impl Agent {
         self.ended
     }
 
+    fn outbound(&self) -> Outbound {
+        Outbound {
+            model_key: self.model_key(),
+            hosts: protocol::egress::hosts(&self.config.egress),
+        }
+    }
+
     /// The key with which its model is called, where the launcher has brought one.
     pub fn model_key(&self) -> Option<String> {
         self.secrets.as_ref()?.model_key.clone()
@@ -240,6 +256,12 @@ impl Agent {
 }
 
 impl Object {
+    /// What leaves the sandbox, and with what. One that was not launched reaches its model alone.
+    pub(super) fn outbound(&self) -> Outbound {
+        let agent = self.agents.get();
+        agent.map(|agent| agent.outbound()).unwrap_or_default()
+    }
+
     /// Begins the session as its launch says, and gets its sandbox going.
     ///
     /// # Errors

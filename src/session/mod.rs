@@ -51,14 +51,14 @@ use worker::{
 
 use crate::answer::{self, Answer, internal};
 use crate::limits::{self, Limit};
-pub use agent::Launch;
+pub use agent::{Launch, Outbound};
 pub use asks::Reply;
 pub use door::{ShareWish, Visit};
 pub use fork::fork;
 use log::Log;
 pub use stub::{
     connect, delete, describe, events, export, fell_asleep, interrupt, launch, may,
-    may_send_direct, model_key, reply, revoke_shares, say, share, state, ticket,
+    may_send_direct, outbound, reached, reply, revoke_shares, say, share, state, ticket,
 };
 pub use wishes::{Events, Form, Say, Span};
 
@@ -210,9 +210,11 @@ impl Object {
         let path = request.path();
         // What other objects ask, and no caller's request.
         match path.as_str() {
-            "/model-key" => {
-                let key = self.agents.get().and_then(|agent| agent.model_key());
-                return answer::json(200, &key);
+            "/outbound" => return answer::json(200, &self.outbound()),
+            "/reached" => {
+                let (host, decision) = asked_for(&mut request).await?;
+                self.take(vec![Input::Egress { host, decision }])?;
+                return Ok(answer::empty(204));
             }
             "/log-up-to" => return self.log_up_to(asked_for(&mut request).await?),
             "/asleep" => {

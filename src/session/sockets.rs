@@ -7,10 +7,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 
 use ::session::Input;
 use access::{Pass, Right};
+use futures_util::FutureExt;
 use protocol::{ClientMessage, Problem, ProblemKind};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -300,7 +302,11 @@ impl Object {
                     ClientMessage::Answer { request_id, .. } => Some(request_id.clone()),
                     _ => None,
                 };
-                if let Err(problem) = self.take_message(socket, &pass, message).await {
+                let taking = AssertUnwindSafe(self.take_message(socket, &pass, message));
+                // A panic would leave its sender without an answer.
+                let taken = taking.catch_unwind().await;
+                let taken = taken.unwrap_or_else(|_| Err(internal("frame", &"a panic")));
+                if let Err(problem) = taken {
                     self.tell(socket, &problem, id.as_deref());
                 }
             }

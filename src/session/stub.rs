@@ -2,12 +2,14 @@
 //! no way to the object without.
 
 use access::Pass;
-use protocol::{Problem, SessionId, TurnId};
+use protocol::{EgressDecision, Problem, SessionId, TurnId};
 use serde::Serialize;
 use worker::{Env, Headers, Method, Request, RequestInit, Result};
 
 use super::fork::{Fork, Wish};
-use super::{Events, Launch, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit, WANTED};
+use super::{
+    Events, Launch, Outbound, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit, WANTED,
+};
 use crate::answer::{self, Answer, internal};
 
 /// The events of a session's log.
@@ -146,13 +148,27 @@ pub async fn interrupt(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
     ask(env, id, visit, post("interrupt", &())?).await
 }
 
-/// The key with which a session's model is called, where its launcher has brought one.
+/// What leaves a session's sandbox, and with what.
 ///
 /// # Errors
 /// Where the session can't be reached.
-pub async fn model_key(env: &Env, id: &SessionId) -> std::result::Result<Option<String>, Problem> {
-    let mut response = reach(env, id, post("model-key", &())?).await?;
+pub async fn outbound(env: &Env, id: &SessionId) -> std::result::Result<Outbound, Problem> {
+    let mut response = reach(env, id, post("outbound", &())?).await?;
     answer::read_json(&mut response).await
+}
+
+/// Tells a session that something in its sandbox wanted to reach a host.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn reached(
+    env: &Env,
+    id: &SessionId,
+    host: &str,
+    decision: EgressDecision,
+) -> std::result::Result<(), Problem> {
+    let told = (host, decision);
+    reach(env, id, post("reached", &told)?).await.map(drop)
 }
 
 /// Tells a session that its sandbox sleeps.

@@ -12,6 +12,7 @@ fn setup() -> Setup {
         max_retries: 2,
         api_timeout_ms: 600_000,
         path: "/bin".into(),
+        egress: vec![("HTTP_PROXY", "http://127.0.0.1:1".to_owned())],
     }
 }
 

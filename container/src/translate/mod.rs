@@ -400,8 +400,10 @@ fn bound(event: &mut EventBody) {
         | EventBody::PermissionRequest { content, .. }
         | EventBody::Question { content, .. }
         | EventBody::PermissionResponse { content, .. }
+        | EventBody::Egress { content, .. }
         | EventBody::Error { content, .. } => content,
         EventBody::Status(status) => &mut status.content,
+        EventBody::Unknown => return,
     };
     let mut gone = cut(content, MAX_CONTENT);
     if content.len() > MAX_ESCAPED && Value::from(content.as_str()).to_string().len() > MAX_CONTENT

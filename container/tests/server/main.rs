@@ -10,6 +10,7 @@
 
 mod asks;
 mod direct;
+mod egress;
 mod failures;
 mod files;
 mod host;
