@@ -79,26 +79,23 @@ async fn egress(world: Arc<World>) -> Result<()> {
     let told: Value = told.error_for_status()?.json().await?;
     let session = told["session_id"].as_str().context("no session")?;
     let mut tab = world.tab(session, Some(0)).await?;
-    let names = "python3 -c 'import socket; socket.getaddrinfo(\"denied.example\", 80)' 2>&1 | tail -n 1";
-    tab.say(&format!(
+    tab.say(
         "run `curl -s -m 20 http://denied.example/` and \
          run `curl -s -m 20 http://allowed.example/` and \
          run `curl -s -m 20 --noproxy '*' http://allowed.example/past` and \
          run `curl -sS -m 3 --noproxy '*' http://denied.example/ 2>&1 || echo unreachable` and \
-         run `{names}` and \
-         run `curl -s -m 20 --noproxy '*' -H 'host: denied.example' http://allowed.example/`"
-    ))
+         run `curl -s -m 20 --noproxy '*' -H 'host: denied.example' http://allowed.example/ || echo refused`",
+    )
     .await?;
     tab.completed().await?;
     let outputs = tab.contents("tool_result");
-    ensure!(outputs.len() == 6, "{}", tab.seen());
+    ensure!(outputs.len() == 5, "{}", tab.seen());
     for (output, words) in outputs.iter().zip([
         "may not reach denied.example",
         "allowed.example can't be reached",
         "allowed.example can't be reached",
         "unreachable",
-        "gaierror",
-        "denied.example",
+        "refused",
     ]) {
         ensure!(output.contains(words), "{words}: {}", tab.seen());
     }
