@@ -198,10 +198,14 @@ impl Talk {
                     style.dim(&format!("  {}", harmless::line(content, LINE))),
                 );
             }
+            EventBody::Egress { content, .. } => {
+                self.line(&mut out, style.dim(&harmless::line(content, LINE)));
+            }
             EventBody::Error { content, .. } => {
                 let line = format!("error: {}", harmless::text(content));
                 self.line(&mut out, style.red(&line));
             }
+            EventBody::Unknown => {}
         }
         out
     }
@@ -357,7 +361,11 @@ pub fn entry(style: Style, event: &Event) -> Option<String> {
         EventBody::PermissionResponse { content, .. } => {
             (style.yellow("answer"), harmless::line(content, LINE).into())
         }
+        EventBody::Egress { content, .. } => {
+            (style.dim("egress"), harmless::line(content, LINE).into())
+        }
         EventBody::Error { content, .. } => (style.red("error"), harmless::text(content)),
+        EventBody::Unknown => return None,
     };
     let head = format!("{:>5} {}", event.seq, clock(event.timestamp));
     Some(line(style, &head, &kind, &text))
