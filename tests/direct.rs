@@ -85,7 +85,7 @@ async fn debug(world: Arc<World>) -> Result<()> {
     let path = format!("/claude-code/debug?sessionId={session}");
     let asleep = world.http.get(world.url(&path)).send().await?;
     ensure!(
-        asleep.status() == 502,
+        asleep.status() == 409,
         "looking starts no sandbox: {}",
         asleep.status()
     );

@@ -1,7 +1,7 @@
 //! `/claude-code`: Claude Code in a sandbox, without a session's log.
 
 use protocol::options::MAX_BODY;
-use protocol::{ClaudeCodeOptions, Problem, SessionId};
+use protocol::{ClaudeCodeOptions, Problem, ProblemKind, SessionId};
 use serde_json::Value;
 use worker::{Env, Method, Request, Url};
 
@@ -65,6 +65,7 @@ pub async fn debug(url: &Url, env: &Env) -> Answer {
     let sandbox = container::of(env, &SessionId::parse(&session)?)?;
     match sandbox.running_agent(Method::Get, "/debug", None).await? {
         Running::Answer(response) => Ok(response),
-        Running::Stopped(why) => Err(why),
+        // Nothing has failed: it is not woken for this.
+        Running::Stopped(why) => Err(Problem::new(ProblemKind::Conflict, why.detail)),
     }
 }
