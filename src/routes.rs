@@ -118,6 +118,8 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Kind::Page => demo::page(env, &SessionId::parse(name)?).await,
         Kind::Health => demo::health(env).await,
         Kind::Asset => demo::asset(env, url.path()).await,
+        Kind::OpenApi => demo::openapi(env).await,
+        Kind::Docs => demo::docs(env).await,
         Kind::Models => answer::json(200, &crate::models::menu(env).await?),
         Kind::Socket => demo::socket(&request, &url, env, name, &visit()?, &asked).await,
         Kind::AgentMessage => agent::message(request, env, &visit()?).await,

@@ -21,6 +21,7 @@ mod limits;
 mod litellm;
 mod long_logs;
 mod model_choice;
+mod openapi;
 mod outages;
 mod panics;
 mod permissions;
@@ -65,6 +66,7 @@ fn main() {
         litellm::tests(),
         long_logs::tests(&local),
         model_choice::tests(&local),
+        openapi::tests(&local),
         outages::tests(&local),
         panics::tests(&local),
         permissions::tests(&local),

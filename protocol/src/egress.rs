@@ -29,6 +29,7 @@ const MAX_HOST: usize = 253;
 
 /// What became of a request to leave the sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EgressDecision {
     Allowed,

@@ -9,6 +9,7 @@ use crate::{Decision, EgressDecision, PermissionMode, SessionId, TurnId};
 
 /// One entry of a session's log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Gap-free from 1, in the order of the log.
     pub seq: u64,
@@ -24,6 +25,7 @@ pub struct Event {
 /// What happened. `content` is always there and always words for a person, so that a client that
 /// knows nothing else can show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EventBody {
     /// What a person said. Stored once, however often its sender sends it.
@@ -130,6 +132,7 @@ pub enum EventBody {
 
 /// What goes with every request.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Asked {
     /// The call that is asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,6 +147,7 @@ pub struct Asked {
 
 /// What an answer came with.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Answered {
     /// The person's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -163,6 +167,7 @@ pub struct Answered {
 
 /// Where a piece of the model's output belongs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Place {
     /// The content block of the model's message, the same for all its pieces.
     pub block: String,
@@ -173,6 +178,7 @@ pub struct Place {
 
 /// The state of a session, or of one turn of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TurnState {
     /// No turn runs and none waits; never the state of a turn.
@@ -185,6 +191,7 @@ pub enum TurnState {
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Completed,
@@ -194,6 +201,7 @@ pub enum Outcome {
 
 /// A `status` event. One with [`TurnState::Ended`] is the last event of its turn, and the only one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Status {
     pub content: String,
     pub state: TurnState,
@@ -238,6 +246,7 @@ impl Status {
 
 /// What a turn took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Usage {
     pub input_tokens: u64,
     pub output_tokens: u64,
@@ -255,6 +264,7 @@ pub struct Usage {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FileChange {
     Written,
@@ -263,6 +273,7 @@ pub enum FileChange {
 
 /// One thing to do. TodoWrite's form; TaskCreate and TaskUpdate are brought to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Todo {
     pub content: String,
     /// `pending`, `in_progress` or `completed`.

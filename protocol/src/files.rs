@@ -61,6 +61,7 @@ pub const MAX_CHANGE: usize = 32 * 1024;
 
 /// A folder with what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Listing {
     /// Where the agent sees it.
     pub root: String,
@@ -79,6 +80,7 @@ pub struct Listing {
 
 /// A file or folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Node {
     /// What is no UTF-8 in it is replaced.
     pub name: String,
@@ -109,6 +111,7 @@ pub struct Node {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     Directory,
@@ -119,6 +122,7 @@ pub enum Kind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GitStatus {
     Added,
@@ -130,6 +134,7 @@ pub enum GitStatus {
 
 /// A file that is text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TextFile {
     pub path: String,
     pub content: String,
@@ -141,6 +146,7 @@ pub struct TextFile {
 
 /// A file that is not shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BinaryFile {
     /// `binary`
     #[serde(rename = "type")]
@@ -156,6 +162,7 @@ pub struct BinaryFile {
 
 /// What is changed without a body of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
     /// Makes a folder, and those above it where they are missing.
@@ -172,12 +179,14 @@ pub enum Change {
 
 /// What has been changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Changed {
     pub path: String,
 }
 
 /// A file that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Written {
     pub path: String,
     pub size_bytes: u64,
@@ -187,6 +196,7 @@ pub struct Written {
 
 /// What came with an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Uploaded {
     pub session_id: String,
     pub target_path: String,
@@ -196,6 +206,7 @@ pub struct Uploaded {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct UploadedFile {
     pub name: String,
     pub path: String,

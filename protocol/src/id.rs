@@ -154,6 +154,58 @@ impl<'de> Deserialize<'de> for TurnId {
     }
 }
 
+#[cfg(feature = "schema")]
+mod schema {
+    use std::borrow::Cow;
+
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+    use super::{Owner, SessionId, TurnId};
+
+    impl JsonSchema for SessionId {
+        fn schema_name() -> Cow<'static, str> {
+            "SessionId".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({
+                "description": "The name of a session; not only dots.",
+                "type": "string",
+                "pattern": "^[.]{0,127}[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$",
+                "maxLength": SessionId::MAX_LEN,
+            })
+        }
+    }
+
+    impl JsonSchema for TurnId {
+        fn schema_name() -> Cow<'static, str> {
+            "TurnId".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({
+                "description": "A turn of a session by its number, 1 for the first.",
+                "type": "string",
+                "pattern": "^turn-[0-9]{1,19}$",
+            })
+        }
+    }
+
+    impl JsonSchema for Owner {
+        fn schema_name() -> Cow<'static, str> {
+            "Owner".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({
+                "description": "Whose sessions, keys and audit log they are.",
+                "type": "string",
+                "pattern": "^[a-z0-9-]{1,64}$",
+            })
+        }
+    }
+}
+
 /// A UUID of version 4 from 16 random bytes (RFC 9562, section 5.4).
 pub fn uuid_v4(mut bytes: [u8; 16]) -> String {
     bytes[6] = (bytes[6] & 0x0f) | 0x40;

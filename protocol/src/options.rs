@@ -55,6 +55,7 @@ const ALLOWED_ARGS: [&str; 5] = [
 /// The body of `POST /claude-code` and `POST /agent/message`, and the fields of a `user_message`.
 /// Unknown fields are ignored, so that newer clients can speak to older deployments.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClaudeCodeOptions {
     pub prompt: Option<String>,
@@ -67,6 +68,7 @@ pub struct ClaudeCodeOptions {
     pub input_format: Option<InputFormat>,
     pub output_format: Option<OutputFormat>,
     pub verbose: Option<bool>,
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1000)))]
     pub max_turns: Option<u64>,
     pub system_prompt: Option<String>,
     pub append_system_prompt: Option<String>,
@@ -84,18 +86,23 @@ pub struct ClaudeCodeOptions {
     pub additional_args: Option<Names>,
 
     // Refused: each would run any program that the client names.
+    #[cfg_attr(feature = "schema", schemars(skip))]
     executable: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(skip))]
     executable_args: Option<Value>,
+    #[cfg_attr(feature = "schema", schemars(skip))]
     path_to_claude_code_executable: Option<Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Message {
     pub role: String,
     pub content: MessageContent,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum MessageContent {
     Text(String),
@@ -103,6 +110,7 @@ pub enum MessageContent {
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Block {
     #[serde(rename = "type")]
     pub kind: String,
@@ -111,6 +119,7 @@ pub struct Block {
 
 /// A list of names, which older clients also send as one text with commas.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a list of strings, or one string with commas")]
 pub enum Names {
     List(Vec<String>),
@@ -141,6 +150,7 @@ impl Names {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum InputFormat {
     Text,
@@ -148,6 +158,7 @@ pub enum InputFormat {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OutputFormat {
     Text,
@@ -157,6 +168,7 @@ pub enum OutputFormat {
 
 /// What the agent may do without asking. The names are Claude Code's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum PermissionMode {
     Default,

@@ -35,6 +35,7 @@ pub struct Answer {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Behavior {
     Allow,
@@ -45,6 +46,7 @@ pub enum Behavior {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Decision {
     Allow,
@@ -76,19 +78,27 @@ pub enum Verdict {
     },
 }
 
-#[derive(Deserialize)]
-struct Fields {
+/// An answer as it is written: to a request for permission a `behavior`, to a question `answers`.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Fields {
+    /// A question takes `answers` instead.
     behavior: Option<Behavior>,
+    /// The reason of a refusal, for the agent.
     message: Option<String>,
+    /// To a question: by its text, the chosen label or what was typed.
     answers: Option<BTreeMap<String, Chosen>>,
+    /// What the tool is to be called with instead.
     updated_input: Option<Map<String, Value>>,
+    /// To a plan: the mode in which it is carried out.
     mode: Option<PermissionMode>,
 }
 
 /// Where several may be chosen, also a list.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "a text, or a list of texts")]
-enum Chosen {
+pub enum Chosen {
     One(String),
     Several(Vec<String>),
 }

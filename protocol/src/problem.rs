@@ -38,6 +38,29 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    /// All of them, for who describes them.
+    pub const ALL: [Self; 19] = [
+        Self::BadRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::TooLarge,
+        Self::RangeNotSatisfiable,
+        Self::UpgradeRequired,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::NoCapacity,
+        Self::SandboxFailed,
+        Self::SandboxUnreachable,
+        Self::ModelFailed,
+        Self::TimedOut,
+        Self::MaxTurns,
+        Self::NotConfigured,
+    ];
+
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
@@ -190,6 +213,20 @@ impl std::error::Error for Problem {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_kinds_are_told() {
+        for (place, kind) in ProblemKind::ALL.into_iter().enumerate() {
+            // One that is added stands last, or moves it.
+            assert_eq!(kind as usize, place, "{kind:?}");
+            let code = serde_json::json!(kind);
+            assert_eq!(code, kind.code());
+        }
+        assert_eq!(
+            ProblemKind::NotConfigured as usize + 1,
+            ProblemKind::ALL.len()
+        );
+    }
 
     #[test]
     fn survives_its_wire_form() {

@@ -3,7 +3,7 @@
 use access::Asked;
 use access::browser::PROTOCOL;
 use protocol::{Problem, ProblemKind, SessionId};
-use worker::{Env, Headers, Request, Response, Url};
+use worker::{Env, Headers, Request, Response, ResponseBody, Url};
 
 use crate::answer::{self, Answer, internal};
 use crate::session::{self, Visit};
@@ -53,10 +53,51 @@ pub async fn asset(env: &Env, path: &str) -> Answer {
 
 /// The UI. The session's id is in the address, where the page finds it.
 pub async fn page(env: &Env, _session: &SessionId) -> Answer {
+    html(env, "index.html", CONTENT_SECURITY_POLICY).await
+}
+
+/// The reader's page of the API, which needs a style alone.
+pub async fn docs(env: &Env) -> Answer {
+    let policy = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; \
+        frame-ancestors 'none'";
+    html(env, "api/docs.html", policy).await
+}
+
+/// The document of the API.
+pub async fn openapi(env: &Env) -> Answer {
+    let body = built(env, "api/openapi.json").await?;
+    with_headers(
+        body,
+        &[
+            ("content-type", "application/json"),
+            ("cache-control", "no-cache"),
+        ],
+    )
+}
+
+async fn html(env: &Env, file: &str, policy: &str) -> Answer {
+    with_headers(
+        built(env, file).await?,
+        &[
+            ("content-type", "text/html; charset=utf-8"),
+            ("content-security-policy", policy),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-opener-policy", "same-origin"),
+            // A new deployment names new assets; the page that names them must not be an old one.
+            ("cache-control", "no-cache"),
+        ],
+    )
+}
+
+/// A file that comes with the UI.
+///
+/// # Errors
+/// 503 where it is not built.
+async fn built(env: &Env, file: &str) -> Result<ResponseBody, Problem> {
     let failed = |error: worker::Error| internal("assets", &error);
     let assets = env.assets("ASSETS").map_err(failed)?;
     let response = assets
-        .fetch("http://assets.internal/index.html", None)
+        .fetch(format!("http://assets.internal/{file}"), None)
         .await
         .map_err(failed)?;
     if response.status_code() != 200 {
@@ -65,15 +106,15 @@ pub async fn page(env: &Env, _session: &SessionId) -> Answer {
             "the UI is not built; build it with: cargo xtask build",
         ));
     }
-    let (_, body) = response.into_parts();
+    Ok(response.into_parts().1)
+}
+
+fn with_headers(body: ResponseBody, all: &[(&str, &str)]) -> Answer {
     let headers = Headers::new();
-    let set = |name: &str, value: &str| headers.set(name, value).map_err(failed);
-    set("content-type", "text/html; charset=utf-8")?;
-    set("content-security-policy", CONTENT_SECURITY_POLICY)?;
-    set("referrer-policy", "no-referrer")?;
-    set("cross-origin-opener-policy", "same-origin")?;
-    // A new deployment names new assets; the page that names them must not be an old one.
-    set("cache-control", "no-cache")?;
+    for (name, value) in all {
+        let set = headers.set(name, value);
+        set.map_err(|error| internal("headers", &error))?;
+    }
     Ok(Response::builder().with_headers(headers).body(body))
 }
 

@@ -50,6 +50,9 @@ pub enum Kind {
     Upload,
     /// A script or style of the UI, named by its content.
     Asset,
+    /// What all of this is, for programs and for reading.
+    OpenApi,
+    Docs,
     /// The agents that come with this deployment.
     Presets,
     /// A whole configuration of an agent, and what one may hold.
@@ -285,6 +288,8 @@ pub const TABLE: &[Row] = &[
     ),
     row("/api/resources/{session}", &["GET"], Kind::Resources, READ),
     row("/assets/{name}", GET, Kind::Asset, Need::Nothing),
+    row("/api/openapi.json", GET, Kind::OpenApi, Need::Nothing),
+    row("/api/docs", GET, Kind::Docs, Need::Nothing),
     row(
         "/sandbox/{session}/{path*}",
         &["GET", "HEAD", "POST"],
@@ -455,7 +460,9 @@ mod tests {
                 "/demo/health",
                 "/health",
                 "/api/configs/schema.json",
-                "/assets/{name}"
+                "/assets/{name}",
+                "/api/openapi.json",
+                "/api/docs"
             ]
         );
     }

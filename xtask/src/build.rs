@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use crate::process::run;
 use crate::tools::Tools;
-use crate::{root, say, wasm};
+use crate::{docs, root, say, wasm};
 
 /// The target of the agent-server in the sandbox's image: static, so that it runs in any image.
 const IMAGE_TARGET: &str = "x86_64-unknown-linux-musl";
@@ -94,7 +94,9 @@ async fn ui_with(tools: &Tools) -> Result<()> {
         .current_dir(root());
     run(tools.with_node(&mut build))
         .await
-        .context("building the UI")
+        .context("building the UI")?;
+    // After it: it makes its folder anew.
+    docs::into(&root().join("ui/dist")).await
 }
 
 /// Puts together what the sandbox's image is made of: `container/Dockerfile` copies it from

@@ -6,6 +6,7 @@
 //! | [`tools`] | what has to be installed, in which version, and installing it |
 //! | [`build`] | the Workers, the agent-server, the UI and what the sandbox's image is made of |
 //! | [`wasm`] | the Workers' Wasm without names, and within its budget |
+//! | [`docs`] | the reader's page of the API |
 //! | [`stack`] | both Workers and what they need, running |
 //! | [`keys`] | API keys of a deployment |
 //! | [`bench`] | the model router measured beside others |
@@ -14,6 +15,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod docs;
 pub mod keys;
 pub mod process;
 pub mod stack;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use xtask::stack::{Provider, Stack, StackOptions};
-use xtask::{bench, build, keys, say, test};
+use xtask::{bench, build, docs, keys, say, test};
 
 /// Every chore of Agent Router.
 ///
@@ -85,6 +85,8 @@ enum Chore {
         /// The configuration, YAML
         file: PathBuf,
     },
+    /// Write openapi/openapi.json anew, from the route table and the types
+    Openapi,
     /// Make, list and revoke the API keys of a deployment
     Keys(keys::Keys),
     /// Measure the model router beside others that do the same work
@@ -184,6 +186,7 @@ async fn run(chore: Chore) -> Result<()> {
             Part::Image => build::image().await,
             Part::Panics => build::panicking_worker().await,
         },
+        Chore::Openapi => docs::write().await,
         Chore::Keys(keys) => keys::run(keys).await,
         Chore::CheckConfig { file } => check_config(&file),
         Chore::Bench { what } => match what {

@@ -122,7 +122,13 @@ impl Here {
             "a LiteLLM proxy: there is no python3 with venv and pip to install it",
         );
         let litellm = (!self.python).then_some(litellm);
-        docker.into_iter().chain(browser).chain(litellm)
+        let fuzz = (
+            "openapi::requests_made_from_it",
+            "requests made from the API's document: there is no python3 with venv and pip to make them",
+        );
+        let fuzz = (!self.python).then_some(fuzz);
+        let browser = browser.into_iter();
+        docker.into_iter().chain(browser).chain(litellm).chain(fuzz)
     }
 
     /// # Errors

@@ -296,13 +296,29 @@ pub const LITELLM: &str = "1.106.2";
 /// # Errors
 /// Where there is no Python with `venv`, or the registry cannot be reached.
 pub async fn litellm() -> Result<PathBuf> {
+    of_python("litellm", LITELLM, "litellm[proxy]").await
+}
+
+/// The version of schemathesis that the API is fuzzed with.
+const SCHEMATHESIS: &str = "4.32.5";
+
+/// What makes requests to an API from its OpenAPI document, installed as [`litellm`] is.
+///
+/// # Errors
+/// Where there is no Python with `venv`, or the registry cannot be reached.
+pub async fn schemathesis() -> Result<PathBuf> {
+    of_python("schemathesis", SCHEMATHESIS, "schemathesis").await
+}
+
+/// A program of Python's registry, in a virtual environment of its own.
+async fn of_python(name: &str, version: &str, package: &str) -> Result<PathBuf> {
     let folder = crate::build::target_folder()
         .join("tools")
-        .join(format!("litellm-{LITELLM}"));
-    let program = folder.join("bin/litellm");
+        .join(format!("{name}-{version}"));
+    let program = folder.join("bin").join(name);
     let installed = folder.join("installed");
     if !installed.exists() {
-        crate::say(&format!("installing LiteLLM {LITELLM}, some minutes"));
+        crate::say(&format!("installing {name} {version}, some minutes"));
         run(Command::new("python3")
             .args(["-m", "venv"])
             .arg(&folder)
@@ -311,7 +327,7 @@ pub async fn litellm() -> Result<PathBuf> {
         .context("a virtual environment of Python")?;
         run(Command::new(folder.join("bin/pip"))
             .args(["install", "--quiet"])
-            .arg(format!("litellm[proxy]=={LITELLM}"))
+            .arg(format!("{package}=={version}"))
             .kill_on_drop(true))
         .await?;
         tokio::fs::write(&installed, "").await?;
