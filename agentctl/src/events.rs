@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use protocol::Event;
+use protocol::{Event, EventBody};
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 
@@ -193,7 +193,9 @@ fn told(json: String) -> Option<Told> {
     let value: Value = serde_json::from_str(&json).ok()?;
     Some(Told {
         seq: value.get("seq")?.as_u64()?,
-        event: serde_json::from_value(value.clone()).ok(),
+        event: serde_json::from_value(value.clone())
+            .ok()
+            .filter(|event: &Event| event.body != EventBody::Unknown),
         json,
         value,
     })
