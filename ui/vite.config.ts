@@ -15,6 +15,11 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
     chunkSizeWarningLimit: 250,
+    // What is needed at first is one file, however much of it parts that come later use as well: many small
+    // ones compress worse, and each is a question of its own.
+    rolldownOptions: {
+      output: { codeSplitting: { groups: [{ name: "index", tags: ["$initial"], test: (id) => !id.endsWith(".css") }] } },
+    },
   },
   test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], globals: false },
 });
