@@ -38,6 +38,8 @@ pub enum ClientMessage {
     Resume {
         from: u64,
     },
+    /// Gets the sandbox going, before something is said that needs it.
+    Wake,
     Ping,
 }
 
@@ -145,9 +147,10 @@ impl ClientMessage {
                 let Resume { from } = fields_of(fields)?;
                 Ok(Self::Resume { from })
             }
+            "wake" => Ok(Self::Wake),
             "ping" => Ok(Self::Ping),
             other => Err(Problem::bad_request(format!(
-                "unknown type {:?}; known are user_message, interrupt, permission_response, question_response, set_model, set_permission_mode, remove_rule, resume and ping",
+                "unknown type {:?}; known are user_message, interrupt, permission_response, question_response, set_model, set_permission_mode, remove_rule, resume, wake and ping",
                 other.chars().take(40).collect::<String>()
             ))
             .at("type")),
@@ -234,6 +237,7 @@ mod tests {
                     rule: "Bash(ls *)".into(),
                 },
             ),
+            (r#"{"type":"wake"}"#, ClientMessage::Wake),
             (r#"{"type":"ping"}"#, ClientMessage::Ping),
         ] {
             assert_eq!(ClientMessage::parse(frame).unwrap(), message);

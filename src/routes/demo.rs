@@ -135,7 +135,10 @@ pub async fn socket(
     }
     let id = SessionId::parse(session)?;
     let wanted = super::events::of_socket(url)?;
-    let response = session::connect(env, &id, visit, wanted).await?;
+    let warm = !url
+        .query_pairs()
+        .any(|(name, value)| name == "warm" && value == "false");
+    let response = session::connect(env, &id, visit, wanted, warm).await?;
     if !asked.speaks_protocol() {
         return Ok(response);
     }

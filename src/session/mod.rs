@@ -237,10 +237,10 @@ impl Object {
         match path.as_str() {
             "/socket" => {
                 let wanted = request.headers().get(WANTED).ok().flatten();
-                let wanted = serde_json::from_slice(wanted.unwrap_or_default().as_bytes())
+                let (wanted, warm) = serde_json::from_slice(wanted.unwrap_or_default().as_bytes())
                     .map_err(|error| internal("socket", &error))?;
                 limits::count(&self.env, Limit::Sockets, &pass).await?;
-                self.accept_socket(pass, wanted)
+                self.accept_socket(pass, wanted, warm)
             }
             "/say" => {
                 let say: Say = asked_for(&mut request).await?;

@@ -112,10 +112,18 @@ impl Floods {
 
 impl Object {
     /// Connects a socket: first the session's state, then the first page of the events that are
-    /// `wanted`, then what comes; where that is not all yet, a frame that says so.
-    pub(super) fn accept_socket(self: &Rc<Self>, pass: Pass, wanted: Option<Span>) -> Answer {
+    /// `wanted`, then what comes; where that is not all yet, a frame that says so. One that is not `warm`
+    /// leaves a sandbox asleep that has been used before.
+    pub(super) fn accept_socket(
+        self: &Rc<Self>,
+        pass: Pass,
+        wanted: Option<Span>,
+        warm: bool,
+    ) -> Answer {
         let failed = |error: worker::Error| internal("socket", &error);
-        let may_write = pass.write;
+        let is_new = self.with_session(|session| session.state.last_turn == 0)?;
+        // Who only reads needs no sandbox.
+        let warms_up = pass.write && (warm || is_new);
         if self.platform.get_websockets().len() >= MAX_SOCKETS {
             return Err(Problem::new(
                 ProblemKind::TooManyRequests,
@@ -147,8 +155,7 @@ impl Object {
                 self.replay(&pair.server, from)?;
             }
         }
-        // Who only reads needs no sandbox.
-        if may_write {
+        if warms_up {
             self.warm_up();
         }
         Response::from_websocket(pair.client).map_err(failed)
@@ -370,6 +377,10 @@ impl Object {
                 self.take(vec![Input::RemoveRule { rule }]).map(drop)
             }
             ClientMessage::Resume { from } => self.replay(socket, from),
+            ClientMessage::Wake => {
+                self.warm_up();
+                Ok(())
+            }
             ClientMessage::Ping => {
                 let _ = socket.send_with_str(r#"{"type":"pong"}"#);
                 Ok(())
@@ -413,7 +424,8 @@ fn right_of(message: &ClientMessage) -> Right {
         | ClientMessage::SetModel { .. }
         | ClientMessage::Answer { .. }
         | ClientMessage::SetPermissionMode { .. }
-        | ClientMessage::RemoveRule { .. } => Right::Write,
+        | ClientMessage::RemoveRule { .. }
+        | ClientMessage::Wake => Right::Write,
     }
 }
 

@@ -38,6 +38,8 @@ impl Object {
                 "queue": queue,
                 "permissionMode": session.mode(),
                 "permissionRules": session.state.rules,
+                // Of all turns since ever, also of those whose events nobody has read yet.
+                "spent": session.state.spent,
                 "permissionRequests": Self::open_requests(session),
             })
         })

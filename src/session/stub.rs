@@ -92,13 +92,21 @@ fn post(path: &str, asked: &impl Serialize) -> std::result::Result<Result<Reques
     Ok(Request::new_with_init(&url, &init))
 }
 
-/// Connects a WebSocket to a session. Without a span, what comes is wanted alone.
+/// Connects a WebSocket to a session. Without a span, what comes is wanted alone. With `warm` its sandbox is
+/// started, so that the first message finds it running; that of a new session is in any case.
 ///
 /// # Errors
 /// Where the session can't be reached.
-pub async fn connect(env: &Env, id: &SessionId, visit: &Visit, wanted: Option<Span>) -> Answer {
+pub async fn connect(
+    env: &Env,
+    id: &SessionId,
+    visit: &Visit,
+    wanted: Option<Span>,
+    warm: bool,
+) -> Answer {
     let failed = |error: worker::Error| internal("connect", &error);
-    let wanted = serde_json::to_string(&wanted).map_err(|error| internal("connect", &error))?;
+    let wanted =
+        serde_json::to_string(&(wanted, warm)).map_err(|error| internal("connect", &error))?;
     // Nothing else of what the client sent: its cookie and its token end at the Worker.
     let headers = Headers::new();
     headers.set("upgrade", "websocket").map_err(failed)?;
