@@ -128,6 +128,8 @@ impl Object {
         }
         match self.take_over(fork).await {
             Ok(()) => {
+                // It has a title now, and all that was said, which it had not when somebody asked for it first.
+                self.told_index.set(None);
                 self.tell_index();
                 Ok(())
             }
