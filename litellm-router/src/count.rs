@@ -13,14 +13,22 @@ const TOKENS_OF_A_TURN: u64 = 4;
 
 /// An estimate for a text.
 pub fn of_text(text: &str) -> u64 {
-    let bytes = text.len() as u64;
-    let ascii = text.bytes().filter(u8::is_ascii).count() as u64;
-    let characters = if ascii == bytes {
-        0
-    } else {
-        text.chars().filter(|c| !c.is_ascii()).count() as u64
-    };
+    let ascii = how_many(text, |byte| byte.is_ascii());
+    let characters = how_many(text, |byte| byte >= FIRST_OF_MANY);
     (ascii * 2).div_ceil(7) + characters
+}
+
+/// The least byte with which a character of several bytes begins in UTF-8.
+const FIRST_OF_MANY: u8 = 0xC0;
+
+/// How many bytes of a text are so. Counted in single bytes, many at once.
+fn how_many(text: &str, is_so: impl Fn(u8) -> bool) -> u64 {
+    let runs = text.as_bytes().chunks(usize::from(u8::MAX));
+    let of_run = |run: &[u8]| {
+        run.iter()
+            .fold(0_u8, |count, byte| count + u8::from(is_so(*byte)))
+    };
+    runs.map(|run| u64::from(of_run(run))).sum()
 }
 
 /// An estimate for a whole request: system prompt, messages and tools.

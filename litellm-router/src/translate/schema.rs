@@ -21,41 +21,103 @@ pub enum Ordered {
     Scalar(Value),
 }
 
-impl Ordered {
-    fn is_empty_object(&self) -> bool {
-        matches!(self, Self::Object(entries) if entries.is_empty())
-    }
+/// A schema as it is sent on: its fields are the caller's own bytes, but for those that change.
+#[derive(Debug)]
+pub struct Schema<'a>(Vec<(String, Field<'a>)>);
+
+#[derive(Debug)]
+enum Field<'a> {
+    Same(&'a RawValue),
+    Changed(Ordered),
 }
 
 /// A schema without what providers refuse: `$schema` and `$id` go, and an empty schema for additional
 /// properties becomes `true`.
-pub fn cleaned(schema: Option<&RawValue>) -> Ordered {
-    let schema = schema.and_then(|raw| json::read(raw.get()).ok());
-    let mut entries = match schema {
-        Some(Ordered::Object(entries)) => entries,
-        _ => Vec::new(),
-    };
-    entries.retain(|(key, _)| !matches!(key.as_str(), "$schema" | "$id"));
-    let mut schema = Ordered::Object(entries);
-    open_additional(&mut schema);
-    schema
+pub fn cleaned(schema: Option<&RawValue>) -> Schema<'_> {
+    let fields: Option<Fields> = schema.and_then(|raw| json::read(raw.get()).ok());
+    let fields = fields.map(|fields| fields.0).unwrap_or_default();
+    let kept = fields
+        .into_iter()
+        .filter(|(key, _)| !matches!(key.as_str(), "$schema" | "$id"));
+    Schema(kept.map(|(key, raw)| field(key, raw)).collect())
 }
 
 /// The schema of a tool's input: [`cleaned`], and an object that says that it is one and what
 /// properties it has.
-pub fn of_input(schema: Option<&RawValue>) -> Ordered {
+pub fn of_input(schema: Option<&RawValue>) -> Schema<'_> {
     let mut schema = cleaned(schema);
-    if let Ordered::Object(entries) = &mut schema {
-        let has = |key: &str| entries.iter().any(|(name, _)| name == key);
-        let (typed, listed) = (has("type"), has("properties"));
-        if !typed {
-            entries.insert(0, ("type".into(), Ordered::Scalar("object".into())));
-        }
-        if !listed {
-            entries.push(("properties".into(), Ordered::Object(Vec::new())));
-        }
+    let has = |key: &str| schema.0.iter().any(|(name, _)| name == key);
+    let (typed, listed) = (has("type"), has("properties"));
+    if !typed {
+        let object = Field::Changed(Ordered::Scalar("object".into()));
+        schema.0.insert(0, ("type".into(), object));
+    }
+    if !listed {
+        let none = Field::Changed(Ordered::Object(Vec::new()));
+        schema.0.push(("properties".into(), none));
     }
     schema
+}
+
+fn field(key: String, raw: &RawValue) -> (String, Field<'_>) {
+    // Reading a schema takes longer than all else that a request needs, so one is read only where
+    // there is something to change.
+    if !has_empty_object(raw.get()) {
+        return (key, Field::Same(raw));
+    }
+    match json::read(raw.get()) {
+        Ok(value) => {
+            let changed = opened(&key, value);
+            (key, Field::Changed(changed))
+        }
+        Err(_) => (key, Field::Same(raw)),
+    }
+}
+
+/// Whether there may be an empty object in a JSON text.
+fn has_empty_object(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr::memchr_iter(b'{', bytes).any(|at| {
+        let mut rest = bytes.iter().skip(at + 1);
+        rest.find(|byte| !byte.is_ascii_whitespace()) == Some(&b'}')
+    })
+}
+
+/// The fields of an object; none of what is no object.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl Serialize for Schema<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, field) in &self.0 {
+            match field {
+                Field::Same(raw) => map.serialize_entry(key, raw)?,
+                Field::Changed(value) => map.serialize_entry(key, value)?,
+            }
+        }
+        map.end()
+    }
 }
 
 /// Whether a schema has what OpenAI's strict mode asks for: it is an object, and every object is
@@ -92,19 +154,24 @@ fn is_closed(schema: &Value) -> bool {
     closed && fields.values().all(is_closed)
 }
 
-fn open_additional(schema: &mut Ordered) {
-    match schema {
-        Ordered::Object(entries) => {
-            for (key, value) in entries {
-                if key == "additionalProperties" && value.is_empty_object() {
-                    *value = Ordered::Scalar(true.into());
-                } else if key != "default" && key != "enum" && key != "const" {
-                    open_additional(value);
-                }
-            }
+/// The value of a key of a schema, with `true` for each empty schema of additional properties.
+fn opened(key: &str, value: Ordered) -> Ordered {
+    match value {
+        Ordered::Object(entries) if key == "additionalProperties" && entries.is_empty() => {
+            Ordered::Scalar(true.into())
         }
-        Ordered::Array(items) => items.iter_mut().for_each(open_additional),
-        Ordered::Scalar(_) => {}
+        value if matches!(key, "default" | "enum" | "const") => value,
+        Ordered::Object(entries) => {
+            let entries = entries.into_iter().map(|(key, value)| {
+                let value = opened(&key, value);
+                (key, value)
+            });
+            Ordered::Object(entries.collect())
+        }
+        Ordered::Array(items) => {
+            Ordered::Array(items.into_iter().map(|item| opened("", item)).collect())
+        }
+        scalar => scalar,
     }
 }
 
@@ -190,6 +257,17 @@ mod tests {
         );
         assert_eq!(input("{}"), r#"{"type":"object","properties":{}}"#);
         assert_eq!(input("7"), r#"{"type":"object","properties":{}}"#);
+        // Where nothing changes, its bytes are the caller's.
+        assert_eq!(
+            input(
+                r#"{"type":"object","properties":{ "a" : 1.0e2, "b":"{ }" },"default":{"additionalProperties":{}}}"#
+            ),
+            r#"{"type":"object","properties":{"a":100.0,"b":"{ }"},"default":{"additionalProperties":{}}}"#
+        );
+        assert_eq!(
+            input(r#"{"type":"object","properties":{ "a" : 1.0e2 }}"#),
+            r#"{"type":"object","properties":{ "a" : 1.0e2 }}"#
+        );
     }
 
     #[test]

@@ -157,13 +157,13 @@ fn user(request: &MessagesRequest) -> Option<String> {
 }
 
 /// Where a schema for the answer is said.
-enum Placed {
-    Format(ResponseFormat),
+enum Placed<'a> {
+    Format(ResponseFormat<'a>),
     Words(String),
 }
 
 /// `beside`: there are tools, or the answer is to stream.
-fn placed(schema: &RawValue, upstream: Upstream, beside: bool) -> Placed {
+fn placed<'a>(schema: &'a RawValue, upstream: Upstream, beside: bool) -> Placed<'a> {
     match providers::schemas(upstream.provider, upstream.model) {
         Schemas::Alone if beside => in_words(schema),
         Schemas::Words => in_words(schema),
@@ -178,7 +178,7 @@ fn placed(schema: &RawValue, upstream: Upstream, beside: bool) -> Placed {
     }
 }
 
-fn in_words(schema: &RawValue) -> Placed {
+fn in_words(schema: &RawValue) -> Placed<'static> {
     Placed::Words(format!(
         "Answer with one JSON value that fits this JSON schema, and with nothing before or after \
          it:\n{}",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::translate::schema::Ordered;
+use crate::translate::schema::Schema;
 
 #[derive(Serialize)]
 pub(super) struct ChatRequest<'a> {
@@ -22,7 +22,7 @@ pub(super) struct ChatRequest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub response_format: Option<ResponseFormat>,
+    pub response_format: Option<ResponseFormat<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,19 +77,19 @@ pub(super) struct ThinkingSwitch {
 }
 
 #[derive(Serialize)]
-pub(super) struct ResponseFormat {
+pub(super) struct ResponseFormat<'a> {
     #[serde(rename = "type")]
     pub kind: &'static str,
-    pub json_schema: NamedSchema,
+    pub json_schema: NamedSchema<'a>,
 }
 
 #[derive(Serialize)]
-pub(super) struct NamedSchema {
+pub(super) struct NamedSchema<'a> {
     pub name: &'static str,
     /// OpenAI's strict mode asks more of a schema than Anthropic does.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
-    pub schema: Ordered,
+    pub schema: Schema<'a>,
 }
 
 #[derive(Default, Serialize)]
@@ -182,7 +182,7 @@ pub(super) struct ChatFunction<'a> {
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub description: &'a str,
-    pub parameters: Ordered,
+    pub parameters: Schema<'a>,
 }
 
 #[derive(Serialize)]
