@@ -115,7 +115,11 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
             );
             redirect(&format!("/demo/{id}"))
         }
-        Kind::Page => demo::page(env, &SessionId::parse(name)?).await,
+        Kind::Page => {
+            SessionId::parse(name)?;
+            demo::page(env).await
+        }
+        Kind::AgentsPage => demo::page(env).await,
         Kind::Health => demo::health(env).await,
         Kind::Asset => demo::asset(env, url.path()).await,
         Kind::OpenApi => demo::openapi(env).await,
@@ -232,7 +236,10 @@ impl Shown {
     }
 
     fn asked<'a>(&'a self, url: &'a Url, origin: &'a str, method: &str, kind: Kind) -> Asked<'a> {
-        let is_page = matches!(kind, Kind::Root | Kind::NewSession | Kind::Page);
+        let is_page = matches!(
+            kind,
+            Kind::Root | Kind::NewSession | Kind::Page | Kind::AgentsPage
+        );
         Asked {
             host: url.host_str().unwrap_or_default(),
             origin,

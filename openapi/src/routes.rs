@@ -71,6 +71,12 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             &text(),
             "The page; its scripts ask for the session.",
         ),
+        (Kind::AgentsPage, "GET") => new(PAGES, "The page on which agents are made").gives_content(
+            200,
+            "text/html; charset=utf-8",
+            &text(),
+            "The page; an id in the path is the agent that it opens with.",
+        ),
         (Kind::Health, "GET") => {
             new(PAGES, "Whether the Worker answers").gives::<a::Health>(s, 200, "It does.")
         }
@@ -95,11 +101,16 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             .text(
                 "Gives the session's state, the events that are asked for, and then what comes. Takes frames such \
                  as `{\"type\": \"user_message\", \"content\": \"…\"}`, `interrupt`, `set_model`, \
-                 `permission_response`, `resume`. A token goes with the header `Authorization`, or as the \
+                 `permission_response`, `resume`, `wake`. A token goes with the header `Authorization`, or as the \
                  subprotocol `bearer.<token>` beside `agent-router`.",
             )
             .query("from", seq(), "Begin after this event.")
             .query("tail", seq(), "Begin with so many of the last events.")
+            .query(
+                "warm",
+                flag(),
+                "`false`: leaves a sandbox asleep that has been used before, until a message or `wake`.",
+            )
             .query("ticket", text(), "A ticket of `/api/sessions/{session}/tickets`.")
             .done(101, "The socket is open. Every event of the log is a frame.")
             .fails(&[P::BadRequest, P::UpgradeRequired, P::TooManyRequests]),

@@ -51,8 +51,8 @@ pub async fn asset(env: &Env, path: &str) -> Answer {
     Ok(response)
 }
 
-/// The UI. The session's id is in the address, where the page finds it.
-pub async fn page(env: &Env, _session: &SessionId) -> Answer {
+/// The UI. What it is to show is in the address, where the page finds it.
+pub async fn page(env: &Env) -> Answer {
     html(env, "index.html", CONTENT_SECURITY_POLICY).await
 }
 

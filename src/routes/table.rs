@@ -11,6 +11,8 @@ pub enum Kind {
     Root,
     NewSession,
     Page,
+    /// The page on which agents are made; a path behind it names one.
+    AgentsPage,
     Health,
     Models,
     Socket,
@@ -157,6 +159,8 @@ pub const TABLE: &[Row] = &[
     row("/demo/ws/{session}", &["GET"], Kind::Socket, OPEN),
     // The page is a shell without anything of the session in it.
     row("/demo/{session}", GET, Kind::Page, Need::SetUp),
+    row("/agents", GET, Kind::AgentsPage, Need::SetUp),
+    row("/agents/{id}", GET, Kind::AgentsPage, Need::SetUp),
     row("/agent/message", POST, Kind::AgentMessage, SAY),
     row("/agent/{session}/state", GET, Kind::AgentState, READ),
     row(
@@ -364,6 +368,8 @@ mod tests {
             ("GET", "/demo", Kind::NewSession, "", ""),
             ("HEAD", "/demo/", Kind::NewSession, "", ""),
             ("GET", "/demo/s1", Kind::Page, "s1", ""),
+            ("GET", "/agents", Kind::AgentsPage, "", ""),
+            ("GET", "/agents/new", Kind::AgentsPage, "new", ""),
             ("GET", "/demo/health", Kind::Health, "", ""),
             ("GET", "/demo/models", Kind::Models, "", ""),
             ("GET", "/demo/ws/s1", Kind::Socket, "s1", ""),
