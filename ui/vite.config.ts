@@ -1,12 +1,13 @@
 /// <reference types="vitest/config" />
 import { defineConfig } from "vite";
 import { firstLoad } from "./dev/budget.ts";
+import { styleFirst } from "./dev/order.ts";
 import { scriptedServer } from "./dev/server.ts";
 
 export default defineConfig({
   base: "/",
   publicDir: false,
-  plugins: [scriptedServer(), firstLoad()],
+  plugins: [scriptedServer(), firstLoad(), styleFirst()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2023",
