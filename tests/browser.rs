@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use libtest_mimic::Trial;
-use world::{Running, World, fresh_session, test};
+use world::{Running, World, fresh_session, lone_test, test};
+use xtask::stack::Provider;
 
 /// In a world in which nobody gets anything for nothing.
 pub fn guarded_tests(world: &Arc<Running>) -> Vec<Trial> {
@@ -25,12 +26,29 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::settings", "settings.mjs"),
         ("browser::the_files", "files.mjs"),
         ("browser::launching_an_agent", "launch.mjs"),
+        ("browser::making_an_agent", "agents.mjs"),
+        ("browser::commands_by_name", "palette.mjs"),
+        ("browser::files_with_a_message", "attachments.mjs"),
+        ("browser::many_sessions", "sessions.mjs"),
         ("browser::besides_talking", "talk.mjs"),
         ("browser::nothing_hostile_runs", "hostile.mjs"),
     ]
     .into_iter()
     .map(|(name, script)| test(world, name, move |world| playwright(world, script)))
+    .chain([lone_test(world, "browser::a_sandbox_that_sleeps", asleep)])
     .collect()
+}
+
+/// In a world of its own, in which sandboxes are put to sleep soon.
+async fn asleep() -> Result<()> {
+    let vars = [("SANDBOX_SLEEP_SECONDS", "6")];
+    let world = World::start_with_worker(Provider::Local, &vars).await?;
+    let world = Arc::new(world);
+    playwright(Arc::clone(&world), "asleep.mjs").await?;
+    if let Some(world) = Arc::into_inner(world) {
+        world.stack.stop().await;
+    }
+    Ok(())
 }
 
 /// Runs a script of `tests/browser/` against the stack.

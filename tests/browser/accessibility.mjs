@@ -2,7 +2,7 @@
 // dark, on a desktop and on a phone.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { DESKTOP, PHONE, ended, open, say, withBrowser } from "./page.mjs";
+import { BASE_URL, DESKTOP, PHONE, ended, open, say, withBrowser } from "./page.mjs";
 
 // As a script of the test's own: the page's policy lets no script in that is not the page's.
 const { source } = createRequire(import.meta.url)("axe-core");
@@ -90,7 +90,7 @@ await withBrowser(async (browser) => {
   for (const [, page] of pages) await page.getByTestId("advanced-toggle").click();
 
   // The parts beside the conversation, and what opens over it.
-  for (const tab of ["files", "tasks", "tools", "log"]) {
+  for (const tab of ["files", "tasks", "tools", "resources", "log"]) {
     for (const [name, page] of pages) {
       if (name === "phone" && tab === "files") await page.getByTestId("panel-toggle").tap();
       await page.getByTestId(`tab-${tab}`).click();
@@ -103,6 +103,16 @@ await withBrowser(async (browser) => {
       await page.getByTestId("file-view").locator(".hljs-string").first().waitFor();
     }
     await look("a file");
+    for (const [, page] of pages) {
+      await page.getByTestId("files-back").click();
+      await page.getByTestId("files-changes").check();
+      await page.getByTestId("file-diff").first().waitFor();
+    }
+    await look("changes");
+    for (const [, page] of pages) {
+      await page.getByTestId("files-tree").check();
+      await page.getByTestId("file").filter({ hasText: "hello.py" }).click();
+    }
     for (const [, page] of pages) await page.getByTestId("file-edit").click();
     await look("a file, edited");
   }
@@ -125,5 +135,34 @@ await withBrowser(async (browser) => {
     await page.getByTestId("delete-dialog").waitFor();
   }
   await look("delete");
+  for (const [, page] of pages) {
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Control+k");
+    await page.getByTestId("palette-option").first().waitFor();
+  }
+  await look("palette");
+  for (const [, page] of pages) {
+    await page.keyboard.press("Escape");
+    await page.getByTestId("palette-dialog").waitFor({ state: "detached" });
+    if ((await page.getByTestId("rail").count()) === 0) await page.getByTestId("rail-toggle").click();
+    await page.getByTestId("choose-sessions").click();
+    await page.getByTestId("bulk").waitFor();
+  }
+  await look("sessions to choose from");
+  for (const [, page] of pages) {
+    await page.getByTestId("launch").click();
+    await page.getByTestId("launch-dialog").locator('[data-agent="github-code-review"]').click();
+    await page.getByTestId("launch-it").waitFor();
+  }
+  await look("launch");
+  for (const address of ["/agents", "/agents/github-code-review", "/agents?new&from=fullstack-team"]) {
+    for (const [, page] of pages) {
+      await page.goto(`${BASE_URL}${address}`);
+      await page.evaluate(source);
+      await page.getByTestId(address === "/agents" ? "agents-list" : "agent-state").waitFor();
+      if (address.includes("new")) await page.getByRole("textbox", { name: "Id", exact: true }).fill("No!");
+    }
+    await look(address);
+  }
   assert.equal(found.join("\n"), "");
 });

@@ -25,7 +25,7 @@ export async function withBrowser(test) {
 export async function open(browser, options = DESKTOP, session = SESSION) {
   const page = await (await browser.newContext(options)).newPage();
   // A busy machine shows late what a quiet one shows at once.
-  page.setDefaultTimeout(90_000);
+  page.setDefaultTimeout(Number(process.env.PATIENCE_MS ?? 90_000));
   const problems = [];
   page.on("pageerror", (error) => problems.push(String(error)));
   page.on("console", (message) => {

@@ -191,6 +191,33 @@ class ScriptedSession {
   }
 }
 
+/** A sandbox that is now busy and now not; with `asleep` in a session's name it sleeps. */
+function resources(request: IncomingMessage, response: ServerResponse, known: boolean): void {
+  let at = 0;
+  const asleep = request.url?.includes("asleep") === true;
+  const document = () => {
+    at += 1;
+    const wave = Math.sin(at / 3) + Math.sin(at / 7);
+    return {
+      status: asleep ? "sleeping" : "running",
+      cpu: { percent: asleep ? 0 : 70 + 30 * wave, count: 2 },
+      memory: { used_bytes: 900_000_000 + 40_000_000 * at, limit_bytes: 4_294_967_296 },
+      disk: { used_bytes: 2_400_000_000, total_bytes: 10_737_418_240 },
+      processes: 9 + (at % 5),
+    };
+  };
+  if (!known) return void response.writeHead(404, { "content-type": "application/json" }).end('{"detail":"there is no such session"}');
+  if (request.headers.accept?.includes("text/event-stream") !== true) {
+    return void response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(document()));
+  }
+  response.writeHead(200, { "content-type": "text/event-stream" });
+  const send = () => response.write(`data: ${JSON.stringify(document())}\n\n`);
+  // What was before somebody looked, so that there is something to see.
+  for (let before = 0; before < (asleep ? 1 : 30); before += 1) send();
+  const timer = setInterval(send, 1_000);
+  request.on("close", () => clearInterval(timer));
+}
+
 export function scriptedServer(): Plugin {
   const sessions = new Map<string, ScriptedSession>();
   const sockets = new WebSocketServer({ noServer: true });
@@ -217,9 +244,11 @@ export function scriptedServer(): Plugin {
       request.on("data", (chunk) => (body += String(chunk)));
       request.on("end", () => {
         const said = platform(request.method ?? "GET", pathname, body);
-        response.writeHead(said === undefined ? 404 : 200, { "content-type": "application/json" });
-        response.end(JSON.stringify(said ?? { detail: "there is nothing here" }));
+        response.writeHead(said === undefined ? 404 : (said.status ?? 200), { "content-type": "application/json" });
+        response.end(JSON.stringify(said === undefined ? { detail: "there is nothing here" } : said.body));
       });
+    } else if (pathname.startsWith("/api/resources/")) {
+      resources(request, response, sessions.has(decodeURIComponent(pathname.split("/")[3] ?? "")));
     } else if (filed !== undefined) {
       void filed.files.answer(request, response, files?.[2] ?? "");
     } else if (session !== undefined) {
@@ -231,7 +260,7 @@ export function scriptedServer(): Plugin {
     } else if (["/", "/demo", "/demo/"].includes(pathname)) {
       response.writeHead(302, { location: `/demo/${randomUUID()}` }).end();
     } else {
-      if (/^\/demo\/[\w.-]+$/.test(pathname)) request.url = "/index.html";
+      if (/^\/(?:demo\/[\w.-]+|agents(?:\/[\w-]+)?)$/.test(pathname)) request.url = "/index.html";
       next();
     }
   };

@@ -14,11 +14,20 @@ import { Session } from "./session/session.ts";
 import { rereadVisited } from "./session/visited.ts";
 import { applySettings, rereadSettings } from "./settings.ts";
 import { App } from "./view/app.tsx";
+import { later } from "./view/later.tsx";
 
-// The server serves this page at /demo/{sessionId} alone, and has checked the id.
-const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
+// The server serves this page at /demo/{sessionId}, where it has checked the id, and at /agents.
+const [, place, name] = location.pathname.split("/");
+const id = decodeURIComponent(name ?? "");
 const root = document.getElementById("app");
-if (id === "") {
+if (root !== null && place === "agents") {
+  addEventListener("storage", rereadSettings);
+  const Agents = later(async () => (await import("./builder/page.tsx")).AgentsPage);
+  void applySettings().then(() => {
+    root.replaceChildren();
+    render(<Agents />, root);
+  });
+} else if (id === "") {
   location.replace("/demo");
 } else if (root !== null) {
   takeShare(id);

@@ -14,10 +14,20 @@ const OTHERS: Record<Exclude<Language, "en">, () => Promise<Words>> = {
   zh: async () => (await import("./words/zh.ts")).zh,
 };
 
+const followers = new Set<(wanted: Language) => Promise<void>>();
+
+/** Has further words follow the language: those of the parts that are fetched when they are opened. */
+export async function follow(fetchWords: (wanted: Language) => Promise<void>): Promise<void> {
+  followers.add(fetchWords);
+  await fetchWords(language.value);
+}
+
 /** Speaks another language from now on. Where its words can't be fetched, nothing changes. */
 export async function speak(wanted: Language): Promise<void> {
   try {
-    text = wanted === "en" ? en : await OTHERS[wanted]();
+    const words = wanted === "en" ? en : await OTHERS[wanted]();
+    for (const fetchWords of followers) await fetchWords(wanted);
+    text = words;
   } catch {
     return;
   }
@@ -56,7 +66,8 @@ export function dollars(value: number): string {
 export function bytes(value: number): string {
   if (value < 1024) return `${value} ${text.units.bytes}`;
   if (value < 1024 * 1024) return `${decimals(value / 1024, 1)} KiB`;
-  return `${decimals(value / 1024 / 1024, 1)} MiB`;
+  if (value < 1024 ** 3) return `${decimals(value / 1024 ** 2, 1)} MiB`;
+  return `${decimals(value / 1024 ** 3, 1)} GiB`;
 }
 
 const formats = new Map<string, Intl.NumberFormat>();

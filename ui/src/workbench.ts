@@ -5,7 +5,7 @@
 import { computed, signal } from "@preact/signals";
 import { kept } from "./session/kept.ts";
 
-export const TABS = ["files", "tasks", "tools", "log"] as const;
+export const TABS = ["files", "tasks", "tools", "resources", "log"] as const;
 export type Tab = (typeof TABS)[number];
 export type Side = "rail" | "panel";
 
@@ -62,6 +62,18 @@ export const wantedFile = signal<string | null>(null);
 
 export function openFile(path: string): void {
   wantedFile.value = path;
+  filesView.value = "tree";
+  openTab("files");
+}
+
+/** What the files tab shows: the tree, or what was changed. */
+export const filesView = signal<"tree" | "changes">("tree");
+/** The turn whose changes are shown; nothing for those of all turns. */
+export const wantedChanges = signal("");
+
+export function openChanges(turn: string): void {
+  wantedChanges.value = turn;
+  filesView.value = "changes";
   openTab("files");
 }
 

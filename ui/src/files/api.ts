@@ -7,8 +7,7 @@ import { type FileNode, readNode } from "./tree.ts";
 /** A sandbox that sleeps is woken first. */
 const PATIENCE_MS = 90_000;
 const TRANSFER_MS = 600_000;
-/** Of one file, and of all of an upload (`protocol::files`). */
-export const MOST_BYTES = 50 * 1024 * 1024;
+/** Of an upload (`protocol::files`). */
 export const MOST_FILES = 50;
 
 export interface Listing {

@@ -9,6 +9,7 @@ import { CopyButton } from "../view/copy-button.tsx";
 import { Icon } from "../view/icon.tsx";
 import { Nothing } from "../view/nothing.tsx";
 import { Skeleton } from "../view/skeleton.tsx";
+import { more } from "../words/more.ts";
 import { type Content, type Files, Refused } from "./api.ts";
 import { readTable } from "./csv.ts";
 import { Editor } from "./editor.tsx";
@@ -110,20 +111,32 @@ export function FileView({ files, file, writes, changes, close, changed }: FileV
           }}
         />
       ) : (
-        <Preview content={content} file={file} look={source ? "code" : look} />
+        <Preview content={content} file={file} look={source ? "code" : look} download={download} />
       )}
     </div>
   );
 }
 
-function Preview({ content, file, look }: { content: Content; file: FileNode; look: ReturnType<typeof lookOf> }) {
+interface PreviewProps {
+  content: Content;
+  file: FileNode;
+  look: ReturnType<typeof lookOf>;
+  download: () => void;
+}
+
+function Preview({ content, file, look, download }: PreviewProps) {
   if (content.kind === "image") return <Picture content={content.content} name={file.name} />;
   if (content.kind === "binary") {
     return (
       <div class="nothing">
         <Icon name="file" />
-        <p>{text.binary}</p>
+        {/* The page's policy, and that of the files, let no viewer of the browser's in here. */}
+        <p>{content.type === "application/pdf" ? more.changes.pdf : text.binary}</p>
         <p class="faint">{[content.type, bytes(content.size)].filter((one) => one !== "").join(" · ")}</p>
+        <button type="button" onClick={download}>
+          <Icon name="download" />
+          {text.download}
+        </button>
       </div>
     );
   }

@@ -1,6 +1,7 @@
 /** The files of the session's workspace: the tree, and the one that is looked at. */
 import "../style/files.css";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { MOST_BYTES } from "../session/attachments.ts";
 import { activeTurn, filesOf } from "../session/conversation.ts";
 import { save } from "../session/download.ts";
 import { bytes, text } from "../text.ts";
@@ -8,8 +9,11 @@ import { useSession } from "../view/context.ts";
 import { Icon } from "../view/icon.tsx";
 import { Nothing } from "../view/nothing.tsx";
 import { Skeleton } from "../view/skeleton.tsx";
-import { wantedFile } from "../workbench.ts";
-import { Files, type Listing, MOST_BYTES, MOST_FILES, Refused } from "./api.ts";
+import { sleeps } from "../resources/samples.ts";
+import { more } from "../words/more.ts";
+import { filesView, wantedFile } from "../workbench.ts";
+import { Files, type Listing, MOST_FILES, Refused } from "./api.ts";
+import { ChangesView } from "./changes-view.tsx";
 import { FileView } from "./file-view.tsx";
 import { savedName } from "./names.ts";
 import { type FileNode, nodeAt, relative } from "./tree.ts";
@@ -25,36 +29,41 @@ export function FilesTab() {
   const [wrong, setWrong] = useState<string | null>(null);
   const [shown, setShown] = useState<FileNode | null>(null);
   const [read, setRead] = useState(0);
+  const [asleep, setAsleep] = useState(false);
   const changes = useChanges();
+  const wanted = wantedFile.value;
 
+  // Before the log is here nobody knows whether anything was said.
+  const caughtUp = session.caughtUp.value;
   useEffect(() => {
+    if (!caughtUp) return;
     let gone = false;
-    const timer = setTimeout(
-      () => {
-        files.list().then(
-          (found) => {
-            if (gone) return;
-            setListing(found);
-            setWrong(null);
-          },
-          (error: unknown) => {
-            if (gone) return;
-            // A session in which nothing was said has no files.
-            const none = error instanceof Refused && error.status === 404 && session.conversation.value.turns.length === 0;
-            setWrong(none ? text.noFiles : text.filesFailed(error instanceof Error ? error.message : ""));
-          },
-        );
-      },
-      read === 0 && listing === null ? 0 : PAUSE_MS,
-    );
+    const list = async () => {
+      try {
+        // Whoever only has this tab open wakes nobody: for files a sandbox has to run.
+        const asked = read > 0 || wanted !== null || activeTurn(session.conversation.value) !== null;
+        const sleeping = !asked && session.conversation.value.turns.length > 0 && (await sleeps(session.id).catch(() => false));
+        if (!gone) setAsleep(sleeping);
+        if (gone || sleeping) return;
+        const found = await files.list();
+        if (gone) return;
+        setListing(found);
+        setWrong(null);
+      } catch (error) {
+        if (gone) return;
+        // A session in which nothing was said has no files.
+        const none = error instanceof Refused && error.status === 404 && session.conversation.value.turns.length === 0;
+        setWrong(none ? text.noFiles : text.filesFailed(error instanceof Error ? error.message : ""));
+      }
+    };
+    const timer = setTimeout(() => void list(), read === 0 && listing === null ? 0 : PAUSE_MS);
     return () => {
       gone = true;
       clearTimeout(timer);
     };
-  }, [changes, read]);
+  }, [changes, read, wanted !== null, caughtUp]);
 
   // The agent's own card of a call leads here.
-  const wanted = wantedFile.value;
   useEffect(() => {
     if (wanted === null || listing === null) return;
     wantedFile.value = null;
@@ -63,6 +72,14 @@ export function FilesTab() {
   }, [wanted, listing]);
 
   const again = () => setRead(read + 1);
+  if (filesView.value === "changes") {
+    return (
+      <div class="files-tab">
+        <ViewChoice />
+        <ChangesView changes={changes} />
+      </div>
+    );
+  }
   if (shown !== null) {
     const now = listing === null ? null : nodeAt(listing.tree, shown.path);
     return (
@@ -77,9 +94,44 @@ export function FilesTab() {
       />
     );
   }
+  if (listing === null && asleep) {
+    return (
+      <div class="files-tab" data-testid="files-asleep">
+        <ViewChoice />
+        <div class="nothing">
+          <Icon name="moon" />
+          <p>{more.changes.asleep}</p>
+          <button
+            type="button"
+            data-testid="wake"
+            onClick={() => {
+              setAsleep(false);
+              again();
+            }}
+          >
+            {more.changes.wake}
+          </button>
+        </div>
+      </div>
+    );
+  }
   if (listing === null && wrong === null) return <Skeleton lines={6} />;
   return (
     <Folder files={files} listing={listing} wrong={wrong} again={again} open={setShown} writes={session.access.value.write} />
+  );
+}
+
+/** Between the tree and what was changed. */
+function ViewChoice() {
+  return (
+    <div class="segments" role="group" aria-label={text.tabs.files}>
+      {(["tree", "changes"] as const).map((one) => (
+        <label key={one}>
+          <input type="radio" name="files-view" checked={filesView.value === one} data-testid={`files-${one}`} onChange={() => (filesView.value = one)} />
+          <span>{more.changes.views[one]}</span>
+        </label>
+      ))}
+    </div>
   );
 }
 
@@ -159,6 +211,7 @@ function Folder({ files, listing, wrong, writes, again, open }: FolderProps) {
         if (writes) void upload([...(event.dataTransfer?.files ?? [])], folder, false);
       }}
     >
+      <ViewChoice />
       <header>
         <span class="faint">{listing === null ? "" : text.filesCount(listing.files)}</span>
         <button type="button" class="quiet small" aria-label={text.filesAgain} title={text.filesAgain} onClick={again}>

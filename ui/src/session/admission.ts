@@ -52,10 +52,14 @@ export function protocols(): string[] {
   return token === null ? [PROTOCOL] : [PROTOCOL, `bearer.${token}`];
 }
 
+/** What a request has to show in this page's name, besides the cookie. */
+export function authorization(): Record<string, string> {
+  return token === null ? {} : { authorization: `Bearer ${token}` };
+}
+
 /** Asks the server, in this page's name. */
 export function ask(path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = new Headers(init.headers);
-  if (token !== null) headers.set("authorization", `Bearer ${token}`);
+  const headers = new Headers({ ...Object.fromEntries(new Headers(init.headers)), ...authorization() });
   return fetch(path, { signal: AbortSignal.timeout(PATIENCE_MS), ...init, headers });
 }
 

@@ -120,7 +120,8 @@ export class Connection {
     let socket: WebSocket;
     try {
       const query = this.fresh ? `tail=${TAIL}` : `from=${this.seen}`;
-      socket = this.page.open(`${this.address}?${query}`);
+      // Who looks at a session that sleeps wakes it when there is something to say.
+      socket = this.page.open(`${this.address}?${query}&warm=false`);
     } catch {
       this.again();
       return;

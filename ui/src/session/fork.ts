@@ -7,15 +7,15 @@ import { isFields } from "./wire.ts";
 const PATIENCE_MS = 60_000;
 
 /**
- * The new session's id; null where the server has no forks.
+ * Goes on from the end of a turn, or of the last one. The new session's id; null where the server has no forks.
  *
  * @throws what the server says, in words for the person.
  */
-export async function fork(session: string, turn: number): Promise<string | null> {
+export async function fork(session: string, turn: number | null): Promise<string | null> {
   const answer = await ask(`/api/sessions/${encodeURIComponent(session)}/fork`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ turn }),
+    body: JSON.stringify(turn === null ? {} : { turn }),
     signal: AbortSignal.timeout(PATIENCE_MS),
   });
   if (answer.status === 404 || answer.status === 405) return null;

@@ -71,7 +71,7 @@ afterEach(() => {
 describe("the link", () => {
   it("goes on after a drop from the last event that was seen", () => {
     open();
-    expect(peer().url).toBe("ws://here/demo/ws/s1?tail=500");
+    expect(peer().url).toBe("ws://here/demo/ws/s1?tail=500&warm=false");
     expect(session.link.value.state).toBe("connecting");
     peer().snapshot(2);
     peer().event(1, { type: "user_message", content: "hi", id: "m" });
@@ -85,7 +85,7 @@ describe("the link", () => {
     vi.advanceTimersByTime(499);
     expect(Peer.all).toHaveLength(1);
     vi.advanceTimersByTime(1);
-    expect(peer().url).toBe("ws://here/demo/ws/s1?from=2");
+    expect(peer().url).toBe("ws://here/demo/ws/s1?from=2&warm=false");
   });
 
   it("waits longer each time, between half a second and ten", () => {
@@ -208,7 +208,7 @@ describe("what was said before", () => {
     expect(asked).toEqual([3, 2].map((before) => `/api/sessions/s1/events?before=${before}&limit=1000`));
     peer().onclose?.();
     session.wake();
-    expect(peer().url).toBe("ws://here/demo/ws/s1?from=4");
+    expect(peer().url).toBe("ws://here/demo/ws/s1?from=4&warm=false");
   });
 
   it("can be asked for again where it did not come, or not what was asked for", async () => {

@@ -5,6 +5,7 @@
 import { batch, computed, signal } from "@preact/signals";
 import { text } from "../text.ts";
 import { askDoor, type Door } from "./admission.ts";
+import { Attachments } from "./attachments.ts";
 import { Connection, type Link, type Surroundings } from "./connection.ts";
 import { type Conversation, fold, nothingSaid, withOlder, withQueue } from "./conversation.ts";
 import { kept, textOr } from "./kept.ts";
@@ -12,7 +13,8 @@ import { fetchMenu, type Menu } from "./models.ts";
 import { fetchOlder } from "./older.ts";
 import { fieldsOf, type Options, readOptions } from "./options.ts";
 import { Outbox, type Unsent } from "./outbox.ts";
-import type { LogEvent, PermissionMode, Refusal, Snapshot } from "./wire.ts";
+import { plus, sumOfUsage } from "./spent.ts";
+import type { LogEvent, PermissionMode, Refusal, Snapshot, Sum } from "./wire.ts";
 
 /** What somebody decides about a request. */
 export interface RequestAnswer {
@@ -41,11 +43,16 @@ export class Session {
   readonly menu = signal<Menu | null>(null);
   readonly options;
   readonly draft;
+  /** What goes with the next message. */
+  readonly attachments;
   /** How far this machine's clock is before the server's, in milliseconds. */
   readonly clockSkew = signal(0);
 
   /** What is known of the log before the conversation: nothing, some, or being fetched. */
   readonly older = signal<"none" | "some" | "loading" | "failed">("none");
+
+  /** What all turns since ever have used; null where the server has not said so. */
+  readonly spent = signal<Sum | null>(null);
 
   private readonly snapshot = signal<Snapshot | null>(null);
   private readonly pendingModel = signal<string | null>(null);
@@ -100,6 +107,7 @@ export class Session {
     this.outbox = signal(this.stored.list());
     this.storedDraft = kept(`draft/${id}`, textOr(""));
     this.draft = signal(this.storedDraft.get());
+    this.attachments = new Attachments(id);
     this.storedOptions = kept(`options/${id}`, readOptions);
     this.options = signal(this.storedOptions.get());
     this.connection = new Connection(
@@ -255,6 +263,8 @@ export class Session {
   }
 
   setDraft(draft: string): void {
+    // Its sandbox is there then when the message is.
+    if (this.draft.value === "" && draft !== "") this.connection.send({ type: "wake" });
     this.draft.value = draft;
     this.storedDraft.set(draft);
   }
@@ -304,6 +314,7 @@ export class Session {
   private begin(snapshot: Snapshot): void {
     this.flush();
     this.snapshot.value = snapshot;
+    this.spent.value = snapshot.spent;
     if (this.conversation.value.seq === 0) {
       // What the events to come change is changed from here on.
       const { permissionMode: mode, permissionRules: rules } = snapshot;
@@ -340,10 +351,17 @@ export class Session {
         this.pendingModel.value = null;
       }
       for (const event of events) {
+        this.spend(event);
         if (event.type === "permission_response") this.answered(event.requestId);
         if (event.type === "status" && event.mode === this.pendingMode.value) this.pendingMode.value = null;
       }
     });
+  }
+
+  /** What has ended since the session has told what was used adds to that. */
+  private spend(event: LogEvent): void {
+    if (event.type !== "status" || event.usage === null || this.spent.value === null) return;
+    if (event.seq > (this.snapshot.value?.seq ?? 0)) this.spent.value = plus(this.spent.value, sumOfUsage(event.usage));
   }
 
   /** The session has this message. */

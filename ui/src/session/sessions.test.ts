@@ -51,19 +51,19 @@ describe("the account's sessions", () => {
 describe("agents", () => {
   it("are read for what they are", () => {
     expect(readAgent({ id: "x", name: "", description: 5, allowed_tools: ["a", "b"], has_mcp_servers: true, mcp_env: ["TOKEN", 5] })).toEqual([
-      { id: "x", name: "x", description: "", tools: 2, servers: true, team: false, secrets: ["TOKEN"] },
+      { id: "x", name: "x", description: "", tools: 2, servers: true, team: false, secrets: ["TOKEN"], own: false },
     ]);
     expect(readAgent({ name: "x" })).toEqual([]);
   });
 
   it("are launched with what they need, and nothing else", async () => {
     const asked = answers(200, { session_id: "s1" });
-    expect(await launch("x", {}, "")).toBe("s1");
-    expect(await launch("x", { TOKEN: "t" }, "k")).toBe("s1");
+    expect(await launch({ config_id: "x" }, {}, "")).toBe("s1");
+    expect(await launch({ config_id: "x" }, { TOKEN: "t" }, "k")).toBe("s1");
     expect(asked.map(([, init]) => JSON.parse(String(init.body)))).toEqual([{ config_id: "x" }, { config_id: "x", mcp_env: { TOKEN: "t" }, api_key: "k" }]);
     answers(400, { detail: "mcp_env.TOKEN is missing" });
-    await expect(launch("x", {}, "")).rejects.toThrow("mcp_env.TOKEN is missing");
+    await expect(launch({ config_id: "x" }, {}, "")).rejects.toThrow("mcp_env.TOKEN is missing");
     answers(200, { session_id: "//evil.example" });
-    await expect(launch("x", {}, "")).rejects.toThrow("no session");
+    await expect(launch({ config_id: "x" }, {}, "")).rejects.toThrow("no session");
   });
 });

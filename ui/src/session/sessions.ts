@@ -40,6 +40,29 @@ export async function readSessions(): Promise<void> {
   }
 }
 
+/** The sessions that fit, also those that are not among the newest. @throws where the server does not say. */
+export async function searchSessions(words: string, status: Status | null): Promise<readonly Listed[]> {
+  const query = new URLSearchParams({ limit: String(PAGE) });
+  if (words !== "") query.set("q", words);
+  if (status !== null) query.set("status", status);
+  const answer = await ask(`/api/agents/sessions?${query}`);
+  if (!answer.ok) throw new Error(await reasonOf(answer));
+  const body: unknown = await answer.json();
+  return (isFields(body) && Array.isArray(body.sessions) ? body.sessions : []).flatMap(readListed);
+}
+
+/** Stops what a session is doing. @throws in words for the person. */
+export async function stopSession(id: string): Promise<void> {
+  const answer = await ask(`/api/agents/sessions/${encodeURIComponent(id)}/interrupt`, { method: "POST" });
+  if (!answer.ok) throw new Error(await reasonOf(answer));
+}
+
+/** Deletes a session for good; one that is not there is deleted. @throws in words for the person. */
+export async function deleteSession(id: string): Promise<void> {
+  const answer = await ask(`/api/sessions/${encodeURIComponent(id)}`, { method: "DELETE", signal: AbortSignal.timeout(60_000) });
+  if (!answer.ok && answer.status !== 404) throw new Error(await reasonOf(answer));
+}
+
 export function readListed(value: unknown): Listed[] {
   if (!isFields(value) || typeof value.session_id !== "string" || !/^[\w.-]{1,128}$/.test(value.session_id)) return [];
   const text = (field: unknown) => (typeof field === "string" ? field : "");
@@ -63,22 +86,24 @@ export interface Agent {
   readonly team: boolean;
   /** The names of the secrets that its servers ask for. */
   readonly secrets: readonly string[];
+  /** The caller has made it. */
+  readonly own: boolean;
 }
 
 /** The agents that come with the deployment, and the caller's own. @throws in words for the person. */
 export async function readAgents(): Promise<Agent[]> {
-  const [presets, own] = await Promise.all([configs("/api/configs/"), configs("/api/configs/custom/list").catch(() => [])]);
+  const [presets, own] = await Promise.all([configs("/api/configs/", false), configs("/api/configs/custom/list", true).catch(() => [])]);
   return [...presets, ...own];
 }
 
-async function configs(path: string): Promise<Agent[]> {
+async function configs(path: string, own: boolean): Promise<Agent[]> {
   const answer = await ask(path);
   if (!answer.ok) throw new Error(await reasonOf(answer));
   const body: unknown = await answer.json();
-  return (isFields(body) && Array.isArray(body.configs) ? body.configs : []).flatMap(readAgent);
+  return (isFields(body) && Array.isArray(body.configs) ? body.configs : []).flatMap((one: unknown) => readAgent(one, own));
 }
 
-export function readAgent(value: unknown): Agent[] {
+export function readAgent(value: unknown, own = false): Agent[] {
   if (!isFields(value) || typeof value.id !== "string") return [];
   const text = (field: unknown) => (typeof field === "string" ? field : "");
   return [
@@ -90,13 +115,18 @@ export function readAgent(value: unknown): Agent[] {
       servers: value.has_mcp_servers === true,
       team: value.has_sub_agents === true,
       secrets: Array.isArray(value.mcp_env) ? value.mcp_env.filter((name) => typeof name === "string") : [],
+      own,
     },
   ];
 }
 
-/** Launches an agent; gives the session that it is in. @throws in words for the person. */
-export async function launch(agent: string, secrets: Readonly<Record<string, string>>, key: string): Promise<string> {
-  const body: Record<string, unknown> = { config_id: agent };
+/** Launches an agent, by its id or as it is; gives the session that it is in. @throws in words for the person. */
+export async function launch(
+  agent: { config_id: string } | { config: unknown },
+  secrets: Readonly<Record<string, string>>,
+  key: string,
+): Promise<string> {
+  const body: Record<string, unknown> = { ...agent };
   if (Object.keys(secrets).length > 0) body.mcp_env = secrets;
   if (key !== "") body.api_key = key;
   const answer = await ask("/api/agents/launch", {
@@ -105,9 +135,28 @@ export async function launch(agent: string, secrets: Readonly<Record<string, str
     body: JSON.stringify(body),
     signal: AbortSignal.timeout(60_000),
   });
-  if (!answer.ok) throw new Error(await reasonOf(answer));
   const made: unknown = await answer.json().catch(() => null);
+  if (!answer.ok) throw refusedBy(answer.status, made);
   const id = isFields(made) ? made.session_id : null;
   if (typeof id !== "string" || !/^[\w.-]{1,128}$/.test(id)) throw new Error("no session");
   return id;
+}
+
+/** The server refused; it may have said which field is wrong. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    words: string,
+    readonly field: string | null,
+  ) {
+    super(words);
+  }
+}
+
+/** What a problem document says. */
+export function refusedBy(status: number, body: unknown): Refused {
+  const { detail, errors } = isFields(body) ? body : {};
+  const first: unknown = Array.isArray(errors) ? errors[0] : null;
+  const field = isFields(first) && typeof first.field === "string" ? first.field.replace(/^config\./, "") : null;
+  return new Refused(status, typeof detail === "string" && detail !== "" ? detail : `status ${status}`, field);
 }

@@ -25,6 +25,14 @@ export interface Usage {
   num_turns: number;
 }
 
+/** What several turns have used. */
+export interface Sum {
+  readonly input: number;
+  readonly output: number;
+  /** US dollars; null where the price of something is not known. */
+  readonly cost: number | null;
+}
+
 export interface Todo {
   content: string;
   status: "pending" | "in_progress" | "completed";
@@ -95,6 +103,8 @@ export interface Snapshot {
   preferredModel: string | null;
   permissionMode: PermissionMode | null;
   permissionRules: string[];
+  /** What all turns together have used; null where the server does not know. */
+  spent: Sum | null;
   /** What this page may here besides reading. */
   access: { readonly write: boolean; readonly manage: boolean };
   /** The messages whose turns wait, or the beginnings of long ones. */
@@ -164,6 +174,7 @@ function snapshot(fields: Fields): Snapshot {
     preferredModel: textOrNull(claude.preferredModel),
     permissionMode: mode(session.permissionMode),
     permissionRules: texts(session.permissionRules),
+    spent: isFields(session.spent) ? spent(session.spent) : null,
     access: { write: access.write !== false, manage: access.manage === true },
     queue: (Array.isArray(session.queue) ? session.queue : []).filter(isFields).map((one) => ({
       turnId: text(one.turn_id),
@@ -244,6 +255,15 @@ function body(type: string, fields: Fields): Body {
     default:
       return { type: "unknown" };
   }
+}
+
+/** As the router has booked it (`session::Spent`). */
+function spent(fields: Fields): Sum {
+  return {
+    input: number(fields.input_tokens) + number(fields.cache_read_tokens) + number(fields.cache_write_tokens),
+    output: number(fields.output_tokens),
+    cost: number(fields.unpriced_requests) > 0 ? null : number(fields.cost_usd),
+  };
 }
 
 function usage(fields: Fields): Usage {

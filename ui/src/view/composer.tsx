@@ -1,7 +1,10 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { withAttachments } from "../session/attachments.ts";
 import { activeTurn, type Turn } from "../session/conversation.ts";
 import { text } from "../text.ts";
+import { AttachButton, AttachmentChips } from "./attachments.tsx";
 import { type Command, COMMAND_LIST, CommandList, commandsFor, optionId } from "./commands.tsx";
+import { over } from "../workbench.ts";
 import { useSession } from "./context.ts";
 import { COMPOSER_FIELD, focusComposer, focusIsShown, useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
@@ -26,15 +29,18 @@ export function Composer() {
   const draft = session.draft.value;
   const active = activeTurn(session.conversation.value);
   const link = session.link.value.state;
-  const empty = draft.trim() === "";
+  const { attachments } = session;
+  const settled = attachments.settled;
+  const empty = draft.trim() === "" && !attachments.list.value.some(({ path }) => path !== null);
 
   const send = () => {
     if (empty) return;
+    if (!settled) return session.tell(text.attachWait);
     if (new TextEncoder().encode(draft).length > MOST_BYTES) {
       session.tell(text.tooLong("1 MiB"));
       return;
     }
-    session.say(draft);
+    session.say(withAttachments(draft, attachments.take()));
     session.setDraft("");
     // The button can't be pressed now, and would keep the keys to itself.
     if (document.activeElement !== field.current && focusIsShown(document.activeElement)) focusComposer();
@@ -103,6 +109,7 @@ export function Composer() {
           send();
         }}
       >
+        <AttachmentChips />
         <label class="hidden" for={COMPOSER_FIELD}>
           {text.messageLabel}
         </label>
@@ -121,8 +128,16 @@ export function Composer() {
           title={text.keys}
           onInput={(event) => session.setDraft(event.currentTarget.value)}
           onKeyDown={pressed}
+          onPaste={(event) => {
+            const files = [...(event.clipboardData?.files ?? [])];
+            // A table or a page has words, and besides a picture of them.
+            if (files.length === 0 || event.clipboardData?.types.includes("text/plain") === true) return;
+            event.preventDefault();
+            attachments.add(files);
+          }}
         />
         <div class="tools">
+          <AttachButton />
           <ModelMenu />
           <ModeMenu />
           <button
@@ -140,7 +155,7 @@ export function Composer() {
           </button>
           <span class="space" />
           {active !== null && <Stop turn={active} />}
-          <button type="submit" class="primary" data-testid="send" disabled={empty}>
+          <button type="submit" class="primary" data-testid="send" disabled={empty || !settled}>
             <Icon name="up" />
             {text.send}
           </button>
@@ -176,6 +191,8 @@ function useEscape(close: (() => void) | null, active: Turn | null): void {
     if (close === null && id === null) return;
     const pressed = (event: KeyboardEvent) => {
       if (event.key !== "Escape" || event.defaultPrevented || event.isComposing) return;
+      // What slides over the conversation goes away first.
+      if (over.value !== null) return;
       event.preventDefault();
       if (close !== null) close();
       else if (id !== null) session.interrupt(id);

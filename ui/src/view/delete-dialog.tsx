@@ -1,6 +1,5 @@
 import { useState } from "preact/hooks";
-import { ask } from "../session/admission.ts";
-import { reasonOf } from "../session/download.ts";
+import { deleteSession } from "../session/sessions.ts";
 import { forgetVisit } from "../session/visited.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
@@ -15,11 +14,7 @@ export function DeleteDialog({ close }: { close: () => void }) {
     setBusy(true);
     setWrong(null);
     try {
-      const answer = await ask(`/api/sessions/${encodeURIComponent(session.id)}`, {
-        method: "DELETE",
-        signal: AbortSignal.timeout(60_000),
-      });
-      if (!answer.ok && answer.status !== 404) throw new Error(await reasonOf(answer));
+      await deleteSession(session.id);
       session.close();
       session.setDraft("");
       forgetVisit(session.id);

@@ -2,8 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { type Agent, launch, readAgents } from "../session/sessions.ts";
 import { text } from "../text.ts";
+import { agentToLaunch } from "./actions.ts";
 import { Dialog } from "./dialog.tsx";
 import { Icon } from "./icon.tsx";
+import { LaunchForm } from "./launch-form.tsx";
 import { Skeleton } from "./skeleton.tsx";
 
 export function LaunchDialog({ close }: { close: () => void }) {
@@ -13,7 +15,12 @@ export function LaunchDialog({ close }: { close: () => void }) {
   useEffect(() => {
     let gone = false;
     readAgents().then(
-      (read) => !gone && setAgents(read),
+      (read) => {
+        if (gone) return;
+        setAgents(read);
+        setChosen(read.find((one) => one.id === agentToLaunch.peek()) ?? null);
+        agentToLaunch.value = null;
+      },
       (error: unknown) => !gone && setWrong(text.launchNone(error instanceof Error ? error.message : "")),
     );
     return () => {
@@ -23,6 +30,9 @@ export function LaunchDialog({ close }: { close: () => void }) {
   return (
     <Dialog title={text.launch} test="launch-dialog" close={close}>
       <p class="faint">{text.launchWords}</p>
+      <a class="build-agent" href="/agents?new" data-testid="build-agent">
+        {text.buildAgent}
+      </a>
       <ul class="agents">
         <li>
           <a class="button agent" href="/demo">
@@ -61,78 +71,12 @@ export function LaunchDialog({ close }: { close: () => void }) {
       <p role="alert" class="wrong">
         {wrong}
       </p>
-      {chosen !== null && <Form key={chosen.id} agent={chosen} />}
+      {chosen !== null && <LaunchForm
+          key={chosen.id}
+          name={chosen.name}
+          secrets={chosen.secrets}
+          launch={(secrets, key) => launch({ config_id: chosen.id }, secrets, key)}
+        />}
     </Dialog>
-  );
-}
-
-function Form({ agent }: { agent: Agent }) {
-  const [secrets, setSecrets] = useState<Readonly<Record<string, string>>>({});
-  const [key, setKey] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState<string | null>(null);
-  const complete = agent.secrets.every((name) => (secrets[name] ?? "").trim() !== "");
-  const start = async () => {
-    setBusy(true);
-    setWrong(null);
-    try {
-      const session = await launch(agent.id, secrets, key.trim());
-      location.assign(`/demo/${encodeURIComponent(session)}`);
-    } catch (error) {
-      setWrong(text.launchFailed(error instanceof Error ? error.message : ""));
-      setBusy(false);
-    }
-  };
-  return (
-    <form
-      class="launch-form"
-      autocomplete="off"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (complete && !busy) void start();
-      }}
-    >
-      {agent.secrets.length > 0 && (
-        <fieldset>
-          <legend>{text.launchSecrets}</legend>
-          <p class="faint">{text.launchSecretsHint}</p>
-          {agent.secrets.map((name) => (
-            <label key={name} class="field">
-              <span>{name}</span>
-              <input
-                type="password"
-                autocomplete="off"
-                spellcheck={false}
-                required
-                value={secrets[name] ?? ""}
-                onInput={(event) => setSecrets({ ...secrets, [name]: event.currentTarget.value })}
-              />
-            </label>
-          ))}
-        </fieldset>
-      )}
-      <label class="field">
-        <span>{text.launchKey}</span>
-        <input
-          type="password"
-          autocomplete="off"
-          spellcheck={false}
-          aria-describedby="launch-key-hint"
-          value={key}
-          onInput={(event) => setKey(event.currentTarget.value)}
-        />
-        <span id="launch-key-hint" class="faint hint">
-          {text.launchKeyHint}
-        </span>
-      </label>
-      <p role="alert" class="wrong">
-        {wrong}
-      </p>
-      <div class="row end">
-        <button type="submit" class="primary" disabled={!complete || busy} data-testid="launch-it">
-          {busy ? text.launching : `${text.launchIt}: ${agent.name}`}
-        </button>
-      </div>
-    </form>
   );
 }

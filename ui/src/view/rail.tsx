@@ -1,20 +1,31 @@
+import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { byLink } from "../session/admission.ts";
 import { activeTurn, openRequests } from "../session/conversation.ts";
-import { type Listed, listed, readSessions, type Status, total } from "../session/sessions.ts";
+import { type Listed, listed, readSessions, searchSessions, type Status, STATUSES, total } from "../session/sessions.ts";
 import { forgetVisit, visited } from "../session/visited.ts";
 import { ago, text } from "../text.ts";
 import { show, wide } from "../workbench.ts";
+import { dialog } from "./actions.ts";
 import { useNow, useSession } from "./context.ts";
 import { shortId } from "./header.tsx";
 import { Icon, type IconName } from "./icon.tsx";
-import { dialog } from "./session-menu.tsx";
+import { later } from "./later.tsx";
 import { useSlide } from "./slide.ts";
+
+const Bulk = later(async () => (await import("./bulk.tsx")).Bulk);
 
 /** With more sessions than this there is a field to search them. */
 const FEW = 6;
+/** After the last key the server is asked for what fits. */
+const PAUSE_MS = 300;
 /** How often the list is read anew while it is seen. */
 const EVERY_MS = 30_000;
+/** The same while one of them is at work. */
+const BUSY_EVERY_MS = 4_000;
+
+/** The sessions that were chosen, to do something with all of them; null where none are being chosen. */
+export const chosen = signal<ReadonlySet<string> | null>(null);
 
 /** A session in the rail; known to the server, to this browser, or to both. */
 export interface Entry extends Listed {
@@ -39,11 +50,29 @@ export function Rail() {
   const session = useSession();
   const element = useSlide<HTMLElement>("rail");
   const [sought, setSought] = useState("");
-  const all = entries(listed.value, visited.value);
+  const [status, setStatus] = useState<Status | null>(null);
+  const [found, setFound] = useState<readonly Listed[]>([]);
   const words = sought.trim().toLowerCase();
-  const fits = all.filter((one) => `${one.title} ${one.id} ${one.agent}`.toLowerCase().includes(words));
   const more = total.value - (listed.value?.length ?? 0);
+  // What fits may be among those that are not listed.
+  useEffect(() => {
+    setFound([]);
+    if (more <= 0 || (words === "" && status === null)) return;
+    let gone = false;
+    const ask = () => void searchSessions(words, status).then((all) => !gone && setFound(all), () => undefined);
+    const timer = setTimeout(ask, PAUSE_MS);
+    return () => {
+      gone = true;
+      clearTimeout(timer);
+    };
+  }, [words, status, more > 0]);
+  const known = new Set(listed.value?.map(({ id }) => id));
+  const all = entries(listed.value && [...listed.value, ...found.filter(({ id }) => !known.has(id))], visited.value);
+  const fits = all.filter(
+    (one) => (status === null || one.status === status) && `${one.title} ${one.id} ${one.agent}`.toLowerCase().includes(words),
+  );
   const running = activeTurn(session.conversation.value) !== null;
+  const busy = listed.value?.some(({ status }) => status === "running" || status === "starting") === true;
   // Who has nothing but a link has no account.
   const asks = !byLink() && session.link.value.state === "live";
   useEffect(() => {
@@ -51,9 +80,9 @@ export function Rail() {
     void readSessions();
     const timer = setInterval(() => {
       if (document.visibilityState === "visible") void readSessions();
-    }, EVERY_MS);
+    }, busy ? BUSY_EVERY_MS : EVERY_MS);
     return () => clearInterval(timer);
-  }, [asks, running]);
+  }, [asks, running, busy]);
   return (
     <nav ref={element} class="rail" aria-label={text.sessions} data-testid="rail" tabIndex={-1}>
       <header>
@@ -74,21 +103,51 @@ export function Rail() {
             <Icon name="agent" />
           </button>
         )}
+        {!byLink() && all.length > 0 && (
+          <button
+            type="button"
+            class="quiet"
+            aria-label={text.chooseSessions}
+            title={text.chooseSessions}
+            aria-pressed={chosen.value !== null}
+            data-testid="choose-sessions"
+            onClick={() => (chosen.value = chosen.value === null ? new Set() : null)}
+          >
+            <Icon name="select" />
+          </button>
+        )}
         {!wide.value && (
           <button type="button" class="quiet" aria-label={text.hideSessions} onClick={() => show("rail", false)}>
             <Icon name="cross" />
           </button>
         )}
       </header>
-      {all.length > FEW && (
-        <input
-          type="search"
-          value={sought}
-          placeholder={text.searchSessions}
-          aria-label={text.searchSessions}
-          onInput={(event) => setSought(event.currentTarget.value)}
-        />
+      {(all.length > FEW || status !== null) && (
+        <div class="filters">
+          <input
+            type="search"
+            value={sought}
+            placeholder={text.searchSessions}
+            aria-label={text.searchSessions}
+            onInput={(event) => setSought(event.currentTarget.value)}
+          />
+          <select
+            aria-label={text.filterSessions}
+            title={text.filterSessions}
+            value={status ?? ""}
+            data-testid="session-filter"
+            onChange={(event) => setStatus(STATUSES.find((one) => one === event.currentTarget.value) ?? null)}
+          >
+            <option value="">{text.allSessions}</option>
+            {STATUSES.map((one) => (
+              <option key={one} value={one}>
+                {text.sessionStates[one]}
+              </option>
+            ))}
+          </select>
+        </div>
       )}
+      {chosen.value !== null && <Bulk all={fits} />}
       {all.length === 0 && <p class="nothing">{text.noSessions}</p>}
       {all.length > 0 && fits.length === 0 && <p class="nothing">{text.noSessionFits}</p>}
       <ul>
@@ -96,7 +155,7 @@ export function Rail() {
           <EntryView key={one.id} one={one} />
         ))}
       </ul>
-      {more > 0 && <p class="faint">{text.moreSessions(more)}</p>}
+      {more > 0 && words === "" && status === null && <p class="faint">{text.moreSessions(more)}</p>}
     </nav>
   );
 }
@@ -116,8 +175,23 @@ function EntryView({ one }: { one: Entry }) {
   const here = one.id === session.id;
   const name = one.title === "" ? text.untitled : one.title;
   const waits = here && openRequests(session.conversation.value).length > 0;
+  const picked = chosen.value;
   return (
-    <li>
+    <li class={picked === null ? undefined : "choosable"}>
+      {picked !== null && (
+        <input
+          type="checkbox"
+          aria-label={text.chooseSession(name)}
+          checked={picked.has(one.id)}
+          data-testid="choose-session"
+          onChange={(event) => {
+            const next = new Set(picked);
+            if (event.currentTarget.checked) next.add(one.id);
+            else next.delete(one.id);
+            chosen.value = next;
+          }}
+        />
+      )}
       <a href={`/demo/${encodeURIComponent(one.id)}`} aria-current={here ? "page" : undefined} title={name}>
         <span class={one.title === "" ? "name untitled" : "name"}>{name}</span>
         <span class="about">
@@ -132,7 +206,7 @@ function EntryView({ one }: { one: Entry }) {
           {one.at > 0 && <span>{ago(now - one.at)}</span>}
         </span>
       </a>
-      {one.own && !here && (
+      {one.own && !here && picked === null && (
         <button
           type="button"
           class="quiet small"

@@ -1,25 +1,19 @@
 /** What can be done with the session as a whole. */
-import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { isSignedIn, signOut } from "../session/admission.ts";
-import { exportName, fetchDocument, save } from "../session/download.ts";
+import { isSignedIn } from "../session/admission.ts";
 import { text } from "../text.ts";
+import { copyLink, dialog, exportAs, leave } from "./actions.ts";
 import { useSession } from "./context.ts";
-import { copy } from "./copy-button.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { later } from "./later.tsx";
 
-type Dialog = "share" | "settings" | "delete" | "launch";
-
 const DIALOGS = {
+  palette: later(async () => (await import("../palette/palette.tsx")).Palette),
   launch: later(async () => (await import("./launch-dialog.tsx")).LaunchDialog),
   share: later(async () => (await import("./share.tsx")).ShareDialog),
   settings: later(async () => (await import("./settings-dialog.tsx")).SettingsDialog),
   delete: later(async () => (await import("./delete-dialog.tsx")).DeleteDialog),
 };
-
-/** Which is open. It stays so where the page is drawn in another language. */
-export const dialog = signal<Dialog | null>(null);
 
 export function SessionMenu({ inside }: { inside: boolean }) {
   const session = useSession();
@@ -54,18 +48,6 @@ export function SessionMenu({ inside }: { inside: boolean }) {
     button.current?.focus();
     action();
   };
-  const exported = (format: "json" | "markdown") => async () => {
-    const path = `/api/sessions/${encodeURIComponent(session.id)}/export?format=${format}`;
-    try {
-      save(await fetchDocument(path), exportName(session.id, format === "json" ? "json" : "md"));
-    } catch (error) {
-      session.tell(text.exportFailed(error instanceof Error ? error.message : ""));
-    }
-  };
-  const copyLink = async () => {
-    const address = `${location.origin}${location.pathname}`;
-    session.tell((await copy(address)) ? text.linkCopied : text.cannotCopy);
-  };
   const manages = inside && session.access.value.manage;
   const Shown = dialog.value === null ? null : DIALOGS[dialog.value];
   return (
@@ -89,30 +71,24 @@ export function SessionMenu({ inside }: { inside: boolean }) {
             <Icon name="plus" />
             {text.newSession}
           </a>
-          {inside && <Choice icon="link" words={text.copyLink} choose={choose(() => void copyLink())} />}
+          {inside && <Choice icon="link" words={text.copyLink} choose={choose(() => void copyLink(session))} />}
           {manages && <Choice icon="share" words={text.share} test="share" choose={choose(() => (dialog.value = "share"))} />}
           {inside && (
             <>
               <hr />
-              <Choice icon="download" words={text.exportMarkdown} test="export-markdown" choose={choose(exported("markdown"))} />
-              <Choice icon="download" words={text.exportJson} test="export-json" choose={choose(exported("json"))} />
+              <Choice icon="download" words={text.exportMarkdown} test="export-markdown" choose={choose(() => void exportAs(session, "markdown"))} />
+              <Choice icon="download" words={text.exportJson} test="export-json" choose={choose(() => void exportAs(session, "json"))} />
             </>
           )}
           <hr />
+          {inside && <Choice icon="command" words={text.palette} keys="Ctrl+K" test="palette" choose={choose(() => (dialog.value = "palette"))} />}
           <Choice icon="gear" words={text.settings} test="settings" choose={choose(() => (dialog.value = "settings"))} />
           {inside && isSignedIn() && (
             <Choice
               icon="cross"
               words={text.signOut}
               test="sign-out"
-              choose={choose(async () => {
-                try {
-                  await signOut();
-                  location.reload();
-                } catch {
-                  session.tell(text.shareFailed);
-                }
-              })}
+              choose={choose(() => void leave(session))}
             />
           )}
           {manages && (
@@ -123,8 +99,10 @@ export function SessionMenu({ inside }: { inside: boolean }) {
       {Shown !== null && (
         <Shown
           close={() => {
+            const byKey = dialog.value === "palette";
             dialog.value = null;
-            button.current?.focus();
+            // A palette gives the focus back to where it was, as any dialog does; the others were opened here.
+            if (!byKey) button.current?.focus();
           }}
         />
       )}
@@ -137,14 +115,17 @@ interface ChoiceProps {
   words: string;
   choose: () => void;
   test?: string;
+  /** By which it can be had from the keyboard. */
+  keys?: string;
   bad?: boolean;
 }
 
-function Choice({ icon, words, choose, test, bad = false }: ChoiceProps) {
+function Choice({ icon, words, choose, test, keys, bad = false }: ChoiceProps) {
   return (
-    <button type="button" class={bad ? "quiet bad" : "quiet"} data-testid={test} onClick={choose}>
+    <button type="button" class={bad ? "quiet bad" : "quiet"} data-testid={test} aria-keyshortcuts={keys?.replace("Ctrl", "Control")} onClick={choose}>
       <Icon name={icon} />
       {words}
+      {keys !== undefined && <kbd aria-hidden="true">{keys}</kbd>}
     </button>
   );
 }

@@ -1,6 +1,7 @@
 /** Keys that count wherever the focus is. */
 import { useEffect } from "preact/hooks";
 import { toggle } from "../workbench.ts";
+import { dialog } from "./actions.ts";
 import { useSession } from "./context.ts";
 import { finding } from "./find-state.ts";
 import { revealed, reveal } from "./reveal.ts";
@@ -20,6 +21,7 @@ export function useShortcuts(): void {
       const control = event.ctrlKey || event.metaKey;
       const key = event.key.toLowerCase();
       if (control && event.shiftKey && key === "f") return () => (finding.value = true);
+      if (control && !event.shiftKey && key === "k") return () => (dialog.value = "palette");
       if (control && !event.shiftKey && key === "b") return () => toggle("rail");
       if (control && !event.shiftKey && key === "j") return () => toggle("panel");
       if (event.altKey && !control && (key === "arrowup" || key === "arrowdown")) {

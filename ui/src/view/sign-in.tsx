@@ -1,7 +1,7 @@
-import { useEffect, useRef, useState } from "preact/hooks";
-import { byLink, signIn } from "../session/admission.ts";
+import { byLink } from "../session/admission.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
+import { TokenForm } from "./token-form.tsx";
 
 /** Where the session does not let this page in: why, and what a person can do. */
 export function SignIn() {
@@ -11,56 +11,7 @@ export function SignIn() {
     <main class="sign-in" data-testid="sign-in">
       <h2>{refused ? text.refusedTitle : text.signInTitle}</h2>
       <p>{refused ? (byLink() ? text.linkEnded : text.refusedWords) : text.signInWords}</p>
-      {!byLink() && <TokenForm />}
+      {!byLink() && <TokenForm done={() => session.enter()} />}
     </main>
-  );
-}
-
-function TokenForm() {
-  const session = useSession();
-  const field = useRef<HTMLInputElement>(null);
-  const [wrong, setWrong] = useState<string | null>(null);
-  const [busy, setBusy] = useState(false);
-  useEffect(() => field.current?.focus(), []);
-  const submit = async () => {
-    const token = field.current?.value.trim() ?? "";
-    if (token === "" || busy) return;
-    setBusy(true);
-    try {
-      await signIn(token);
-      session.enter();
-    } catch (error) {
-      setWrong(error instanceof Error ? error.message : text.signInFailed);
-      field.current?.focus();
-    } finally {
-      setBusy(false);
-    }
-  };
-  return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        void submit();
-      }}
-    >
-      <label for="token">{text.token}</label>
-      <input
-        ref={field}
-        id="token"
-        type="password"
-        autocomplete="current-password"
-        spellcheck={false}
-        required
-        aria-invalid={wrong !== null}
-        aria-describedby="token-wrong"
-        data-testid="token"
-      />
-      <button type="submit" class="primary" disabled={busy} data-testid="sign-in-send">
-        {text.signIn}
-      </button>
-      <p id="token-wrong" class="wrong" role="alert">
-        {wrong}
-      </p>
-    </form>
   );
 }

@@ -1,46 +1,34 @@
-import type { Turn } from "../session/conversation.ts";
-import type { Usage } from "../session/wire.ts";
+import type { Session } from "../session/session.ts";
+import { sumOf } from "../session/spent.ts";
+import type { Sum } from "../session/wire.ts";
 import { count, dollars, text } from "../text.ts";
 import { useSession } from "./context.ts";
 
-export interface Sum {
-  readonly input: number;
-  readonly output: number;
-  /** US dollars; null where the price of something is not known. */
-  readonly cost: number | null;
+export interface Total {
+  readonly sum: Sum;
+  /** There are turns that are not in it. */
+  readonly isPart: boolean;
 }
 
-export function inputOf(usage: Usage): number {
-  return usage.input_tokens + usage.cache_read_input_tokens + usage.cache_creation_input_tokens;
+/** What the session has used; null where nothing is known of. */
+export function totalOf(session: Session): Total | null {
+  const known = session.spent.value;
+  const sum = known ?? sumOf(session.conversation.value.turns);
+  if (sum === null || sum.input + sum.output === 0) return null;
+  return { sum, isPart: known === null && session.older.value !== "none" };
 }
 
-/** What turns have used together; null where none has used anything. */
-export function sumOf(turns: readonly Turn[]): Sum | null {
-  const used = turns.flatMap(({ usage }) => (usage === null ? [] : [usage]));
-  if (used.length === 0) return null;
-  return used.reduce<Sum>(
-    (sum, usage) => ({
-      input: sum.input + inputOf(usage),
-      output: sum.output + usage.output_tokens,
-      cost: sum.cost === null || usage.cost_usd === null ? null : sum.cost + usage.cost_usd,
-    }),
-    { input: 0, output: 0, cost: 0 },
-  );
-}
-
-/** What the session has used, as far as its turns are here. */
 export function Spent() {
-  const session = useSession();
-  const sum = sumOf(session.conversation.value.turns);
-  if (sum === null) return null;
-  const part = session.older.value !== "none";
+  const total = totalOf(useSession());
+  if (total === null) return null;
+  const { sum, isPart } = total;
   const facts = [
     text.tokens(count(sum.input), count(sum.output)),
-    ...(sum.cost === null ? [] : [`${part ? "≥ " : ""}${dollars(sum.cost)}`]),
+    ...(sum.cost === null ? [] : [`${isPart ? "≥ " : ""}${dollars(sum.cost)}`]),
   ];
   return (
     <p class="spent faint" data-testid="spent">
-      {part ? text.spentLeast : text.spent}: {facts.join(" · ")}
+      {isPart ? text.spentLeast : text.spent}: {facts.join(" · ")}
     </p>
   );
 }

@@ -2,13 +2,14 @@
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { Markdown } from "../markdown/markdown.tsx";
+import { editsOf } from "../files/changes.ts";
 import type { ToolItem } from "../session/conversation.ts";
 import { isFields, readTodos } from "../session/wire.ts";
 import { bytes, count, text } from "../text.ts";
 import { openFile } from "../workbench.ts";
 import { pieces } from "./ansi.ts";
 import { CopyButton } from "./copy-button.tsx";
-import { diffLines, withContext } from "./line-diff.ts";
+import { type DiffLine, diffLines, withContext } from "./line-diff.ts";
 import { Icon } from "./icon.tsx";
 import { terminalText } from "./terminal-text.ts";
 import { TodoList } from "./todos.tsx";
@@ -40,7 +41,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
       return (
         <>
           <Section label={inWorkspace(field("file_path"))} file={field("file_path")}>
-            {edits(input).map(([before, after], at) => (
+            {editsOf(input).map(({ before, after }, at) => (
               <Diff key={at} before={before} after={after} />
             ))}
           </Section>
@@ -123,7 +124,7 @@ export function CallPreview({ tool, input }: { tool: string; input: unknown }) {
     case "MultiEdit":
       return (
         <Section label={field("file_path")}>
-          {edits(fields).map(([before, after], at) => (
+          {editsOf(fields).map(({ before, after }, at) => (
             <Diff key={at} before={before} after={after} />
           ))}
         </Section>
@@ -245,10 +246,14 @@ function Folded({ value, children }: { value: string; children: (shown: string) 
 }
 
 function Diff({ before, after }: { before: string; after: string }) {
-  const lines = withContext(diffLines(before, after));
+  return <DiffView lines={diffLines(before, after)} />;
+}
+
+/** What was changed, with a few lines around it. */
+export function DiffView({ lines }: { lines: readonly DiffLine[] }) {
   return (
     <pre class="diff" tabIndex={0}>
-      {lines.map((line, at) => {
+      {withContext(lines).map((line, at) => {
         if (line === null) return <span key={at} class="gap">{"  ⋯\n"}</span>;
         const sign = line.kind === "removed" ? "−" : line.kind === "added" ? "+" : " ";
         const word = line.kind === "removed" ? text.before : text.after;
@@ -261,16 +266,6 @@ function Diff({ before, after }: { before: string; after: string }) {
       })}
     </pre>
   );
-}
-
-/** The pairs of an edit, or of several in one call. */
-function edits(input: Record<string, unknown>): [string, string][] {
-  const list: unknown[] = Array.isArray(input.edits) ? input.edits : [input];
-  return list.flatMap((edit) => {
-    if (!isFields(edit)) return [];
-    const { old_string: before, new_string: after } = edit;
-    return typeof before === "string" && typeof after === "string" ? [[before, after]] : [];
-  });
 }
 
 export interface Changes {
@@ -296,7 +291,7 @@ function countChanges(tool: string, input: Record<string, unknown>): Changes | n
     return { added: content === "" ? 0 : content.replace(/\n$/, "").split("\n").length, removed: 0 };
   }
   if (tool !== "Edit" && tool !== "MultiEdit") return null;
-  const lines = edits(input).flatMap(([before, after]) => diffLines(before, after));
+  const lines = editsOf(input).flatMap(({ before, after }) => diffLines(before, after));
   const of = (kind: string) => lines.filter((line) => line.kind === kind).length;
   return { added: of("added"), removed: of("removed") };
 }

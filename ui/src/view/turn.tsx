@@ -1,11 +1,12 @@
 /** One turn: what a person said, what the agent did about it, and how it ended. */
 import { filesOf, type Turn } from "../session/conversation.ts";
+import { inputOf } from "../session/spent.ts";
 import { count, dollars, duration, text } from "../text.ts";
+import { openChanges } from "../workbench.ts";
 import { Elapsed } from "./elapsed.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { Items } from "./item.tsx";
 import { memo } from "./memo.ts";
-import { inputOf } from "./spent.tsx";
 import { Fork, MessageActions } from "./turn-actions.tsx";
 
 export const TurnView = memo(({ turn }: { turn: Turn }) => (
@@ -56,7 +57,6 @@ function TurnEnd({ turn }: { turn: Turn }) {
   const took = usage?.duration_ms || (turn.startedAt > 0 ? turn.endedAt - turn.startedAt : 0);
   const facts = [
     took > 0 ? duration(took) : null,
-    files > 0 ? text.filesChanged(files) : null,
     usage === null ? null : text.tokens(count(inputOf(usage)), count(usage.output_tokens)),
     usage === null || usage.cost_usd === null ? null : dollars(usage.cost_usd),
     turn.model,
@@ -69,6 +69,11 @@ function TurnEnd({ turn }: { turn: Turn }) {
         <Icon name={icon} />
         {word}
       </span>
+      {files > 0 && (
+        <button type="button" class="quiet small" title={text.showChanges} data-testid="turn-changes" onClick={() => openChanges(turn.id)}>
+          {text.filesChanged(files)}
+        </button>
+      )}
       {facts.map((fact) => (
         <span key={fact}>{fact}</span>
       ))}

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { fold, nothingSaid, type ToolItem } from "../session/conversation.ts";
+import { daysOf, sumOf } from "../session/spent.ts";
 import { parseFrame, type LogEvent } from "../session/wire.ts";
 import { pieces } from "./ansi.ts";
 import { chunksOf } from "./chunk.tsx";
@@ -7,7 +8,6 @@ import { commandsFor } from "./commands.tsx";
 import { findPlaces, rangesOf } from "./find.ts";
 import { grouped } from "./item.tsx";
 import { rowsOf } from "./log-tab.tsx";
-import { sumOf } from "./spent.tsx";
 import { changesOf } from "./tool-body.tsx";
 import { mcpName, summaryOf, toolIcon, toolName } from "./tool-kind.ts";
 
@@ -112,6 +112,13 @@ describe("what a session has used", () => {
     expect(sumOf([one, turn(), one])).toEqual({ input: 30, output: 4, cost: 1 });
     expect(sumOf([one, ended({ input_tokens: 1, output_tokens: 1 })])?.cost).toBeNull();
     expect(sumOf([turn()])).toBeNull();
+    const day = 24 * 3_600_000;
+    const at = (endedAt: number) => ({ ...one, endedAt });
+    const noon = new Date(2026, 10, 21, 12).getTime();
+    expect(daysOf([at(noon - day), at(noon), turn(), at(noon + 1000)]).map(({ turns, sum }) => [turns, sum.input])).toEqual([
+      [2, 30],
+      [1, 15],
+    ]);
   });
 });
 

@@ -1,6 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { de } from "./de.ts";
 import { en } from "./en.ts";
+import { de as moreDe } from "./more/de.ts";
+import { en as moreEn } from "./more/en.ts";
+import { zh as moreZh } from "./more/zh.ts";
 import { zh } from "./zh.ts";
 
 /** Every text of a language by its path; what is made of numbers and names with some of them. */
@@ -12,11 +15,11 @@ function texts(value: unknown, path = ""): [string, string][] {
 
 describe("the languages", () => {
   it.each([
-    ["German", de],
-    ["Chinese", zh],
-  ])("%s says all that English says, and in its own words", (_name, words) => {
-    const english = new Map(texts(en));
-    const other = new Map(texts(words));
+    ["German", de, moreDe],
+    ["Chinese", zh, moreZh],
+  ])("%s says all that English says, and in its own words", (_name, words, more) => {
+    const english = new Map([...texts(en), ...texts(moreEn)]);
+    const other = new Map([...texts(words), ...texts(more)]);
     expect([...other.keys()].sort()).toEqual([...english.keys()].sort());
     expect([...other.values()].filter((one) => one.trim() === "")).toEqual([]);
     const same = [...other].filter(([path, one]) => one === english.get(path) && /\w{4,} \w{3,}/.test(one));
@@ -24,9 +27,9 @@ describe("the languages", () => {
   });
 
   it.each([
-    ["English", en],
-    ["German", de],
-    ["Chinese", zh],
+    ["English", { ...en, ...moreEn }],
+    ["German", { ...de, ...moreDe }],
+    ["Chinese", { ...zh, ...moreZh }],
   ])("%s uses what it is given", (_name, words) => {
     const given = (value: unknown, path: string): string[] => {
       if (typeof value === "function") {
