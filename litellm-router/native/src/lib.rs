@@ -21,7 +21,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use litellm_router::answer::{self, Answer, Piece};
 use litellm_router::error::Refusal;
 use litellm_router::relay::{self, Host, Relayed};
-use litellm_router::serve::{self, BODY_TIME, Call, LARGEST_BODY, Router, Served};
+use litellm_router::serve::{self, BODY_TIME, Call, Guest, LARGEST_BODY, Router, Served};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -31,14 +31,37 @@ use host::NativeHost;
 /// nothing is sent on for up to 90 s, and would meet its end with a request.
 const HEAD_TIME: Duration = Duration::from_secs(120);
 
-/// So many bytes of bodies may be here at a time that have not come to their end.
-const BODIES_UNDER_WAY: usize = 8 * LARGEST_BODY;
+/// So many bytes of bodies may be in each of the [`Rooms`] at a time that have not come to their end.
+const BODIES_UNDER_WAY: usize = 4 * LARGEST_BODY;
 
 struct Shell {
     router: Arc<Router>,
     host: Arc<NativeHost>,
-    /// A permit for each byte of [`BODIES_UNDER_WAY`].
-    room: Semaphore,
+    rooms: Rooms,
+}
+
+/// Room for bodies under way: a permit for each byte. Whoever can connect can fill that of strangers,
+/// so those whose key the router knows have a room of their own.
+struct Rooms {
+    known: Semaphore,
+    strangers: Semaphore,
+}
+
+impl Rooms {
+    fn new() -> Self {
+        Self {
+            known: Semaphore::new(BODIES_UNDER_WAY),
+            strangers: Semaphore::new(BODIES_UNDER_WAY),
+        }
+    }
+
+    fn of(&self, guest: &Guest) -> &Semaphore {
+        if guest.is_known() {
+            &self.known
+        } else {
+            &self.strangers
+        }
+    }
 }
 
 /// Serves `router` on `listener` until `stop` is ready. Calls under way then have so long to come to
@@ -55,7 +78,7 @@ pub async fn run(
     let shell = Arc::new(Shell {
         router,
         host: Arc::new(NativeHost::new()?),
-        room: Semaphore::new(BODIES_UNDER_WAY),
+        rooms: Rooms::new(),
     });
     let connections = listen(shell, listener, stop, HEAD_TIME).await;
     let ended = tokio::time::timeout(grace, connections.shutdown()).await;
@@ -141,7 +164,7 @@ async fn handle(shell: Arc<Shell>, request: Request<Body>) -> Response {
         Ok(guest) => {
             // What else is served has no body, and anybody may ask for some of it.
             let body = match head.method {
-                Method::POST => read_body(body, BODY_TIME, &shell.room).await,
+                Method::POST => read_body(body, BODY_TIME, shell.rooms.of(&guest)).await,
                 _ => Ok(Bytes::new()),
             };
             match body {
@@ -310,16 +333,20 @@ mod tests {
         sockets.find(|socket| socket.peer_addr().is_ok_and(|peer| peer == wanted))
     }
 
+    fn shell(yaml: &str) -> Arc<Shell> {
+        Arc::new(Shell {
+            router: Router::new(yaml, &|_| None).unwrap(),
+            host: Arc::new(NativeHost::new().unwrap()),
+            rooms: Rooms::new(),
+        })
+    }
+
     /// A router that listens, and somebody who is connected to it and has sent this.
     async fn connected(yaml: &str, head_time: Duration, sends: &str) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shell = Arc::new(Shell {
-            router: Router::new(yaml, &|_| None).unwrap(),
-            host: Arc::new(NativeHost::new().unwrap()),
-            room: Semaphore::new(BODIES_UNDER_WAY),
-        });
-        tokio::spawn(listen(shell, listener, std::future::pending(), head_time));
+        let listening = listen(shell(yaml), listener, std::future::pending(), head_time);
+        tokio::spawn(listening);
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(sends.as_bytes()).await.unwrap();
         client
@@ -381,6 +408,44 @@ mod tests {
         let fits = Body::from_stream(pieces(&["1", "2", "3"]));
         assert_eq!(read_body(fits, BODY_TIME, &room).await.unwrap(), "123");
         assert_eq!(room.available_permits(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_bodies_of_strangers_take_no_room_from_callers_with_a_key() {
+        let yaml = "general_settings: {master_key: sk-master, keys: [{name: a, key: sk-a}]}\n\
+                    model_list: [{model_name: d, litellm_params: {model: demo/scripted}}]";
+        let shell = shell(yaml);
+        let ask = async |headers: &[(&str, &str)], body: Body| {
+            let mut request = Request::post("/v1/messages");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let request = request.body(body).unwrap();
+            handle(Arc::clone(&shell), request).await.status().as_u16()
+        };
+        // A stranger has begun as many bodies as there is room for, and goes on with none.
+        let strangers = u32::try_from(BODIES_UNDER_WAY).unwrap();
+        let filled = shell.rooms.strangers.try_acquire_many(strangers).unwrap();
+        let question = r#"{"model": "d", "max_tokens": 9,
+            "messages": [{"role": "user", "content": "hi"}]}"#;
+        let stranger = [("x-api-key", "their-own")];
+        assert_eq!(ask(&stranger, Body::from(question)).await, 503);
+        let vouched = [
+            ("x-api-key", "sk-master"),
+            ("x-agent-router-provider-key", "sk-ant-alice"),
+        ];
+        for known in [&vouched[..1], &vouched, &[("x-api-key", "sk-a")]] {
+            assert_eq!(ask(known, Body::from(question)).await, 200, "{known:?}");
+        }
+        drop(filled);
+        // Theirs takes of their own room.
+        let begun = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"{"))]);
+        let begun = Body::from_stream(begun.chain(stream::pending()));
+        let mut waiting = std::pin::pin!(ask(&stranger, begun));
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        assert_eq!(shell.rooms.known.available_permits(), BODIES_UNDER_WAY);
+        let left = shell.rooms.strangers.available_permits();
+        assert_eq!(left, BODIES_UNDER_WAY - 1);
     }
 
     #[tokio::test]

@@ -67,6 +67,13 @@ pub struct Guest {
     pub(super) accounts: Vec<Account>,
 }
 
+impl Guest {
+    /// Whether it has shown a key of this router, or the router asks for none.
+    pub fn is_known(&self) -> bool {
+        self.caller.is_trusted() || self.caller.is_believed()
+    }
+}
+
 /// What is to be done with a call.
 pub enum Served {
     Answer(Answer),
