@@ -87,6 +87,38 @@ async fn a_callers_own_key_uses_up_nothing_of_what_the_routers_key_may() {
     assert_eq!(world.ask("a", false).await.status(), 200);
 }
 
+/// The status of a call with a key of the caller's own.
+async fn with_own_key(world: &World, model: &str) -> u16 {
+    let request = world.http.post(world.url("/v1/messages"));
+    let request = request
+        .header("x-api-key", "their-own")
+        .json(&question(model, false));
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_callers_own_key_goes_where_the_routers_key_may_not_for_now() {
+    let hello = Script::chat("hello");
+    let checked = config("enable_pre_call_checks: true");
+    let world = World::start(&checked, &[("one", std::slice::from_ref(&hello))]).await;
+    // A minute may turn in between, but not twice.
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(world.ask("a", false).await.status().as_u16());
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert_eq!(with_own_key(&world, "a").await, 200);
+
+    // What the router's key has closed is open to it as well.
+    let slow_down = Script::json(429, json!({"error": {"message": "slow down"}}));
+    let scripts = [("one", &[slow_down, hello][..])];
+    let world = World::start(&config("allowed_fails: 0, cooldown_time: 600"), &scripts).await;
+    assert_eq!(world.ask("a", false).await.status(), 429);
+    assert_eq!(world.ask("a", false).await.status(), 429);
+    assert_eq!(world.asked().len(), 1, "it is cooling down");
+    assert_eq!(with_own_key(&world, "a").await, 200);
+}
+
 fn failing() -> Script {
     Script::json(500, json!({"error": {"message": "fell over"}}))
 }

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::balance::{Balance, Outcome};
+use crate::balance::{Asking, Balance, Outcome};
 use crate::config::{Fallbacks, Routing};
 use crate::deployment::Target;
 use crate::error::{ErrorClass, Refusal};
@@ -274,7 +274,8 @@ impl Attempts {
         self.group.targets.iter().any(|target| {
             let entry = target.deployment.entry;
             !self.failed.contains(&entry)
-                && moment.balance.is_open(target, moment.routing, moment.now)
+                && (self.with_own_key()
+                    || moment.balance.is_open(target, moment.routing, moment.now))
         })
     }
 
@@ -297,8 +298,11 @@ impl Attempts {
             .balance
             .choose(
                 &self.group.targets,
-                self.conversation(),
-                &self.failed,
+                Asking {
+                    session: self.conversation(),
+                    failed: &self.failed,
+                    own_key: self.with_own_key(),
+                },
                 moment.routing,
                 moment.now,
                 moment.random,

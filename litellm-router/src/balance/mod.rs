@@ -145,6 +145,17 @@ pub struct Balance {
     sessions: LruCache<u64, usize>,
 }
 
+/// For whom a deployment is chosen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asking<'a> {
+    /// A hash of the conversation and its group.
+    pub session: Option<u64>,
+    /// The entries that have failed this call; they are asked again only when there are no others.
+    pub failed: &'a [usize],
+    /// A caller's own key goes there: what the router's key may at a deployment says nothing of it.
+    pub own_key: bool,
+}
+
 /// Why no deployment can be asked now: all are cooling down or over their limits.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoneAvailable {
@@ -163,25 +174,31 @@ impl Balance {
         }
     }
 
-    /// Chooses among `targets`. `session` is a hash of the conversation and its group, `failed` holds
-    /// the entries that have failed this call; they are asked again only when there are no others.
+    /// Chooses among `targets`.
     ///
     /// # Errors
     /// None of them can be asked now.
     pub fn choose<'t>(
         &mut self,
         targets: &'t [Target],
-        session: Option<u64>,
-        failed: &[usize],
+        asking: Asking,
         routing: &Routing,
         now: u64,
         random: u64,
     ) -> Result<&'t Target, NoneAvailable> {
+        let Asking {
+            session,
+            failed,
+            own_key,
+        } = asking;
         let mut wait_ms = u64::MAX;
         let mut open: Vec<&Target> = targets
             .iter()
             .filter(|target| {
-                let wait = self.closed_for(target, routing, now);
+                let wait = match own_key {
+                    true => 0,
+                    false => self.closed_for(target, routing, now),
+                };
                 wait_ms = wait_ms.min(wait);
                 wait == 0
             })
@@ -213,7 +230,7 @@ impl Balance {
         self.sessions.put(session, entry);
     }
 
-    /// Whether a deployment can be asked now.
+    /// Whether a deployment can be asked now with the router's key.
     pub fn is_open(&mut self, target: &Target, routing: &Routing, now: u64) -> bool {
         self.closed_for(target, routing, now) == 0
     }

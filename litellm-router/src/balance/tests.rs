@@ -43,8 +43,11 @@ impl World {
             .wrapping_add(1_442_695_040_888_963_407);
         let chosen = self.balance.choose(
             &self.targets,
-            session,
-            failed,
+            Asking {
+                session,
+                failed,
+                own_key: false,
+            },
             &self.routing,
             NOW,
             self.random,
@@ -133,7 +136,7 @@ fn usage_and_limits_of_a_minute_decide_until_the_next() {
     let later = NOW + wait_ms;
     let chosen = world
         .balance
-        .choose(&world.targets, None, &[], &world.routing, later, 0);
+        .choose(&world.targets, Asking::default(), &world.routing, later, 0);
     assert!(chosen.is_ok());
 }
 
@@ -204,7 +207,7 @@ fn a_latency_of_an_hour_ago_says_nothing() {
         .heard(1, Outcome::Began(30_000), 2, &world.routing, later);
     let chosen = world
         .balance
-        .choose(&world.targets, None, &[], &world.routing, later, 0);
+        .choose(&world.targets, Asking::default(), &world.routing, later, 0);
     assert_eq!(chosen.unwrap().deployment.entry, 0);
 }
 
@@ -287,7 +290,7 @@ proptest! {
             match what {
                 0 => {
                     let chosen = world.balance.choose(
-                        &world.targets, None, &[], &world.routing, NOW, random,
+                        &world.targets, Asking::default(), &world.routing, NOW, random,
                     );
                     if let Ok(target) = chosen {
                         let entry = target.deployment.entry;
