@@ -6,7 +6,7 @@ use subtle::ConstantTimeEq;
 
 use crate::config::Config;
 use crate::controls;
-use crate::deployment::{Environment, Key, Target};
+use crate::deployment::{Deployment, Environment, Key, Target};
 use crate::error::{KeyOwner, Refusal};
 use crate::providers;
 use crate::route;
@@ -30,6 +30,8 @@ pub enum Caller {
     OwnKey(Credential),
     /// Showed nothing, where the router asks for a master key.
     Unknown,
+    /// Calls for somebody whose key cannot be read: not at the router's cost.
+    Unreadable,
 }
 
 /// A key that goes upstream.
@@ -90,9 +92,13 @@ impl Caller {
 
     /// A caller that may use the router's keys, or calls for somebody who has a key of their own.
     fn with_master_key(header: &dyn Fn(&str) -> Option<String>) -> Self {
-        let key = header(PROVIDER_KEY).map(|key| key.trim().to_owned());
-        match key.filter(|key| !key.is_empty()) {
+        match header(PROVIDER_KEY).map(|key| key.trim().to_owned()) {
             None => Self::Trusted,
+            Some(token)
+                if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) =>
+            {
+                Self::Unreadable
+            }
             Some(token) => Self::OwnKey(Credential {
                 // Anthropic's tokens of accounts go as bearer tokens, its API keys do not.
                 bearer: !token.starts_with("sk-ant-api"),
@@ -108,7 +114,17 @@ impl Caller {
         match self {
             Self::Trusted => true,
             Self::OwnKey(credential) => credential.vouched,
-            Self::Holder(_) | Self::Unknown => false,
+            Self::Holder(_) | Self::Unknown | Self::Unreadable => false,
+        }
+    }
+
+    /// Whether a key that this caller has brought goes to `deployment`. The operator's own servers and
+    /// gateways get the router's key instead of one that a caller with the master key has sent in
+    /// somebody's name: it is that somebody's key at a provider.
+    pub fn brings_key_to(&self, deployment: &Deployment) -> bool {
+        match self {
+            Self::OwnKey(own) => !own.vouched || deployment.api_base.is_none(),
+            _ => false,
         }
     }
 
@@ -170,7 +186,8 @@ impl Caller {
     /// Whether anything can be done for this caller.
     ///
     /// # Errors
-    /// 401 where the router asks for a master key and the caller showed nothing. 500 where a master
+    /// 401 where the router asks for a master key and the caller showed nothing, or where the key of
+    /// whom it calls for cannot be read. 500 where a master
     /// key is configured but not set: the real one, which its holders present, would be taken for a
     /// provider's key and sent to one.
     pub fn may_call(&self, keys: &Keys) -> Result<(), Refusal> {
@@ -183,6 +200,7 @@ impl Caller {
         }
         match self {
             Self::Unknown => Err(master_key_needed()),
+            Self::Unreadable => Err(unreadable()),
             Self::Trusted | Self::Holder(_) | Self::OwnKey(_) => Ok(()),
         }
     }
@@ -193,6 +211,11 @@ fn master_key_needed() -> Refusal {
         401,
         "this router asks for its master key: send it as `Authorization: Bearer` or `x-api-key`",
     )
+}
+
+fn unreadable() -> Refusal {
+    let words = format!("{PROVIDER_KEY} holds no key that can be read; leave it out or mend it");
+    Refusal::new(401, words)
 }
 
 /// The keys of the environment, read once.
@@ -247,6 +270,11 @@ impl Keys {
     /// Whether callers are asked for a key.
     pub fn asks(&self) -> bool {
         self.master.is_some() || !self.holders.is_empty()
+    }
+
+    /// Whether nobody uses the router's keys without one of its own.
+    pub fn protect(&self) -> bool {
+        self.asks() && self.master() != Some("")
     }
 
     /// Whose key it is. Every key is compared to its end, so that the time tells nothing.
@@ -305,9 +333,10 @@ pub fn credential(
         {
             return Err(master_key_needed());
         }
-        Caller::OwnKey(own) => return Ok(Some(own.clone())),
+        Caller::OwnKey(own) if caller.brings_key_to(deployment) => return Ok(Some(own.clone())),
         Caller::Unknown => return Err(master_key_needed()),
-        Caller::Trusted | Caller::Holder(_) => {}
+        Caller::Unreadable => return Err(unreadable()),
+        Caller::OwnKey(_) | Caller::Trusted | Caller::Holder(_) => {}
     }
     let found = match key {
         Key::Here(key) => Some(key),
@@ -343,6 +372,16 @@ mod tests {
         match &vouched {
             Caller::OwnKey(key) => assert!(key.token == own.1 && !key.bearer && key.vouched),
             other => panic!("{other:?}"),
+        }
+        // One that cannot be read is not a reason to use the router's.
+        for unreadable in ["", " ", "k\u{e9}", "two words"] {
+            let own = ("x-agent-router-provider-key", unreadable);
+            let caller = caller(&[("authorization", "Bearer master"), own], Some("master"));
+            assert!(!caller.is_trusted() && !caller.is_believed(), "{caller:?}");
+            assert_eq!(
+                caller.may_call(&keys(Some("master"))).unwrap_err().status,
+                401
+            );
         }
         // From anybody else it says nothing.
         for shown in [("authorization", "Bearer sk-else"), ("authorization", "")] {

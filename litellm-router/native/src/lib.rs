@@ -139,7 +139,8 @@ async fn handle(shell: Arc<Shell>, request: Request<Body>) -> Response {
     let (head, body) = request.into_parts();
     let header = |name: &str| {
         let value = head.headers.get(name)?;
-        Some(value.to_str().ok()?.to_owned())
+        // One that is no text is there all the same.
+        Some(value.to_str().unwrap_or_default().to_owned())
     };
     // It may be held while nothing is waited for, and not longer: so there is one before its body is
     // there, and one after.

@@ -81,10 +81,10 @@ fn main() -> anyhow::Result<()> {
         println!("{name}: can be read; warnings: {}", router.warnings().len());
         return Ok(());
     }
-    if !options.host.is_loopback() && !router.has_master_key() {
+    if !options.host.is_loopback() && !router.asks_for_a_key() {
         bail!(
-            "at {} everybody could use this router's keys: set general_settings.master_key in the \
-             configuration or LITELLM_MASTER_KEY, or listen at 127.0.0.1",
+            "at {} everybody could use this router's keys: set general_settings.master_key or keys \
+             in the configuration, or LITELLM_MASTER_KEY, or listen at 127.0.0.1",
             options.host
         );
     }

@@ -112,6 +112,71 @@ async fn a_key_is_for_its_models_and_its_budget() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_sent_in_somebodys_name_goes_to_no_server_of_the_operators() {
+    let world = World::start(CONFIG, &[("one", &[answer()])]).await;
+    let vouched = |key: &'static str, alice: &'static str| Caller {
+        world: &world,
+        headers: vec![("x-api-key", key), ("x-agent-router-provider-key", alice)],
+    };
+    let alice = vouched("sk-master", "sk-ant-api03-alice");
+    for stream in [true, false] {
+        assert_eq!(alice.ask("priced", stream).await.0, 200);
+    }
+    for sent in world.sent() {
+        assert_eq!(sent.headers["authorization"], "Bearer router-key");
+        assert!(
+            !format!("{:?}", sent.headers).contains("alice"),
+            "{:?}",
+            sent.headers
+        );
+    }
+    // One that cannot be read is not a reason to use the router's, nor does it ask for the books.
+    for unreadable in ["", " ", "k\u{e9}y"] {
+        let (status, body) = vouched("sk-master", unreadable).ask("free", false).await;
+        assert_eq!(status, 401, "{body}");
+        let message = body["error"]["message"].as_str().unwrap();
+        assert!(message.contains("x-agent-router-provider-key"), "{message}");
+    }
+    assert_eq!(world.asked().len(), 2);
+    // From others it says nothing.
+    let (status, _) = vouched("sk-quick", "sk-ant-api03-alice")
+        .ask("free", false)
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        vouched("not-mine", "sk-ant-api03-alice")
+            .ask("free", false)
+            .await
+            .0,
+        401
+    );
+}
+
+#[tokio::test]
+async fn the_routers_key_counts_where_it_goes_instead_of_somebodys() {
+    let config = "
+model_list:
+- {model_name: a, litellm_params: {model: openai/x, api_base: PROVIDERS/one, api_key: k, rpm: 2}}
+general_settings: {master_key: sk-master}
+router_settings: {enable_pre_call_checks: true, num_retries: 0}
+";
+    let world = World::start(config, &[("one", &[answer()])]).await;
+    let alice = Caller {
+        world: &world,
+        headers: vec![
+            ("x-api-key", "sk-master"),
+            ("x-agent-router-provider-key", "sk-ant-api03-alice"),
+        ],
+    };
+    // A minute may turn in between, but not twice.
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(alice.ask("a", false).await.0);
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[tokio::test]
 async fn a_chat_that_streams_is_metered_though_its_caller_wants_no_usage() {
     let world = World::start(CONFIG, &[("one", &[answer()])]).await;
     let team = caller(&world, "sk-team");

@@ -121,13 +121,19 @@ async fn it_checks_a_configuration_and_ends() {
 }
 
 #[tokio::test]
-async fn it_listens_to_the_world_only_with_a_master_key() {
+async fn it_listens_to_the_world_only_where_callers_are_asked_for_a_key() {
     let open = ["--host", "0.0.0.0", "--port", "0"];
     let (well, text) = ended(program(&open)).await;
     assert!(!well && text.contains("LITELLM_MASTER_KEY"), "{text}");
     let mut guarded = program(&open);
     guarded.env("LITELLM_MASTER_KEY", "sk-master");
     let (_child, address, _said) = listening(guarded).await;
+    assert!(address.starts_with("http://0.0.0.0:"), "{address}");
+    // A key that the configuration hands out protects the router's as well as a master key.
+    let keys = "general_settings: {keys: [{name: a, key: sk-a}]}\nmodel_list: []";
+    let keys = file("keys.yaml", keys);
+    let config = ["--config", keys.to_str().unwrap()];
+    let (_child, address, _) = listening(program(&[&open[..], &config].concat())).await;
     assert!(address.starts_with("http://0.0.0.0:"), "{address}");
 }
 

@@ -69,13 +69,26 @@ pub struct Wishes {
     pub fallbacks: Vec<String>,
 }
 
+/// Where a deployment's requests go: its provider, its address, and whether its entry names that.
+fn place(target: &Target) -> (&'static str, String, bool) {
+    let own_address = target.deployment.api_base.is_some();
+    (
+        target.provider.name,
+        target.api_base().to_owned(),
+        own_address,
+    )
+}
+
 /// The attempts of one call.
 #[derive(Debug)]
 pub struct Attempts {
     group: Group,
     session: Option<u64>,
-    /// The caller's own key goes upstream: only to this provider, at this place.
-    only: Option<(&'static str, String)>,
+    /// The caller has brought a key: it is asked only at this provider, at this place, by entries that
+    /// name an address of their own or by such that don't.
+    only: Option<(&'static str, String, bool)>,
+    /// That key goes upstream, not the router's.
+    own_key: bool,
     /// Entries of the present group that have failed this call.
     failed: Vec<usize>,
     retries: u32,
@@ -108,11 +121,12 @@ impl Attempts {
         now: u64,
     ) -> Self {
         let first = group.targets.first();
-        let first = first.map(|target| (target.provider.name, target.api_base().to_owned()));
+        let first = first.map(place);
         let mut attempts = Self {
             group,
             session,
             only: own_key.then(|| first.unwrap_or_default()),
+            own_key,
             failed: Vec::new(),
             retries: 0,
             left: VecDeque::new(),
@@ -142,6 +156,13 @@ impl Attempts {
         self
     }
 
+    /// The same attempts, which keep to their provider; where `instead` is set, the router's key goes
+    /// there instead of the caller's own.
+    pub fn with_routers_key(mut self, instead: bool) -> Self {
+        self.own_key &= !instead;
+        self
+    }
+
     /// Milliseconds since the epoch when an answer must have begun.
     pub fn deadline(&self) -> u64 {
         self.deadline
@@ -150,7 +171,7 @@ impl Attempts {
     /// Whether it is the caller's own key that goes upstream: what becomes of such calls says nothing
     /// to other callers.
     pub fn with_own_key(&self) -> bool {
-        self.only.is_some()
+        self.own_key
     }
 
     /// The deployment that was asked last.
@@ -175,7 +196,7 @@ impl Attempts {
         // name that the caller has made up and a pattern has taken.
         let made_up = class == ErrorClass::NotFound && last.deployment.model.contains('*');
         let says_something = !made_up && !refusal.is_of_the_caller();
-        if self.only.is_none() && sent != Sent::Nothing && says_something {
+        if !self.own_key && sent != Sent::Nothing && says_something {
             self.heard(Outcome::Failed(class, retry_after_ms), &mut moment);
         }
         self.failed.push(last.deployment.entry);
@@ -208,7 +229,7 @@ impl Attempts {
 
     /// The deployment has begun to answer after so many milliseconds.
     pub fn began(&mut self, latency_ms: u64, mut moment: Moment) {
-        if self.only.is_none() {
+        if !self.own_key {
             self.heard(Outcome::Began(latency_ms), &mut moment);
         }
         if let (Some(session), Some(target)) = (self.conversation(), &self.last) {
@@ -218,7 +239,7 @@ impl Attempts {
 
     /// The deployment has failed in the middle of its answer, when nothing can be tried again.
     pub fn broke(&mut self, class: ErrorClass, mut moment: Moment) {
-        if self.only.is_none() {
+        if !self.own_key {
             self.heard(Outcome::Failed(class, None), &mut moment);
         }
     }
@@ -374,10 +395,8 @@ impl Attempts {
     }
 
     fn keep_to_provider(&mut self) {
-        if let Some((provider, api_base)) = &self.only {
-            self.group.targets.retain(|target| {
-                target.provider.name == *provider && target.api_base() == api_base
-            });
+        if let Some(only) = &self.only {
+            self.group.targets.retain(|target| place(target) == *only);
         }
     }
 

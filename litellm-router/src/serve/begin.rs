@@ -134,6 +134,9 @@ impl Router {
             hasher.finish()
         });
         let own_key = matches!(caller, Caller::OwnKey(_));
+        // It is the same for all that are asked: they keep to the first's provider and address.
+        let first = group.targets.first();
+        let instead = first.is_some_and(|first| !caller.brings_key_to(&first.deployment));
         let is_bound = caller.is_bound(&self.keys);
         let trail = Trail {
             model: request.model().chars().take(200).collect(),
@@ -158,6 +161,7 @@ impl Router {
             &self.config.routing,
             call.now,
         )
+        .with_routers_key(instead)
         .wishing(self.wishes(guest, request.controls()))
         // Another group may not be able to count.
         .within_group(what == What::Count);

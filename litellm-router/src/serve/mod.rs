@@ -136,9 +136,10 @@ impl Router {
         &self.config.warnings
     }
 
-    /// Whether callers have to present a key to use those of the router.
-    pub fn has_master_key(&self) -> bool {
-        self.keys.master().is_some_and(|key| !key.is_empty())
+    /// Whether callers have to present a key to use those of the router: the master key, or one that
+    /// the configuration hands out.
+    pub fn asks_for_a_key(&self) -> bool {
+        self.keys.protect()
     }
 
     /// The origin of the web page that calls, if it may.

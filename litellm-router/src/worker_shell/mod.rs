@@ -48,9 +48,9 @@ fn router(env: &Env) -> Rc<ReadConfig> {
                     for warning in router.warnings() {
                         console_warn!("configuration: {warning}");
                     }
-                    if !router.has_master_key() {
+                    if !router.asks_for_a_key() {
                         console_warn!(
-                            "configuration: there is no master key, so whoever reaches this Worker uses \
+                            "configuration: callers are asked for no key, so whoever reaches this Worker uses \
                              its keys; set the secret LITELLM_MASTER_KEY before it gets a route"
                         );
                     }
