@@ -1,5 +1,6 @@
 //! litellm-router outside of Cloudflare: the same router behind hyper.
 
+mod connection;
 mod host;
 
 use std::convert::Infallible;
@@ -25,11 +26,29 @@ use litellm_router::serve::{self, BODY_TIME, Call, Guest, LARGEST_BODY, Router, 
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
+use connection::Patient;
 use host::NativeHost;
 
 /// How long a connection may stay without a request's whole head. Clients keep connections that
 /// nothing is sent on for up to 90 s, and would meet its end with a request.
 const HEAD_TIME: Duration = Duration::from_secs(120);
+
+/// How long a client may take none of what is sent to it.
+const WRITE_TIME: Duration = Duration::from_secs(120);
+
+/// How long a connection may keep silent.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// See [`HEAD_TIME`].
+    head: Duration,
+    /// See [`WRITE_TIME`].
+    write: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    head: HEAD_TIME,
+    write: WRITE_TIME,
+};
 
 /// So many bytes of bodies may be in each of the [`Rooms`] at a time that have not come to their end.
 const BODIES_UNDER_WAY: usize = 4 * LARGEST_BODY;
@@ -38,6 +57,8 @@ struct Shell {
     router: Arc<Router>,
     host: Arc<NativeHost>,
     rooms: Rooms,
+    /// A permit for each connection that may be open.
+    places: Arc<Semaphore>,
 }
 
 /// Room for bodies under way: a permit for each byte. Whoever can connect can fill that of strangers,
@@ -79,8 +100,9 @@ pub async fn run(
         router,
         host: Arc::new(NativeHost::new()?),
         rooms: Rooms::new(),
+        places: Arc::new(Semaphore::new(connection::most())),
     });
-    let connections = listen(shell, listener, stop, HEAD_TIME).await;
+    let connections = listen(shell, listener, stop, PATIENCE).await;
     let ended = tokio::time::timeout(grace, connections.shutdown()).await;
     if ended.is_err() {
         tracing::warn!("calls that were still under way are cut");
@@ -88,21 +110,27 @@ pub async fn run(
     Ok(())
 }
 
-/// Takes connections until `stop` is ready, each of which has `head_time` for each request's head.
+/// Takes connections until `stop` is ready. Where as many are open as may be, the next one waits.
 async fn listen(
     shell: Arc<Shell>,
     listener: TcpListener,
     stop: impl Future<Output = ()>,
-    head_time: Duration,
+    patience: Patience,
 ) -> GracefulShutdown {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head_time);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(patience.head);
     let mut listener = without_delay(listener);
     let connections = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
-        let connection = tokio::select! {
-            (connection, _) = listener.accept() => connection,
+        let next = async {
+            let place = Arc::clone(&shell.places).acquire_owned().await;
+            let (connection, _) = listener.accept().await;
+            (connection, place)
+        };
+        let (connection, place) = tokio::select! {
+            next = next => next,
             () = &mut stop => return connections,
         };
         let shell = Arc::clone(&shell);
@@ -110,12 +138,14 @@ async fn listen(
             let shell = Arc::clone(&shell);
             async move { Ok::<_, Infallible>(handle(shell, request.map(Body::new)).await) }
         });
+        let connection = Patient::new(connection, patience.write);
         let connection = http.serve_connection(TokioIo::new(connection), service);
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection has failed");
             }
+            drop(place);
         });
     }
 }
@@ -339,6 +369,7 @@ mod tests {
             router: Router::new(yaml, &|_| None).unwrap(),
             host: Arc::new(NativeHost::new().unwrap()),
             rooms: Rooms::new(),
+            places: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -346,7 +377,11 @@ mod tests {
     async fn connected(yaml: &str, head_time: Duration, sends: &str) -> TcpStream {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let listening = listen(shell(yaml), listener, std::future::pending(), head_time);
+        let patience = Patience {
+            head: head_time,
+            ..PATIENCE
+        };
+        let listening = listen(shell(yaml), listener, std::future::pending(), patience);
         tokio::spawn(listening);
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(sends.as_bytes()).await.unwrap();
@@ -458,22 +493,108 @@ mod tests {
         assert_eq!(&said, b"HTTP/1.1 200");
     }
 
+    const SCRIPTED: &str = "model_list: [{model_name: d, litellm_params: {model: demo/scripted}}]";
+
+    /// A stream of this model's, as its caller writes it.
+    fn asked_to(says: &str) -> Vec<u8> {
+        let body = format!(
+            r#"{{"model": "d", "max_tokens": 999999, "stream": true,
+            "messages": [{{"role": "user", "content": "{says}"}}]}}"#
+        );
+        let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length";
+        format!("{head}: {}\r\n\r\n{body}", body.len()).into_bytes()
+    }
+
+    #[tokio::test]
+    async fn who_reads_nothing_holds_no_call_for_ever() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shell = shell(SCRIPTED);
+        let patience = Patience {
+            write: Duration::from_millis(50),
+            ..PATIENCE
+        };
+        tokio::spawn(listen(shell, listener, std::future::pending(), patience));
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(1_024).unwrap();
+        let mut client = socket.connect(address).await.unwrap();
+        // More than lies between the two of them.
+        let asked = asked_to("stream 90000 words every 0ms");
+        client.write_all(&asked).await.unwrap();
+        assert!(client.read(&mut [0; 512]).await.unwrap() > 0);
+        // There is one place, which another gets when this one is given up.
+        let mut other = TcpStream::connect(address).await.unwrap();
+        let asked = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+        other.write_all(asked).await.unwrap();
+        let mut said = [0; 12];
+        let answered = other.read_exact(&mut said);
+        let answered = tokio::time::timeout(Duration::from_secs(60), answered);
+        answered.await.expect("it is given up").unwrap();
+        assert_eq!(&said, b"HTTP/1.1 200");
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn so_many_connections_are_open_and_the_next_waits() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let listening = listen(shell(""), listener, std::future::pending(), PATIENCE);
+        tokio::spawn(listening);
+        let ask = async || {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
+            client.write_all(request).await.unwrap();
+            client
+        };
+        let mut first = ask().await;
+        assert!(first.read(&mut [0; 512]).await.unwrap() > 0);
+        let mut second = ask().await;
+        let mut seen = [0; 12];
+        let short = tokio::time::timeout(Duration::from_millis(200), second.read_exact(&mut seen));
+        assert!(short.await.is_err(), "it has been taken");
+        drop(first);
+        second.read_exact(&mut seen).await.unwrap();
+        assert_eq!(&seen, b"HTTP/1.1 200");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_under_way_at_a_stop_ends_whole() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new(SCRIPTED, &|_| None).unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let stopped = async move { drop(stopped.await) };
+        let grace = Duration::from_secs(600);
+        let running = tokio::spawn(run(router, listener, stopped, grace));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let asked = asked_to("stream 20 words every 20ms");
+        client.write_all(&asked).await.unwrap();
+        let mut said = vec![0; 512];
+        let begun = client.read(&mut said).await.unwrap();
+        said.truncate(begun);
+        stop.send(()).unwrap();
+        client.read_to_end(&mut said).await.unwrap();
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("event: message_stop"), "{said}");
+        // Chunked, it ends in a chunk of nothing.
+        assert!(said.ends_with("\r\n0\r\n\r\n"), "{said}");
+        // Nothing is left to wait for.
+        let ended = tokio::time::timeout(Duration::from_secs(20), running);
+        ended.await.unwrap().unwrap().unwrap();
+    }
+
     #[tokio::test]
     async fn a_stop_waits_for_calls_but_not_without_end() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let yaml = "model_list: [{model_name: d, litellm_params: {model: demo/scripted}}]";
-        let router = Router::new(yaml, &|_| None).unwrap();
+        let router = Router::new(SCRIPTED, &|_| None).unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
         let grace = Duration::from_millis(300);
         let running = tokio::spawn(run(router, listener, stopped, grace));
-        let body = r#"{"model": "d", "max_tokens": 9, "stream": true,
-            "messages": [{"role": "user", "content": "stream 90000 words every 1000ms"}]}"#;
         let mut client = TcpStream::connect(address).await.unwrap();
-        let head = "POST /v1/messages HTTP/1.1\r\nhost: x\r\ncontent-length";
-        let request = format!("{head}: {}\r\n\r\n{body}", body.len());
-        client.write_all(request.as_bytes()).await.unwrap();
+        let asked = asked_to("stream 90000 words every 1000ms");
+        client.write_all(&asked).await.unwrap();
         let mut seen = [0; 512];
         assert!(client.read(&mut seen).await.unwrap() > 0);
         stop.send(()).unwrap();
