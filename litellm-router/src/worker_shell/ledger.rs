@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::wasm_bindgen_futures::JsFuture;
@@ -23,7 +23,7 @@ use crate::spend::{Account, Books};
 
 /// The name of the object that knows about the deployments.
 const DEPLOYMENTS: &str = "deployments";
-/// Who asks for an account's books waits for its object so long.
+/// An object has so long to answer. What a Worker does beside its answers is cut by the platform at 30 s.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An isolate tells of its deployments at most this often.
 const REPORT_EVERY_MS: u64 = 2_000;
@@ -35,8 +35,13 @@ thread_local! {
     static PROCESS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Tells the ledger what a call has used and how the deployments are doing, and learns from it.
+/// Tells the ledger what a call has used and how the deployments are doing, and learns from it. An
+/// object that does not answer keeps no other from hearing.
 pub async fn tell(env: Env, router: Arc<Router>, bookings: Vec<Booking>) {
+    join(book(&env, &router, bookings), report(&env, &router)).await;
+}
+
+async fn book(env: &Env, router: &Router, bookings: Vec<Booking>) {
     for booking in bookings {
         let entry = Entry {
             spent: booking.spent,
@@ -44,12 +49,15 @@ pub async fn tell(env: Env, router: Arc<Router>, bookings: Vec<Booking>) {
             sent: booking.sent,
         };
         let name = booking.account.name();
-        match ask::<Books>(&env, &name, "book", &entry).await {
+        match ask::<Books>(env, &name, "book", &entry).await {
             Ok(books) => router.learn(&booking.account, &books),
             // The isolate's own books hold all the same.
             Err(error) => console_warn!("ledger: {error}"),
         }
     }
+}
+
+async fn report(env: &Env, router: &Router) {
     let now = now();
     if now.saturating_sub(REPORTED.get()) < REPORT_EVERY_MS {
         return;
@@ -65,7 +73,7 @@ pub async fn tell(env: Env, router: Arc<Router>, bookings: Vec<Booking>) {
         process: PROCESS.get(),
         shares: router.shares(now),
     };
-    match ask::<Vec<_>>(&env, DEPLOYMENTS, "report", &report).await {
+    match ask::<Vec<_>>(env, DEPLOYMENTS, "report", &report).await {
         Ok(shares) => router.learn_shares(&shares, now),
         Err(error) => console_warn!("ledger: {error}"),
     }
@@ -84,30 +92,35 @@ pub async fn learn(env: Env, router: Arc<Router>, accounts: Vec<Account>) {
 
 /// The books of an account, where its object tells them in time.
 pub async fn books(env: &Env, account: &Account) -> Result<Books> {
-    let name = account.name();
-    let asked = pin!(ask(env, &name, "books", &()));
-    match select(asked, pin!(Delay::from(PATIENCE))).await {
-        Either::Left((books, _)) => books,
-        Either::Right(_) => Err("the object does not answer".into()),
-    }
+    ask(env, &account.name(), "books", &()).await
 }
 
+/// Asks the object of this name, for as long as [`PATIENCE`] lasts.
 async fn ask<T: DeserializeOwned>(
     env: &Env,
     name: &str,
     what: &str,
     body: &impl Serialize,
 ) -> Result<T> {
+    let body = serde_json::to_string(body)?;
+    let answered = pin!(answered(env, name, what, body));
+    let answer = match select(answered, pin!(Delay::from(PATIENCE))).await {
+        Either::Left((answer, _)) => answer?,
+        Either::Right(_) => return Err("the object does not answer".into()),
+    };
+    Ok(serde_json::from_slice(&answer)?)
+}
+
+async fn answered(env: &Env, name: &str, what: &str, body: String) -> Result<Vec<u8>> {
     let init = web_sys::RequestInit::new();
     init.set_method("POST");
-    init.set_body(&serde_json::to_string(body)?.into());
+    init.set_body(&body.into());
     let url = format!("http://ledger/{what}");
     let request = web_sys::Request::new_with_str_and_init(&url, &init)?;
     let stub = env.durable_object("LEDGER")?.get_by_name(name)?;
     let answer: web_sys::Response = stub.fetch_with_request(request.into()).await?.into();
     let answer = JsFuture::from(answer.array_buffer()?).await?;
-    let answer = js_sys::Uint8Array::new(&answer).to_vec();
-    Ok(serde_json::from_slice(&answer)?)
+    Ok(js_sys::Uint8Array::new(&answer).to_vec())
 }
 
 /// The object. Only this Worker reaches it.
