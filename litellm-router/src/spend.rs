@@ -261,7 +261,13 @@ impl Books {
         if newer || (others.total.requests == self.total.requests && others.minute >= self.minute) {
             let mine = *self;
             *self = *others;
-            if mine.minute == others.minute {
+            if mine.minute > others.minute {
+                // Of this minute they say nothing.
+                self.minute_requests = 0;
+                self.minute_tokens = 0;
+            }
+            if mine.minute >= others.minute {
+                self.minute = mine.minute;
                 self.minute_requests = self.minute_requests.max(mine.minute_requests);
                 self.minute_tokens = self.minute_tokens.max(mine.minute_tokens);
             }
@@ -445,5 +451,33 @@ mod tests {
         assert_eq!(mine.total.input_tokens, 15);
         mine.learn(&Books::default());
         assert_eq!(mine.total.input_tokens, 15);
+    }
+
+    #[test]
+    fn what_others_know_of_an_earlier_minute_makes_this_one_no_emptier() {
+        let limits = limits("{rpm_limit: 2, tpm_limit: 1000}");
+        let mut theirs = Books::default();
+        for _ in 0..10 {
+            theirs.book(&spent(600, 0.1), None, NOW - 86_400_000);
+            theirs.count(1);
+        }
+        let mut mine = Books::default();
+        for _ in 0..2 {
+            mine.admit(&session(), &limits, NOW).unwrap();
+            mine.count(1);
+        }
+        mine.learn(&theirs);
+        assert_eq!(mine.total.input_tokens, 6_000);
+        let refusal = mine.admit(&session(), &limits, NOW).unwrap_err();
+        assert!(
+            refusal.message.contains("2 requests a minute"),
+            "{}",
+            refusal.message
+        );
+        // Nor does an earlier minute's count stand for this one's.
+        mine = Books::default();
+        mine.admit(&session(), &limits, NOW).unwrap();
+        mine.learn(&theirs);
+        mine.admit(&session(), &limits, NOW).unwrap();
     }
 }
