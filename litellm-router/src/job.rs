@@ -72,6 +72,8 @@ pub struct Trail {
     pub usage: Usage,
     /// In US dollars, where the configuration has the prices.
     pub cost: Option<f64>,
+    /// Whether a part of what was used has no price, and is not in `cost`.
+    pub unpriced: bool,
     /// How many requests went to deployments.
     pub sent: u32,
     /// Milliseconds since the epoch.
@@ -88,10 +90,10 @@ impl Trail {
     /// Adds what was used at these prices.
     fn spend(&mut self, used: &Usage, prices: Prices) {
         self.usage.add(used);
-        self.cost = match (self.cost, prices.cost(used)) {
-            (Some(before), Some(cost)) => Some(before + cost),
-            (before, cost) => cost.or(before),
-        };
+        match prices.cost(used) {
+            Some(cost) => self.cost = Some(self.cost.unwrap_or(0.0) + cost),
+            None => self.unpriced |= *used != Usage::default(),
+        }
     }
 
     /// Adds what a deployment has used that was sent this `body`, and whose word on it nobody has waited

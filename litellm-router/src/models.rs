@@ -17,10 +17,11 @@ const LONGEST_PAGE: usize = 1_000;
 /// Anthropic's documentation: a model whose release date is not known may have the epoch.
 const UNKNOWN_DATE: &str = "1970-01-01T00:00:00Z";
 
-/// One page of the list. `available` tells of an entry whether this router has what it needs.
+/// One page of the list of `names`. `available` tells of an entry whether this router has what it needs.
 pub fn list(
     routes: &Routes,
     entries: &[ModelEntry],
+    names: &[&str],
     query: &str,
     available: &dyn Fn(&str) -> bool,
 ) -> Answer {
@@ -28,8 +29,7 @@ pub fn list(
         .and_then(|limit| limit.parse().ok())
         .unwrap_or(LONGEST_PAGE)
         .clamp(1, LONGEST_PAGE);
-    let names = routes.names();
-    let place = |id: &str| names.iter().position(|name| name == id);
+    let place = |id: &str| names.iter().position(|name| *name == id);
     let (start, end) = if let Some(at) = parameter(query, "after_id").and_then(|id| place(&id)) {
         (at + 1, names.len())
     } else if let Some(at) = parameter(query, "before_id").and_then(|id| place(&id)) {
@@ -156,7 +156,8 @@ mod tests {
         )
         .unwrap();
         let routes = Routes::new(&config, &|_| None);
-        let answer = list(&routes, &config.models, query, &|name| name != "c");
+        let names: Vec<&str> = routes.names().iter().map(String::as_str).collect();
+        let answer = list(&routes, &config.models, &names, query, &|name| name != "c");
         serde_json::from_slice(answer.whole().unwrap()).unwrap()
     }
 

@@ -26,6 +26,8 @@ pub struct Routes {
     /// The names that can be listed: those of the file in its order, then what patterns serve of what the
     /// file names elsewhere.
     names: Vec<String>,
+    /// What patterns serve of what only the keys of callers name.
+    named_by_keys: Vec<String>,
     /// Longer patterns first, as LiteLLM sorts them.
     patterns: Vec<(String, Vec<usize>)>,
     aliases: BTreeMap<String, Alias>,
@@ -38,6 +40,7 @@ impl Routes {
             deployments: Vec::new(),
             exact: HashMap::new(),
             names: Vec::new(),
+            named_by_keys: Vec::new(),
             patterns: Vec::new(),
             aliases: config.routing.aliases.clone(),
         };
@@ -86,18 +89,21 @@ impl Routes {
         let shown = self.aliases.values().filter(|alias| !alias.hidden);
         let meant = shown.map(|alias| &alias.model);
         let keys = config.keys.iter().flat_map(|key| &key.models);
-        let named = groups
-            .chain(&routing.default_fallbacks)
-            .chain(meant)
-            .chain(keys);
-        let mut found: Vec<String> = led_to.chain(named.cloned()).collect();
-        found.retain(|name| {
-            let is_entry = self.exact.contains_key(name) || self.aliases.contains_key(name);
-            !name.contains('*') && !is_entry && self.lookup(name).is_some()
-        });
+        let named = groups.chain(&routing.default_fallbacks).chain(meant);
         let mut seen = HashSet::new();
-        found.retain(|name| seen.insert(name.clone()));
+        let mut is_new = |name: &String| {
+            let is_entry = self.exact.contains_key(name) || self.aliases.contains_key(name);
+            !name.contains('*')
+                && !is_entry
+                && self.lookup(name).is_some()
+                && seen.insert(name.clone())
+        };
+        let mut found: Vec<String> = led_to.chain(named.cloned()).collect();
+        found.retain(&mut is_new);
+        let mut held: Vec<String> = keys.cloned().collect();
+        held.retain(&mut is_new);
         self.names.extend(found);
+        self.named_by_keys = held;
     }
 
     /// What callers may call a provider's model by a pattern.
@@ -183,9 +189,16 @@ impl Routes {
         })
     }
 
-    /// The names that can be listed. A pattern is none, but what is known to be served by it is.
+    /// The names that can be listed for anybody. A pattern is none, but what is known to be served by
+    /// it is.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// The names that can be listed besides, for who has a key of this router: those that only such keys
+    /// name.
+    pub fn named_by_keys(&self) -> &[String] {
+        &self.named_by_keys
     }
 
     /// Up to three known names that look most like `model`, then the patterns.
@@ -332,10 +345,10 @@ general_settings:
                 "groq/next",
                 "groq/asked",
                 "groq/last",
-                "groq/meant",
-                "claude-opus"
+                "groq/meant"
             ]
         );
+        assert_eq!(routes.named_by_keys(), ["claude-opus"]);
         assert!(
             routes
                 .names()

@@ -32,6 +32,10 @@ pub fn missing(config: &Config, routes: &Routes, environment: Environment) -> Ve
     if let Some(setting) = &config.master_key {
         check("general_settings.master_key", setting);
     }
+    let master = match &config.master_key {
+        Some(setting) => config.resolve(setting, environment),
+        None => config.variable("LITELLM_MASTER_KEY", environment),
+    };
     for (place, key) in config.keys.iter().enumerate() {
         let Some(value) = config.resolve(&key.key, environment) else {
             if !key.key.starts_with("os.environ/") {
@@ -42,6 +46,13 @@ pub fn missing(config: &Config, routes: &Routes, environment: Environment) -> Ve
             }
             continue;
         };
+        if master.as_ref() == Some(&value) {
+            missing.push(format!(
+                "general_settings.keys ({}): it is the master key, which is for every model and has no \
+                 limits",
+                key.name
+            ));
+        }
         let earlier = config.keys.iter().take(place);
         let mut same = earlier
             .filter(|other| config.resolve(&other.key, environment).as_ref() == Some(&value));

@@ -416,6 +416,37 @@ async fn who_has_limits_is_not_tried_for_more_often_and_pays_for_each_time() {
 }
 
 #[tokio::test]
+async fn a_cost_that_is_known_in_part_is_told_to_be_one() {
+    let config =
+        format!("{CONFIG}router_settings: {{num_retries: 0, fallbacks: [{{priced: [free]}}]}}\n");
+    let config = config.replace("models: [pri*], ", "").replace(
+        "PROVIDERS/one, api_key: router-key,",
+        "PROVIDERS/late, api_key: router-key, timeout: 0.05,",
+    );
+    let late = answer().after(std::time::Duration::from_secs(600));
+    let world = World::start(&config, &[("late", &[late]), ("one", &[answer()])]).await;
+    let team = caller(&world, "sk-team");
+    assert_eq!(team.ask("priced", false).await.0, 200);
+    let total = spent(&world).await;
+    assert!(total["cost_usd"].as_f64().unwrap() > 0.0, "{total}");
+    assert_eq!(total["unpriced_requests"], 1, "{total}");
+}
+
+#[tokio::test]
+async fn a_provider_that_itself_says_it_has_had_no_time_has_used_nothing() {
+    let config = format!("{CONFIG}router_settings: {{num_retries: 0}}\n");
+    for status in [408, 504] {
+        let failing = Script::json(status, json!({"error": {"message": "upstream timed out"}}));
+        let world = World::start(&config, &[("one", &[failing])]).await;
+        let team = caller(&world, "sk-team");
+        assert!(team.ask("priced", false).await.0 >= 400);
+        let total = spent(&world).await;
+        assert_eq!(total["requests"], 1, "{total}");
+        assert_eq!(total["input_tokens"], 0, "{total}");
+    }
+}
+
+#[tokio::test]
 async fn what_one_may_ask_for_is_not_kept_for_another_who_may_not() {
     let world = World::start(CONFIG, &[("one", &[answer()])]).await;
     let mut wishing = question("priced", false);
@@ -434,5 +465,11 @@ async fn what_one_may_ask_for_is_not_kept_for_another_who_may_not() {
     ] {
         caller.send("/v1/messages", Some(wishing.clone())).await;
         assert_eq!(world.asked().len(), asked);
+    }
+    // What stands behind the question mark goes to Anthropic as well.
+    for _ in 0..2 {
+        let beta = master.send("/v1/messages?beta=true", Some(wishing.clone()));
+        beta.await;
+        assert_eq!(world.asked().len(), 4);
     }
 }

@@ -56,6 +56,8 @@ pub struct Refusal {
     verbatim: Option<Box<Verbatim>>,
     /// See [`Self::is_of_the_caller`].
     of_the_caller: bool,
+    /// See [`Self::is_given_up`].
+    given_up: bool,
 }
 
 /// A provider's answer that goes to the caller byte for byte: clients of Anthropic's API recover by
@@ -80,6 +82,7 @@ impl Refusal {
             said: String::new(),
             verbatim: None,
             of_the_caller: false,
+            given_up: false,
         }
     }
 
@@ -110,6 +113,18 @@ impl Refusal {
     /// often it happens.
     pub fn is_of_the_caller(&self) -> bool {
         self.of_the_caller
+    }
+
+    /// The same failure, of a provider that has not ended the call itself.
+    pub fn given_up(mut self) -> Self {
+        self.given_up = true;
+        self
+    }
+
+    /// Whether it was the router that has ended the call: then the provider may have worked on it all
+    /// the time, and has its price.
+    pub fn is_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// The same with a type of its own.

@@ -8,6 +8,8 @@
 
 mod live;
 mod record;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::pin;
@@ -272,16 +274,20 @@ async fn begin<H: Host>(host: Arc<H>, job: Box<Job>, request_id: String) -> Begu
             Err(refusal) => refusal,
         };
         drop(flight);
-        if host.client_left() {
+        if failure.is_given_up() {
+            log.job.gave_up(&body);
+        }
+        let left = host.client_left();
+        // A connection that breaks because the client has left says nothing of the provider, which may
+        // be at work on what it was sent.
+        if !left || failure.class() != ErrorClass::Connection {
+            log.failed();
+        }
+        if left {
             // Nobody waits for another attempt; the log says so when it is dropped.
             let refusal = Refusal::new(499, "the client has left");
             return Begun::Answer(refusal.answer_for(api));
         }
-        if failure.class() == ErrorClass::Timeout {
-            // It may well have worked on it all the time, and has its price.
-            log.job.gave_up(&body);
-        }
-        log.failed();
         next = log.job.after(failure, host.now(), host.random());
     }
 }
@@ -366,7 +372,8 @@ async fn whole<H: Host>(
         let now = host.now();
         if now >= until {
             let message = format!("{provider} took too long to finish its answer");
-            return Err(Refusal::new(504, message).with_kind("api_error"));
+            let refusal = Refusal::new(504, message).with_kind("api_error");
+            return Err(refusal.given_up());
         }
         let patience = u64::from(silence_ms).min(until - now);
         match select(body.next(), host.sleep(patience)).await {

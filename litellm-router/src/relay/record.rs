@@ -47,6 +47,7 @@ impl Record {
             "cache_read_tokens": usage.cache_read_input_tokens,
             "cache_write_tokens": usage.cache_creation_input_tokens,
             "cost_usd": trail.cost,
+            "unpriced": trail.unpriced,
         })
         .to_string()
     }
@@ -199,6 +200,6 @@ mod tests {
             first_ms: 40,
             total_ms: 900,
         };
-        insta::assert_snapshot!(record.line(), @r#"{"accounts":["key:team"],"attempts":3,"cache":"miss","cache_read_tokens":2,"cache_write_tokens":1,"cost_usd":0.25,"deployment":"groq/m","deployment_id":"as*#1","fallbacks":1,"input_tokens":10,"model":"asked","ms":900,"ms_to_first_byte":40,"outcome":"completed","output_tokens":5,"request_id":"req_1","route":"/v1/messages","session":"s-1","status":200,"stream":true}"#);
+        insta::assert_snapshot!(record.line(), @r#"{"accounts":["key:team"],"attempts":3,"cache":"miss","cache_read_tokens":2,"cache_write_tokens":1,"cost_usd":0.25,"deployment":"groq/m","deployment_id":"as*#1","fallbacks":1,"input_tokens":10,"model":"asked","ms":900,"ms_to_first_byte":40,"outcome":"completed","output_tokens":5,"request_id":"req_1","route":"/v1/messages","session":"s-1","status":200,"stream":true,"unpriced":false}"#);
     }
 }

@@ -82,10 +82,18 @@ impl Router {
     pub fn over(&self, record: &Record, now: u64) -> Vec<Booking> {
         self.metrics.over(record);
         let trail = &record.trail;
-        if trail.accounts.is_empty() || !trail.counts {
+        if trail.accounts.is_empty() {
             return Vec::new();
         }
-        let spent = Spending::of(&trail.usage, trail.cost);
+        let spent = match trail.counts {
+            true => {
+                let mut spent = Spending::of(&trail.usage, trail.cost);
+                spent.unpriced_requests |= u64::from(trail.unpriced);
+                spent
+            }
+            // To be told a number of tokens is a request, and uses nothing.
+            false => Spending::default(),
+        };
         let mut books = self.accounts();
         let accounts = trail.accounts.iter();
         accounts

@@ -53,7 +53,7 @@ impl Router {
                     ""
                 };
                 let wishes = self.wishes(guest, wished);
-                let mut beside = vec![beta.as_str(), &version, bound];
+                let mut beside = vec![beta.as_str(), &version, bound, query];
                 beside.extend(wishes.fallbacks.iter().map(String::as_str));
                 let key = CacheKey::of(request.api(), &beside, &call.body);
                 if !says("no-cache")

@@ -260,7 +260,10 @@ impl Router {
                 return self.message(call, guest, query, &request);
             }
             "/v1/messages/count_tokens" => return self.count_tokens(call, guest, query),
-            "/v1/models" => models::list(&self.routes, models, query, &available),
+            "/v1/models" => {
+                let names = self.names_for(guest);
+                models::list(&self.routes, models, &names, query, &available)
+            }
             "/worker-health" | "/" => self.worker_health(guest.caller == Caller::Trusted),
             "/metrics" => self.numbers(call.now),
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
@@ -272,9 +275,23 @@ impl Router {
             _ => {
                 let name = path.strip_prefix("/v1/models/").unwrap_or_default();
                 let name = models::percent_decoded(name);
+                guest.caller.may_use(&self.keys, &name)?;
                 models::one(&self.routes, models, &name, &available)?
             }
         }))
+    }
+
+    /// The models that are listed for a caller: those that its key is for, as in LiteLLM. What only the
+    /// keys of others name is no stranger's business.
+    fn names_for(&self, guest: &Guest) -> Vec<&str> {
+        let held = match guest.is_known() || !self.keys.protect() {
+            true => self.routes.named_by_keys(),
+            false => &[],
+        };
+        let names = self.routes.names().iter().chain(held).map(String::as_str);
+        names
+            .filter(|name| guest.caller.may_use(&self.keys, name).is_ok())
+            .collect()
     }
 
     /// Anthropic counts for its own models, if there is a key; else the count is an estimate, which

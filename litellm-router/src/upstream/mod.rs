@@ -162,7 +162,7 @@ fn translated(mut headers: Vec<(String, String)>, stream: Box<dyn Incoming>) -> 
 pub fn too_slow(provider: &str, waited_ms: u64, is_hurried: bool) -> Refusal {
     let seconds = waited_ms as f64 / 1000.0;
     let message = format!("{provider} did not answer within {seconds} s");
-    let refusal = Refusal::new(504, message).with_kind("api_error");
+    let refusal = Refusal::new(504, message).with_kind("api_error").given_up();
     if is_hurried {
         refusal.of_the_caller()
     } else {
@@ -174,7 +174,7 @@ pub fn too_slow(provider: &str, waited_ms: u64, is_hurried: bool) -> Refusal {
 pub fn fell_silent(provider: &str, stream_timeout_ms: u32) -> Refusal {
     let seconds = f64::from(stream_timeout_ms) / 1000.0;
     let message = format!("{provider} has sent nothing for {seconds} s");
-    Refusal::new(504, message).with_kind("api_error")
+    Refusal::new(504, message).with_kind("api_error").given_up()
 }
 
 /// The connection to the provider broke within its answer.

@@ -2,7 +2,7 @@
 
 use litellm_router::job::Trail;
 use litellm_router::relay::{Ending, Record};
-use litellm_router::spend::Account;
+use litellm_router::spend::{Account, Spending};
 use serde_json::{Value, json};
 
 use super::{CONFIG, ask, client, header};
@@ -244,14 +244,73 @@ fn a_limit_of_requests_is_one_of_counts_of_tokens_as_well() {
 }
 
 #[test]
+fn a_count_of_tokens_is_booked_as_so_many_requests_that_use_nothing() {
+    let client = client(&format!("{CONFIG}{LIMITED}"), &[("ANTHROPIC_API_KEY", "k")]);
+    let client = client.with("x-api-key", "sk-t");
+    let count = "/v1/messages/count_tokens";
+    client.fetch(count, &ask("claude-x"));
+    let record = Record {
+        request_id: "req_1".into(),
+        trail: Trail {
+            accounts: vec![Account::Key("t".into())],
+            counts: false,
+            sent: 3,
+            ..Trail::default()
+        },
+        status: 200,
+        outcome: Ending::Completed,
+        first_ms: 0,
+        total_ms: 0,
+    };
+    let bookings = client.router.over(&record, super::NOW);
+    assert_eq!(bookings[0].sent, 3, "where all books are kept it counts");
+    assert_eq!(bookings[0].spent, Spending::default());
+    // And here: one when it was let in, and two that were tried after it.
+    assert_eq!(client.answer("POST", count, &ask("claude-x")).0, 429);
+}
+
+#[test]
+fn c02_a_key_sees_the_models_that_it_is_for_and_a_stranger_sees_no_keys_models() {
+    let keys = "general_settings: {master_key: sk-m, keys: [\
+                {name: t, key: sk-t, models: [groq/mine, local/*]}, \
+                {name: u, key: sk-u, models: [groq/theirs]}]}\n";
+    let yaml = format!("{CONFIG}{keys}");
+    let listed = |key: &'static str| {
+        let client = client(&yaml, &[]).with("x-api-key", key);
+        let (_, page) = client.answer("GET", "/v1/models", b"");
+        let ids = page["data"].as_array().unwrap().iter();
+        ids.map(|model| model["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(listed("sk-t"), ["local/demo", "groq/mine"]);
+    assert_eq!(listed("sk-u"), ["groq/theirs"]);
+    let (all, some) = (listed("sk-m"), listed("a-key-of-its-own"));
+    assert!(all.contains(&"groq/mine".into()) && all.contains(&"groq/theirs".into()));
+    assert!(some.contains(&"local/demo".into()), "{some:?}");
+    assert!(
+        !some
+            .iter()
+            .any(|id| id == "groq/mine" || id == "groq/theirs")
+    );
+    let holder = client(&yaml, &[]).with("x-api-key", "sk-t");
+    for (path, status) in [
+        ("/v1/models/groq/mine", 200),
+        ("/v1/models/groq/theirs", 403),
+    ] {
+        assert_eq!(holder.answer("GET", path, b"").0, status, "{path}");
+    }
+}
+
+#[test]
 fn what_is_there_twice_or_can_never_match_is_told_at_the_start() {
     let yaml = "model_list:\n- {model_name: a, litellm_params: {model: demo/a}, model_info: {id: one}}\n\
                 - {model_name: b, litellm_params: {model: demo/b}, model_info: {id: one}}\n\
                 general_settings:\n  allowed_origins: ['*', 'https://ui.example', 'https://ui.example/']\n  \
-                keys: [{name: a, key: k}, {name: b, key: os.environ/KEY}, {name: c, key: ''}]\n";
-    insta::assert_snapshot!(client(yaml, &[("KEY", "k")]).router.warnings().join("\n"), @"
+                keys: [{name: a, key: k}, {name: b, key: os.environ/KEY}, {name: c, key: ''}, {name: d, key: m}]\n";
+    insta::assert_snapshot!(client(yaml, &[("KEY", "k"), ("LITELLM_MASTER_KEY", "m")]).router.warnings().join("\n"), @"
     general_settings.keys (b): it is the same key as a, whose models and limits count
     general_settings.keys (c): it is empty, and nobody can present it
+    general_settings.keys (d): it is the master key, which is for every model and has no limits
     model_list.1.model_info.id: an earlier entry has the id one too; their numbers are not told apart
     general_settings.allowed_origins: no page has the origin https://ui.example/; one is written as https://ui.example, without a path or a slash at its end
     ");
