@@ -22,6 +22,10 @@ fn terms(streams: bool, switches: u8) -> Terms {
         asked: Asked {
             tools: ToolNames::of(["read", "Bash"].into_iter()),
             stops: vec!["stop".into()],
+            own_stops: match switches & 4 {
+                0 => Vec::new(),
+                _ => vec!["lo".into(), "END".into()],
+            },
             reasoning_for: (switches & 1 != 0).then(|| "openrouter/x".into()),
         },
         provider: "provider",

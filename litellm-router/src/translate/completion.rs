@@ -11,6 +11,7 @@ use super::asked::Asked;
 use super::chunk::{Chunk, Delta, stop_told};
 use super::failed_generation::{self, MeantCall};
 use super::reasoning::{Details, SIGNATURE};
+use super::stops::Stops;
 use super::think_tag::{Said, ThinkTag};
 use super::tool_calls::{Piece, ToolCalls};
 use super::usage::{usage_in, usage_of};
@@ -46,9 +47,12 @@ pub struct Completion {
     thinking: bool,
     details: Details,
     tag: ThinkTag,
+    stops: Stops,
+    /// One of [`Self::stops`] has come, and nothing behind it counts.
+    is_cut: bool,
     late_text: String,
     reason: Option<StopReason>,
-    /// The stop sequence of the caller's that the provider has told.
+    /// The stop sequence of the caller's that the provider has told, or that has come here.
     stopped_at: Option<String>,
     usage: Option<Usage>,
     /// Used where the provider never tells.
@@ -59,10 +63,12 @@ pub struct Completion {
 
 impl Completion {
     /// An answer that has not begun.
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(mut terms: Terms) -> Self {
         let own_id = terms.identity.id.replace("msg_", "toolu_");
         Self {
             reply: Reply::new(terms.identity, terms.streams, terms.input_estimate),
+            stops: Stops::new(std::mem::take(&mut terms.asked.own_stops)),
+            is_cut: false,
             asked: terms.asked,
             provider: terms.provider,
             key_owner: terms.key_owner,
@@ -128,6 +134,10 @@ impl Completion {
             self.fail(refusal);
             return;
         }
+        if self.is_cut {
+            self.finish();
+            return;
+        }
         self.stopped_at(stop_told([
             choice.get("stop_reason"),
             choice.get("matched_stop"),
@@ -160,6 +170,10 @@ impl Completion {
             self.fail(refusal);
             return;
         }
+        if self.is_cut {
+            self.finish();
+            return;
+        }
         self.stopped_at(choice.stop_told());
         if let Some(reason) = choice.finish_reason() {
             self.stopped(reason);
@@ -167,7 +181,7 @@ impl Completion {
     }
 
     fn delta(&mut self, delta: &Delta) -> Result<(), Refusal> {
-        self.think(delta.reasoning());
+        self.think(delta.reasoning())?;
         for text in delta.texts() {
             if !text.is_empty() {
                 self.tagged(text)?;
@@ -249,7 +263,7 @@ impl Completion {
     }
 
     fn content(&mut self, content: &Value) -> Result<(), Refusal> {
-        self.reasoning(content);
+        self.reasoning(content)?;
         for key in ["content", "refusal"] {
             let text = content.get(key).map(text_of).unwrap_or_default();
             if !text.is_empty() {
@@ -267,7 +281,7 @@ impl Completion {
     }
 
     /// Reasoning in a field of its own; providers that have several fill them with the same.
-    fn reasoning(&mut self, content: &Value) {
+    fn reasoning(&mut self, content: &Value) -> Result<(), Refusal> {
         let plain = ["reasoning_content", "reasoning"]
             .iter()
             .filter_map(|key| content.get(key).and_then(Value::as_str))
@@ -277,19 +291,21 @@ impl Completion {
         for detail in details.into_iter().flatten() {
             from_details.push_str(self.details.take(detail));
         }
-        self.think(plain.unwrap_or(&from_details));
+        self.think(plain.unwrap_or(&from_details))
     }
 
-    fn think(&mut self, reasoning: &str) {
-        if reasoning.is_empty() {
-            return;
+    fn think(&mut self, reasoning: &str) -> Result<(), Refusal> {
+        if reasoning.is_empty() || self.is_cut {
+            return Ok(());
         }
+        self.release()?;
         self.estimate.output_tokens += count::of_text(reasoning);
         // Thinking beside a call would have to come after it, where nobody looks for it.
         if self.wants_thinking && !self.calls.any() {
             self.thinking = true;
             self.reply.thinking(reasoning);
         }
+        Ok(())
     }
 
     /// Text that may begin with thinking in a tag.
@@ -299,21 +315,49 @@ impl Completion {
         self.say(said)
     }
 
-    /// No text follows that could still be a part of a tag.
-    fn end_tag(&mut self) -> Result<(), Refusal> {
+    /// No text follows that could still be a part of a tag or of a stop sequence.
+    fn end_text(&mut self) -> Result<(), Refusal> {
         let mut said = Vec::new();
         self.tag.flush(&mut |piece| said.push(piece));
-        self.say(said)
+        self.say(said)?;
+        self.release()
+    }
+
+    /// What could have begun a stop sequence has not.
+    fn release(&mut self) -> Result<(), Refusal> {
+        match self.stops.flush() {
+            held if held.is_empty() => Ok(()),
+            held => self.text(&held),
+        }
     }
 
     fn say(&mut self, said: Vec<Said>) -> Result<(), Refusal> {
         for piece in said {
             match piece {
-                Said::Thinking(thought) => self.think(&thought),
-                Said::Text(text) => self.text(&text)?,
+                Said::Thinking(thought) => self.think(&thought)?,
+                Said::Text(text) => self.visible(&text)?,
             }
         }
         Ok(())
+    }
+
+    /// Text for the caller, as far as no stop sequence is in it that the provider does not take.
+    fn visible(&mut self, text: &str) -> Result<(), Refusal> {
+        if self.stops.is_empty() {
+            return self.text(text);
+        }
+        if self.is_cut {
+            return Ok(());
+        }
+        let (text, stop) = self.stops.read(text);
+        if stop.is_some() {
+            self.is_cut = true;
+            self.stopped_at = stop;
+        }
+        match text.is_empty() {
+            true => Ok(()),
+            false => self.text(&text),
+        }
     }
 
     fn text(&mut self, text: &str) -> Result<(), Refusal> {
@@ -354,8 +398,11 @@ impl Completion {
     }
 
     fn call(&mut self, piece: Piece) -> Result<(), Refusal> {
+        self.end_text()?;
+        if self.is_cut {
+            return Ok(());
+        }
         self.estimate.output_tokens += count::of_text(piece.arguments);
-        self.end_tag()?;
         self.end_thinking();
         if !self.calls.any() {
             self.keep_details();
@@ -419,7 +466,7 @@ impl Completion {
     }
 
     fn end_content(&mut self, cut: bool) -> Result<(), Refusal> {
-        self.end_tag()?;
+        self.end_text()?;
         self.end_thinking();
         self.calls.flush(cut, &self.asked.tools, &mut self.reply)
     }

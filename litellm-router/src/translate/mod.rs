@@ -18,6 +18,7 @@ pub mod reasoning;
 pub mod request;
 pub mod response;
 pub mod schema;
+mod stops;
 pub mod stream;
 mod think_tag;
 mod tool_calls;

@@ -91,12 +91,12 @@ pub fn translate(
     let newer_key = reasons || provider.max_tokens_key == MaxTokensKey::MaxCompletionTokens;
     let choice = request.tool_choice.as_ref().filter(|_| !tools.is_empty());
     let stops = request.stop_sequences.iter().map(String::as_str);
-    let stop: Vec<&str> = stops
-        .filter(|stop| !stop.trim().is_empty() && !reasons)
-        .take(MOST_STOPS)
-        .collect();
+    let mut stop: Vec<&str> = stops.filter(|stop| !stop.trim().is_empty()).collect();
+    let own_stops = stop.split_off(stop.len().min(if reasons { 0 } else { MOST_STOPS }));
+    let owned = |stops: &[&str]| stops.iter().map(|stop| (*stop).to_owned()).collect();
     let asked = Asked {
-        stops: stop.iter().map(|stop| (*stop).to_owned()).collect(),
+        stops: owned(&stop),
+        own_stops: owned(&own_stops),
         tools: ToolNames::of(tools.iter().map(|tool| &*tool.name)),
         reasoning_for: (providers::replay(provider, upstream.model) == Replay::Details)
             .then(|| upstream.name()),

@@ -342,3 +342,62 @@ fn r19_the_sequence_that_stopped_a_stream_is_told_as_well() {
     let told = r#""delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}"#;
     assert!(events.contains(told), "{events}");
 }
+
+#[test]
+fn r19_a_sequence_that_the_provider_does_not_take_ends_the_answer_here() {
+    let terms = |streams: bool| {
+        let mut terms = terms(streams);
+        terms.asked.own_stops = vec!["END".into()];
+        terms
+    };
+    let mut stream = ChatStream::new(terms(true));
+    for piece in ["Hi E", "N", "D and more"] {
+        let chunk = json!({"choices": [{"index": 0, "delta": {"content": piece}}]});
+        stream.push(format!("data: {chunk}\n\n").as_bytes());
+    }
+    // The provider need not say more, and what it says does not count.
+    assert!(stream.is_done() && stream.failed().is_none());
+    stream.push(b"data: {\"error\": {\"message\": \"late\"}}\n\n");
+    let events = String::from_utf8(stream.take()).unwrap();
+    let told = r#""delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}"#;
+    assert!(events.contains(told), "{events}");
+    assert!(events.contains(r#""text":"Hi ""#), "{events}");
+    assert!(
+        !events.contains("more") && !events.contains("EN\""),
+        "{events}"
+    );
+
+    let choice = json!({"index": 0, "finish_reason": "stop", "message": {"content": "Hi END and",
+        "tool_calls": [{"id": "c", "function": {"name": "T", "arguments": "{}"}}]}});
+    let body = json!({"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 9}});
+    let (answer, used) = translate(body.to_string().as_bytes(), terms(false)).unwrap();
+    let body: Value = serde_json::from_slice(answer.whole().unwrap()).unwrap();
+    assert_eq!(body["content"], json!([{"type": "text", "text": "Hi "}]));
+    assert_eq!(body["stop_sequence"], "END");
+    assert_eq!(used.output_tokens, 9);
+}
+
+#[test]
+fn r19_what_only_began_a_sequence_comes_before_what_follows_it() {
+    let mut terms = terms(true);
+    terms.asked.own_stops = vec!["END".into()];
+    let mut stream = ChatStream::new(terms);
+    let call = json!([{"index": 0, "id": "c", "function": {"name": "T", "arguments": "{}"}}]);
+    for delta in [json!({"content": "the EN"}), json!({"tool_calls": call})] {
+        let chunk = json!({"choices": [{"index": 0, "delta": delta}]});
+        stream.push(format!("data: {chunk}\n\n").as_bytes());
+    }
+    stream.push(b"data: {\"choices\": [{\"index\": 0, \"delta\": {}, \"finish_reason\": \"tool_calls\"}]}\n\ndata: [DONE]\n\n");
+    stream.finish();
+    let events = String::from_utf8(stream.take()).unwrap();
+    let at = |words: &str| {
+        events
+            .find(words)
+            .unwrap_or_else(|| panic!("{words}: {events}"))
+    };
+    assert!(
+        at(r#""text":"EN""#) < at(r#""type":"tool_use""#),
+        "{events}"
+    );
+    assert!(events.contains(r#""stop_reason":"tool_use""#), "{events}");
+}

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{chat, to};
+use super::{bytes_to, chat, to};
 
 #[test]
 fn r17_the_limit_is_cut_and_named_as_the_provider_wants() {
@@ -18,6 +18,12 @@ fn r19_stop_sequences_are_at_most_four_and_not_empty() {
     let stops = json!(["a", "", " \n", "b", "c", "d", "e"]);
     let body = chat(json!({"model": "m", "messages": [], "stop_sequences": stops}));
     assert_eq!(body["stop"], json!(["a", "b", "c", "d"]));
+    // The others are looked for in the answer.
+    let request = json!({"model": "m", "messages": [], "stop_sequences": stops}).to_string();
+    let (_, asked) = bytes_to("groq/x", request.as_bytes()).unwrap();
+    assert_eq!((asked.stops.len(), asked.own_stops), (4, vec!["e".into()]));
+    let (_, asked) = bytes_to("openai/o3", request.as_bytes()).unwrap();
+    assert_eq!((asked.stops.len(), asked.own_stops.len()), (0, 5));
     assert!(
         chat(json!({"model": "m", "messages": []}))
             .get("stop")
