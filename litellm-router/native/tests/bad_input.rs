@@ -11,6 +11,7 @@
 mod world;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use world::{Script, World};
 
 const CONFIG: &str = "
@@ -227,4 +228,43 @@ async fn odd_conversations_are_mended_and_not_refused() {
         .map(|turn| turn["role"].as_str().unwrap())
         .collect();
     assert_eq!(roles, ["user", "assistant", "tool", "user"], "{sent}");
+}
+
+/// What is answered to these bytes, to the end of the connection.
+async fn said_to(world: &World, bytes: &str) -> String {
+    let address = world.url("").replace("http://", "");
+    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+    client.write_all(bytes.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+#[tokio::test]
+async fn a_head_that_is_none_is_refused_without_a_body_and_ends_its_connection() {
+    let world = world().await;
+    let head = |more: &str| format!("POST /v1/messages HTTP/1.1\r\nhost: x\r\n{more}\r\n");
+    let headers: String = (0..200)
+        .map(|number| format!("x-{number}: y\r\n"))
+        .collect();
+    for (head, status) in [
+        ("this is no head\r\n\r\n".to_owned(), "400 Bad Request"),
+        (head("no colon\r\n"), "400 Bad Request"),
+        (head("content-length: -1\r\n"), "400 Bad Request"),
+        (head(&headers), "431 Request Header Fields Too Large"),
+        (
+            format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000)),
+            "414 URI Too Long",
+        ),
+    ] {
+        let said = said_to(&world, &head).await;
+        let shown: String = head.chars().take(80).collect();
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{shown}: {said}"
+        );
+        assert!(said.ends_with("\r\n\r\n"), "{shown}: {said}");
+    }
+    // Nobody else notices.
+    assert_eq!(answer(&world, "/v1/messages", "hello").await.0, 400);
 }

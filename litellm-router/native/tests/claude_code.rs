@@ -80,6 +80,7 @@ fn ask(world: &World, folder: &Folder, prompt: &str) -> Child {
     let path = std::env::var_os("PATH").unwrap_or_default();
     Command::new(claude())
         .args(["-p", prompt, "--output-format=stream-json", "--verbose"])
+        .arg("--include-partial-messages")
         .args([
             "--model=scripted",
             "--setting-sources=",
@@ -168,6 +169,41 @@ async fn it_hears_an_answer() {
         "{sent}"
     );
     assert!(sent.to_string().contains("say hello"), "{sent}");
+}
+
+#[tokio::test]
+async fn it_hears_each_piece_as_the_provider_wrote_it() {
+    let folder = Folder::new("pieces");
+    let pieces = ["Grü", "ße", " an", " alle, ", "🎈"];
+    let parts = pieces.map(|text| chunk(json!({"content": text}), Value::Null));
+    let parts = parts.concat() + &chunk(json!({}), json!("stop"));
+    let world = World::start(CONFIG, &[("one", &[stream(&parts)])]).await;
+    let messages = messages(ask(&world, &folder, "say hello")).await;
+    let events = messages
+        .iter()
+        .filter(|message| message["type"] == "stream_event")
+        .map(|message| &message["event"]);
+    let texts = events
+        .clone()
+        .filter(|event| event["delta"]["type"] == "text_delta");
+    let texts: Vec<&str> = texts
+        .filter_map(|event| event["delta"]["text"].as_str())
+        .collect();
+    assert_eq!(texts, pieces);
+    let mut kinds: Vec<&str> = events.filter_map(|event| event["type"].as_str()).collect();
+    kinds.retain(|kind| *kind != "ping");
+    kinds.dedup();
+    assert_eq!(
+        kinds,
+        [
+            "message_start",
+            "content_block_start",
+            "content_block_delta",
+            "content_block_stop",
+            "message_delta",
+            "message_stop"
+        ]
+    );
 }
 
 #[tokio::test]

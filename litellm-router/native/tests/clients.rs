@@ -1,11 +1,11 @@
-//! The SDKs that people use, unmodified, against the program's router.
+//! The SDKs that people use, unmodified, against the program's router, and who reads its metrics.
 
 mod world;
 
 use std::path::Path;
 
 use litellm_router_stage::sdks::{self, Sdk};
-use world::World;
+use world::{World, question};
 
 async fn holds(sdk: Sdk) {
     let world = World::start(&sdks::config(), &[]).await;
@@ -26,4 +26,14 @@ async fn anthropics_typescript_sdk() {
 #[tokio::test]
 async fn openais_python_sdk() {
     holds(Sdk::OpenaisForPython).await;
+}
+
+#[tokio::test]
+async fn prometheus() {
+    let world = World::start(&sdks::config(), &[]).await;
+    let asked = world.http.post(world.url("/v1/messages"));
+    let asked = asked.json(&question("local/demo", false)).send().await;
+    assert!(asked.is_ok_and(|answer| answer.status() == 200));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    sdks::metrics_are_read(&world.url(""), &world.stage, folder).await;
 }

@@ -202,6 +202,16 @@ async fn each_call_leaves_one_line_and_no_more() {
         asked.push((id, status));
         answer.bytes().await.unwrap();
     }
+    // These ask no model, and leave nothing.
+    let count = json!({"model": "d", "messages": [{"role": "user", "content": "hi"}]});
+    let count = http
+        .post(format!("{address}/v1/messages/count_tokens"))
+        .json(&count);
+    assert_eq!(count.send().await.unwrap().status(), 200);
+    for path in ["/v1/models", "/health", "/worker-health", "/metrics"] {
+        let read = http.get(format!("{address}{path}")).send().await.unwrap();
+        assert_eq!(read.status(), 200, "{path}");
+    }
     stop(&mut child).await;
     let mut lines = Vec::new();
     while let Some(line) = said.recv().await {

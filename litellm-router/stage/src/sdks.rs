@@ -1,5 +1,5 @@
 //! The SDKs that people use, unmodified, against a router whose providers are a stage: Anthropic's for
-//! Python and TypeScript, and OpenAI's for Python.
+//! Python and TypeScript, and OpenAI's for Python. Prometheus's parser reads its metrics.
 //!
 //! Each script of `sdks/` prints the name of every case that holds. The SDKs come from their
 //! registries, in these versions. Where that can't be done, a test says that it was skipped, and why;
@@ -16,7 +16,11 @@ use tokio::process::Command;
 
 use crate::providers::{Script, Stage, chunk};
 
-const PYTHON: [&str; 2] = ["anthropic==2.12.0", "openai==3.54.0"];
+const PYTHON: [&str; 3] = [
+    "anthropic==2.12.0",
+    "openai==3.54.0",
+    "prometheus_client==0.26.0",
+];
 const TYPESCRIPT: [&str; 1] = ["@anthropic-ai/sdk@1.12.0"];
 
 const REFUSALS: [u16; 6] = [400, 401, 403, 404, 429, 500];
@@ -157,6 +161,18 @@ fn the_provider_got_it(stage: &Stage) {
         to("text").headers["authorization"],
         "Bearer sk-the-callers-own"
     );
+}
+
+/// Whether Prometheus's own parser reads the metrics of the router at `url`, which has the configuration
+/// of [`config`] and has answered a call. What is installed for that goes into `folder`.
+pub async fn metrics_are_read(url: &str, stage: &Stage, folder: &Path) {
+    let Some(program) = python(folder).await else {
+        return;
+    };
+    let mut script = Command::new(program);
+    script.arg(script_file("metrics.py")).arg(url);
+    let held = play(script, stage).await;
+    assert_eq!(held, ["parsed", "counter", "histogram", "gauge"]);
 }
 
 /// The models that the programs ask for, as [`Stage::configured`] takes it.

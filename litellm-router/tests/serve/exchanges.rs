@@ -178,3 +178,45 @@ router_settings: {num_retries: 0, fallbacks: [{c: [n]}]}
     };
     assert_eq!(refusal.status, 503);
 }
+
+#[test]
+fn r14_every_chat_provider_gets_the_same_schema_and_anthropic_its_bytes() {
+    const CHATS: [&str; 11] = [
+        "groq",
+        "openrouter",
+        "cerebras",
+        "openai",
+        "deepseek",
+        "moonshot",
+        "ollama",
+        "ollama_chat",
+        "lm_studio",
+        "hosted_vllm",
+        "custom_openai",
+    ];
+    let schema = r##"{"$schema":"s","$id":"i","type":"object","properties":{"z":{"$ref":"#/$defs/A"},"a":{"type":"string","pattern":"^x","format":"uri"},"o":{"type":"object","additionalProperties":{}}},"additionalProperties":false,"$defs":{"A":{"type":"integer","minimum":1}}}"##;
+    let cleaned = r##"{"type":"object","properties":{"z":{"$ref":"#/$defs/A"},"a":{"type":"string","pattern":"^x","format":"uri"},"o":{"type":"object","additionalProperties":true}},"additionalProperties":false,"$defs":{"A":{"type":"integer","minimum":1}}}"##;
+    let entries = CHATS.map(|name| {
+        format!("- {{model_name: {name}, litellm_params: {{model: {name}/x, api_key: k, api_base: 'http://10.0.0.1/v1'}}}}\n")
+    });
+    let yaml = format!(
+        "model_list:\n{}- {{model_name: claude, litellm_params: {{model: anthropic/x, api_key: k}}}}\n",
+        entries.concat()
+    );
+    let client = client(&yaml, &[]);
+    let sent = |model: &str| {
+        let body = format!(
+            r#"{{"model":"{model}","max_tokens":9,"tools":[{{"name":"T","input_schema":{schema}}}],"messages":[{{"role":"user","content":"hi"}}]}}"#
+        );
+        let exchange = client.fetch("/v1/messages", body.as_bytes());
+        String::from_utf8(exchange.body.to_vec()).unwrap()
+    };
+    for name in CHATS {
+        let sent = sent(name);
+        assert!(
+            sent.contains(&format!(r#""parameters":{cleaned}"#)),
+            "{name}: {sent}"
+        );
+    }
+    assert!(sent("claude").contains(&format!(r#""input_schema":{schema}"#)));
+}
