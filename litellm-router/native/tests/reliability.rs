@@ -259,7 +259,8 @@ async fn nothing_is_tried_after_the_deadline() {
     let settings = "num_retries: 9, retry_policy: {max_retries: 9, timeout: 2}";
     let world = World::start(&config(settings), &[("three", &[failing()])]).await;
     let (status, _) = told(world.ask("b", false).await).await;
-    assert_eq!(status, 500);
+    // The last try may begin so late that the deadline ends it.
+    assert!([500, 504].contains(&status), "{status}");
     assert!(world.asked().len() <= 4, "{:?}", world.asked());
 }
 
