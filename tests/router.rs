@@ -21,6 +21,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         test(world, "router::answers_whatever_a_provider_does", odd),
         test(world, "router::reads_a_provider_that_compresses", gzipped),
         lone("router::books_outlive_its_process", books),
+        lone("router::each_call_leaves_one_line_and_no_more", lines),
         lone(
             "router::isolates_tell_each_other",
             isolates::tell_each_other,
@@ -310,6 +311,69 @@ async fn books() -> Result<()> {
     // It has not heard of the account when the first call comes, and has soon after.
     let again = begin(&router).await?;
     ensure!(again >= 2, "the first call has waited for the books");
+    router.stop().await;
+    Ok(())
+}
+
+/// Each call that asks a model, or is refused, stands in the log once; what asks none does not.
+async fn lines() -> Result<()> {
+    let config = "model_list:\n- {model_name: d, litellm_params: {model: demo/scripted}}\n\
+                  - {model_name: m, litellm_params: {model: groq/x, mock_response: Mocked.}}\n\
+                  litellm_settings: {cache: true}\n";
+    let router = Alone::start(variables(json!({"LITELLM_CONFIG": config}))).await?;
+    let ask = |model: &str, stream: bool| {
+        json!({"model": model, "max_tokens": 9, "stream": stream,
+            "messages": [{"role": "user", "content": "hi"}]})
+    };
+    let mut asked = Vec::new();
+    for (path, body, status) in [
+        ("/v1/messages", ask("d", false), 200),
+        ("/v1/messages", ask("d", true), 200),
+        ("/v1/chat/completions", ask("d", true), 200),
+        ("/v1/messages", ask("m", false), 200),
+        // From the cache.
+        ("/v1/messages", ask("m", false), 200),
+        ("/v1/messages", ask("no-such", false), 404),
+        ("/v1/messages", json!("no object"), 400),
+        ("/v1/messages/count_tokens", ask("d", false), 0),
+        ("/v1/models", Value::Null, 0),
+        ("/worker-health", Value::Null, 0),
+        ("/health", Value::Null, 0),
+        ("/metrics", Value::Null, 0),
+        // The last one's line comes behind those of all others.
+        ("/v1/messages", ask("d", false), 200),
+    ] {
+        let url = format!("{}{path}", router.url);
+        let call = match &body {
+            Value::Null => router.http.get(url),
+            body => router.http.post(url).json(body),
+        };
+        let answer = call.send().await?;
+        let told = answer.status().as_u16();
+        let id = answer.headers().get("x-request-id").context("no id")?;
+        let id = id.to_str()?.to_owned();
+        answer.bytes().await?;
+        match status {
+            0 => ensure!(told == 200, "{path}: {told}"),
+            status => {
+                ensure!(told == status, "{path}: {told}");
+                asked.push((id, u64::from(status)));
+            }
+        }
+    }
+    let (last, _) = asked.last().context("nothing was asked")?;
+    router.line(&["\"request_id\"", last]).await?;
+    let log = router.log();
+    let mut lines = Vec::new();
+    for line in log.lines().filter(|line| line.contains("\"request_id\"")) {
+        let (_, json) = line.split_at(line.find('{').unwrap_or_default());
+        let line: Value = serde_json::from_str(json).with_context(|| line.to_owned())?;
+        let id = line["request_id"].as_str().unwrap_or_default().to_owned();
+        lines.push((id, line["status"].as_u64().unwrap_or_default()));
+    }
+    asked.sort();
+    lines.sort();
+    ensure!(lines == asked, "{lines:?}\nfor {asked:?}");
     router.stop().await;
     Ok(())
 }

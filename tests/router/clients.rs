@@ -20,6 +20,7 @@ pub async fn sdks() -> Result<()> {
     for sdk in Sdk::ALL {
         sdk.holds(&router.url, &stage, folder).await;
     }
+    sdks::metrics_are_read(&router.url, &stage, folder).await;
     router.stop().await;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Two isolates of the router beside each other on the bare runtime, as on two machines of Cloudflare's:
 //! they share nothing but their objects.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -16,12 +16,33 @@ const ANSWER: &str = r#"{"choices":[{"index":0,"finish_reason":"stop","message":
 
 fn litellm_config(provider: std::net::SocketAddr) -> String {
     format!(
-        "router_settings: {{cooldown_time: 600}}\ngeneral_settings:\n  master_key: sk-master\n  keys:\n  \
+        "router_settings: {{cooldown_time: 600, enable_pre_call_checks: true}}\ngeneral_settings:\n  master_key: sk-master\n  keys:\n  \
          - {{name: small, key: sk-small, limits: {{max_tokens: 5}}}}\nmodel_list:\n\
          - {{model_name: both, litellm_params: {{model: openai/x, order: 1, api_base: 'http://{provider}/busy', api_key: k}}}}\n\
          - {{model_name: both, litellm_params: {{model: openai/x, order: 2, api_base: 'http://{provider}/idle', api_key: k}}}}\n\
-         - {{model_name: one, litellm_params: {{model: openai/x, api_base: 'http://{provider}/idle', api_key: k}}}}\n"
+         - {{model_name: one, litellm_params: {{model: openai/x, api_base: 'http://{provider}/idle', api_key: k}}}}\n{}",
+        TRIES.map(|number| limited(provider, number)).concat()
     )
+}
+
+/// A test of limits a minute is made anew where the minute has turned within it.
+const TRIES: [u32; 3] = [1, 2, 3];
+
+/// Deployments that are never asked but once: one may take a request a minute, one 10 tokens, and one fails.
+fn limited(provider: std::net::SocketAddr, number: u32) -> String {
+    let entry = |name: &str, place: &str, more: &str| {
+        format!(
+            "- {{model_name: {name}-{number}, litellm_params: {{model: openai/x, api_base: \
+             'http://{provider}/{place}', api_key: k, {more}}}, model_info: {{id: {name}-{number}}}}}\n"
+        )
+    };
+    entry("rpm", "idle", "rpm: 1")
+        + &entry("tpm", "idle", "tpm: 10")
+        + &entry("down", "busy", "order: 1")
+        + &format!(
+            "- {{model_name: down-{number}, litellm_params: {{model: openai/x, api_base: \
+             'http://{provider}/idle', api_key: k, order: 2}}}}\n"
+        )
 }
 
 /// A Worker of the router's modules. `class`: whose objects it has.
@@ -95,31 +116,19 @@ pub async fn tell_each_other() -> Result<()> {
     let ask = async |port: u16, key: &str, model: &str| runtime.ask(port, key, model).await;
     runtime.answers(second).await?;
 
+    share_limits(&runtime, ports).await?;
+    let before = refused.load(Ordering::SeqCst);
     let (status, body) = ask(first, "sk-master", "both").await?;
     ensure!(status == 200, "{status} {body}");
     ensure!(
-        refused.load(Ordering::SeqCst) == 1,
+        refused.load(Ordering::SeqCst) == before + 1,
         "the first one has asked it"
     );
-    // It tells so after its answer, and the second one hears it after a call of its own.
-    let cooling = r#"litellm_deployment_state{model_id="both#0"} 2"#;
-    let mut numbers = String::new();
-    for _ in 0..200 {
-        ensure!(ask(second, "sk-master", "one").await?.0 == 200);
-        let asked = runtime
-            .http
-            .get(format!("http://127.0.0.1:{second}/metrics"));
-        numbers = asked.bearer_auth("sk-master").send().await?.text().await?;
-        if numbers.contains(cooling) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    ensure!(numbers.contains(cooling), "it never hears: {numbers}");
+    runtime.hear_of(ports, "both#0").await?;
     let (status, body) = ask(second, "sk-master", "both").await?;
     ensure!(status == 200, "{status} {body}");
     ensure!(
-        refused.load(Ordering::SeqCst) == 1,
+        refused.load(Ordering::SeqCst) == before + 1,
         "it has asked who is cooling down"
     );
 
@@ -141,25 +150,65 @@ pub async fn tell_each_other() -> Result<()> {
     Ok(())
 }
 
+/// What a deployment may take in a minute, it may take from all isolates together.
+async fn share_limits(runtime: &Runtime, [first, second]: [u16; 2]) -> Result<()> {
+    let ask = async |port: u16, name: &str, number: u32| {
+        let model = format!("{name}-{number}");
+        runtime.ask(port, "sk-master", &model).await
+    };
+    let minute = || -> Result<u64> {
+        let now = std::time::SystemTime::now();
+        Ok(now.duration_since(std::time::UNIX_EPOCH)?.as_secs() / 60)
+    };
+    for number in TRIES {
+        let began = minute()?;
+        // What the first one says of the last, it says of the others with it.
+        for name in ["rpm", "tpm", "down"] {
+            let (status, body) = ask(first, name, number).await?;
+            ensure!(status == 200, "{name}: {status} {body}");
+        }
+        let ports = [first, second];
+        runtime.hear_of(ports, &format!("down-{number}")).await?;
+        let rpm = ask(second, "rpm", number).await?;
+        let tpm = ask(second, "tpm", number).await?;
+        if minute()? != began {
+            continue;
+        }
+        for (status, body) in [rpm, tpm] {
+            ensure!(status == 429, "{status} {body}");
+            ensure!(body.to_string().contains("at its limit"), "{body}");
+        }
+        return Ok(());
+    }
+    bail!("no try was over within its minute")
+}
+
 /// Objects of which none ever answers, but that each fails the first who asks for its books.
+/// Whoever asks the Worker is told how many reports of deployments have come.
 const DEAF: &str = "
+let reports = 0;
 export class SpendLedger {
   asked = 0;
   async fetch(request) {
-    if (new URL(request.url).pathname === '/books' && this.asked++ === 0) throw new Error('down');
+    const asked = new URL(request.url).pathname;
+    if (asked === '/books' && this.asked++ === 0) throw new Error('down');
+    if (asked === '/report') reports += 1;
     await new Promise((done) => setTimeout(done, 600_000));
   }
 }
-export default { fetch: () => new Response('none') };
+export default { fetch: () => new Response(String(reports)) };
 ";
 
-fn beside_a_deaf_object(port: u16) -> String {
+fn beside_a_deaf_object([port, deaf]: [u16; 2]) -> String {
     let theirs = r#"(className = "SpendLedger", serviceName = "deaf")"#;
     format!(
         r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "router", worker = .router), (name = "deaf", worker = .deaf)],
-  sockets = [(name = "a", address = "127.0.0.1:{port}", http = (), service = "router")],
+  sockets = [
+    (name = "a", address = "127.0.0.1:{port}", http = (), service = "router"),
+    (name = "b", address = "127.0.0.1:{deaf}", http = (), service = "deaf"),
+  ],
 );
 const deaf :Workerd.Worker = (
   modules = [(name = "deaf.js", esModule = embed "deaf.js")],
@@ -178,8 +227,8 @@ pub async fn wait_for_no_object() -> Result<()> {
                   - {name: small, key: sk-small, limits: {rpm_limit: 1000}}\n  \
                   - {name: idle, key: sk-idle}\nmodel_list:\n\
                   - {model_name: mine, litellm_params: {model: groq/x, mock_response: Mine.}}\n";
-    let port = super::alone::free_port()?;
-    let runtime = Runtime::start(&beside_a_deaf_object(port), config).await?;
+    let [port, deaf] = [super::alone::free_port()?, super::alone::free_port()?];
+    let runtime = Runtime::start(&beside_a_deaf_object([port, deaf]), config).await?;
     runtime.answers(port).await?;
     for _ in 0..3 {
         let (status, body) = runtime.ask(port, "sk-small", "mine").await?;
@@ -200,6 +249,14 @@ pub async fn wait_for_no_object() -> Result<()> {
             "{way}: {status} {body}"
         );
     }
+    // The object of an account that does not answer keeps the one of the deployments from nothing, and
+    // neither who asked for its books nor who books what a call has used waits for it without end.
+    let reports = runtime.http.get(format!("http://127.0.0.1:{deaf}/"));
+    let reports = reports.send().await?.text().await?;
+    ensure!(reports != "0", "no report has come");
+    runtime
+        .says_twice("ledger: the object does not answer")
+        .await?;
     runtime.service.stop().await;
     Ok(())
 }
@@ -207,6 +264,7 @@ pub async fn wait_for_no_object() -> Result<()> {
 /// The bare runtime, with a configuration of its own.
 struct Runtime {
     service: Service,
+    log: Arc<Mutex<String>>,
     http: reqwest::Client,
     _folder: tempfile::TempDir,
 }
@@ -225,8 +283,18 @@ impl Runtime {
         let program = xtask::root().join("node_modules/workerd/bin/workerd");
         let mut command = tokio::process::Command::new(program);
         command.arg("serve").arg(&path).current_dir(folder.path());
+        let log = Arc::<Mutex<String>>::default();
+        let said = Arc::clone(&log);
+        let note = move |line: &str| {
+            eprintln!("{line}");
+            if let Ok(mut said) = said.lock() {
+                said.push_str(line);
+                said.push('\n');
+            }
+        };
         Ok(Self {
-            service: Service::start("workerd", &mut command, |line| eprintln!("{line}"))?,
+            service: Service::start("workerd", &mut command, note)?,
+            log,
             http: reqwest::Client::builder()
                 .no_proxy()
                 .timeout(world::PATIENCE)
@@ -247,6 +315,40 @@ impl Runtime {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         bail!("workerd does not start")
+    }
+
+    /// Waits until the second isolate has heard from the first that this deployment is cooling down. They
+    /// tell and hear after calls, and not after each.
+    async fn hear_of(&self, [first, second]: [u16; 2], model_id: &str) -> Result<()> {
+        let cooling = format!(r#"litellm_deployment_state{{model_id="{model_id}"}} 2"#);
+        let mut numbers = String::new();
+        for _ in 0..200 {
+            for port in [first, second] {
+                ensure!(self.ask(port, "sk-master", "one").await?.0 == 200);
+            }
+            let asked = self.http.get(format!("http://127.0.0.1:{second}/metrics"));
+            numbers = asked.bearer_auth("sk-master").send().await?.text().await?;
+            if numbers.contains(&cooling) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("it never hears: {numbers}")
+    }
+
+    /// Waits until the runtime has printed these words more than once.
+    async fn says_twice(&self, words: &str) -> Result<()> {
+        for _ in 0..600 {
+            if self
+                .log
+                .lock()
+                .is_ok_and(|log| log.matches(words).count() > 1)
+            {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("it does not say: {words}")
     }
 
     async fn ask(&self, port: u16, key: &str, model: &str) -> Result<(u16, Value)> {
