@@ -10,7 +10,9 @@
 //! | [`load`] | the clients, a process of their own |
 //! | [`machine`] | memory and processor time, from `/proc` |
 //! | [`report`] | `litellm-router/BENCHMARKS.md` |
+//! | [`aims`] | the report's part on what was aimed at and missed |
 
+mod aims;
 pub mod gateways;
 pub mod load;
 pub mod machine;
@@ -81,6 +83,13 @@ struct Cell {
     processor: Option<f64>,
     /// The same for upstream and clients together.
     load_processor: f64,
+}
+
+impl Cell {
+    /// Answers a second.
+    fn rate(&self) -> f64 {
+        self.outcome.answers as f64 / self.outcome.seconds.max(1e-9)
+    }
 }
 
 /// Memory over many answers: how many were given, and the resident bytes then.

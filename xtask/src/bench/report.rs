@@ -5,36 +5,10 @@ use std::fmt::Write;
 use super::gateways::Gateway;
 use super::load::{Outcome, Spread};
 use super::rows::Row;
-use super::{Bench, Cell, GATEWAY_CORE, LOAD_CORE, Measured, can_pin, machine};
+use super::{Bench, Cell, GATEWAY_CORE, LOAD_CORE, Measured, aims, can_pin, machine};
 
 /// From this share of its core on, upstream and clients may be what holds the throughput.
 const SATURATED: f64 = 0.85;
-
-/// What holds the Worker back. These numbers are not of the report's run: they were measured once, when
-/// the Worker's streams were made faster, and say where looking further is in vain.
-const IN_WORKERD: &str = "
-## What holds workerd
-
-These numbers are not of this run; they were measured apart, once, on a machine like this one. Workers \
-of plain JavaScript that do nothing but pass a stream of 20 tokens on, to 16 clients, have this cost in \
-microseconds on the core for each answer:
-
-| how the stream is passed on | on the core |
-| --- | ---: |
-| read and written token by token | 1,045 |
-| read token by token, written at once | 632 |
-| passed on whole, by workerd itself | 260 |
-
-So a read costs about 17 µs and a write about 25 µs before any Wasm has run. Of the router's own time, \
-72 % is workerd itself, 13 % the kernel, and 13 % compiled code, JavaScript and Wasm together. Reads \
-into a buffer of one's own, a byte stream that is pulled, and bringing together what comes while a write \
-is under way were tried, without a clear gain.
-
-Its memory rises while V8's heap and the allocator find their size, and stays there: in a run of 100,000 \
-answers of every kind, 306 MB were resident after 10,000, 322 after 20,000, 328 after 30,000, then 308 to \
-328, and 328 at the end. The JavaScript heap in use went up to 57 MB within 20,000 streams, and back to 11 to \
-15 by collection.
-";
 
 /// A cell while the measurement goes on.
 pub fn progress(row: &Row, cell: &Result<Cell, String>) -> String {
@@ -45,7 +19,7 @@ pub fn progress(row: &Row, cell: &Result<Cell, String>) -> String {
             format!(
                 "{}: {:.0} a second, to the end {:.2} ms, first byte {:.2} ms, first token after {:.0} µs, {:.0} µs on the core{}",
                 row.title,
-                rate(outcome),
+                cell.rate(),
                 outcome.total.p50 / 1e3,
                 outcome.first_byte.p50 / 1e3,
                 outcome.token.p50,
@@ -61,10 +35,6 @@ fn failures(outcome: &Outcome) -> String {
         None => String::new(),
         Some(reason) => format!("; {} FAILED: {reason}", outcome.failures),
     }
-}
-
-fn rate(outcome: &Outcome) -> f64 {
-    outcome.answers as f64 / outcome.seconds.max(1e-9)
 }
 
 /// The whole report.
@@ -110,9 +80,8 @@ fn write(
         table(page, row, place, measured)?;
     }
     chunks(page, bench, measured)?;
-    if measured.iter().any(|one| one.gateway == Gateway::Workerd) {
-        page.push_str(IN_WORKERD);
-    }
+    let rows: Vec<_> = bench.rows().collect();
+    aims::write(page, &rows, measured)?;
     many(page, measured)
 }
 
@@ -217,7 +186,7 @@ fn table(page: &mut String, row: &Row, place: usize, measured: &[Measured]) -> s
                     (outcome.total.p50 - direct.outcome.total.p50) / 1e3
                 )
             });
-        let bound = cell.load_processor * rate(outcome) > SATURATED;
+        let bound = cell.load_processor * cell.rate() > SATURATED;
         let token = match row.stream {
             true => spread(outcome.token),
             false => "–".to_owned(),
@@ -230,9 +199,9 @@ fn table(page: &mut String, row: &Row, place: usize, measured: &[Measured]) -> s
                 0 => String::new(),
                 failures => format!(" (**{failures} failed**)"),
             },
-            number(rate(outcome)),
+            number(cell.rate()),
             if bound { "\\*" } else { "" },
-            times(Some(rate(outcome)), litellm.map(|cell| rate(&cell.outcome))),
+            times(Some(cell.rate()), litellm.map(|cell| cell.rate())),
             spread(outcome.first_byte),
             spread(outcome.total),
             added.unwrap_or("–".to_owned()),
@@ -323,7 +292,7 @@ fn spread(spread: Spread) -> String {
     format!("{:.2} · {:.2}", spread.p50 / 1e3, spread.p99 / 1e3)
 }
 
-fn ratio(ratio: f64) -> String {
+pub(super) fn ratio(ratio: f64) -> String {
     match ratio {
         ratio if ratio >= 10.0 => format!("{ratio:.0}"),
         ratio => format!("{ratio:.1}"),
