@@ -19,6 +19,7 @@ use worker::{
 
 use crate::answer::{self, Answer, internal};
 use crate::container::MODEL_HOST;
+use crate::orchestration::{self, Asker};
 use crate::session::{self, Outbound};
 
 /// Headers of a model call that reach the router. Claude Code's credentials are not among them: in a
@@ -88,6 +89,9 @@ impl SandboxEgress {
         let outbound = self.outbound(session).await?;
         let url = request.url().map_err(|error| internal("egress", &error))?;
         let host = url.host_str().unwrap_or_default();
+        if host == MODEL_HOST && url.path() == "/mcp" && request.method() == Method::Post {
+            return orchestration::serve(request, &self.env, Asker::Agent(session.clone())).await;
+        }
         if host == MODEL_HOST {
             let key = outbound.model_key.as_deref();
             return model_call(request, &self.env, session, key, url.path()).await;

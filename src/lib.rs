@@ -9,8 +9,11 @@
 //! | [`session`] | one object a session: log, sockets, turns (around the pure crate of that name) |
 //! | [`container`] | one object a sandbox: the only place that knows where it runs |
 //! | [`egress`] | one object a sandbox: what leaves it arrives here, and only here |
+//! | [`orchestration`] | agents that work with others: the server of tools for that |
 //! | [`models`] | which models there are, as the router says |
 //! | [`rows`] | how rows of a database are read |
+//! | [`secrets`] | with what secrets are sealed that have to be stored |
+//! | [`zones`] | time zones, as the platform knows them |
 //! | [`answer`] | how answers and problems are written |
 
 mod account;
@@ -20,10 +23,13 @@ mod container;
 mod egress;
 mod limits;
 mod models;
+mod orchestration;
 mod random;
 pub mod routes;
 mod rows;
+mod secrets;
 mod session;
+mod zones;
 
 use worker::{Context, Env, Request, Response, Result, event};
 

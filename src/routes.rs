@@ -2,9 +2,10 @@
 
 mod account;
 mod agent;
-mod agents;
+pub mod agents;
+mod automation;
 mod claude_code;
-mod configs;
+pub mod configs;
 mod demo;
 mod events;
 mod files;
@@ -13,6 +14,7 @@ mod resources;
 mod sandbox;
 mod sharing;
 pub mod table;
+mod usage;
 
 use access::{Asked, Caller, Pass, Right, Scopes, ShareToken, Who};
 use protocol::{Problem, ProblemKind, SessionId};
@@ -20,6 +22,7 @@ use worker::{Env, Headers, Method, Request, Response, Result, Url};
 
 use crate::admission::{self, Admission};
 use crate::answer::{self, Answer, internal};
+use crate::orchestration::{self, Asker};
 use crate::session::{self, Visit};
 use table::{Kind, Need, Sought};
 
@@ -201,7 +204,15 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
             resources::resources(&request, env, &SessionId::parse(name)?, &visit()?).await
         }
         Kind::ToolStream => agents::tools(&request, env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Mcp => orchestration::serve(request, env, Asker::Person(caller()?.clone())).await,
         Kind::Audit => account::audit(&url, env, caller()?).await,
+        Kind::Usage => usage::usage(&url, env, known(caller()?)?).await,
+        Kind::Webhooks => automation::webhooks(request, env, caller()?).await,
+        Kind::Webhook => automation::delete_webhook(env, caller()?, name).await,
+        Kind::WebhookPing => automation::ping(env, caller()?, name).await,
+        Kind::Deliveries => automation::deliveries(env, caller()?, name).await,
+        Kind::Schedules => automation::schedules(request, env, caller()?).await,
+        Kind::Schedule => automation::schedule(request, env, caller()?, name).await,
         // The sandbox's own token is checked where it is known.
         Kind::FromSandbox => {
             let path = format!("/{rest}");
@@ -259,7 +270,7 @@ impl Shown {
 ///
 /// # Errors
 /// 403 for who has a share link or a ticket alone.
-fn known(caller: &Caller) -> std::result::Result<&access::Principal, Problem> {
+pub fn known(caller: &Caller) -> std::result::Result<&access::Principal, Problem> {
     match &caller.who {
         Who::Known(principal) => Ok(principal),
         Who::Link(_) | Who::Ticket(_) => Err(Problem::new(
@@ -312,7 +323,7 @@ fn redirect(to: &str) -> Answer {
 ///
 /// # Errors
 /// 413 for a larger one.
-async fn body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
+pub async fn body(request: &mut Request, limit: usize) -> std::result::Result<Vec<u8>, Problem> {
     let too_large = || {
         Problem::new(
             ProblemKind::TooLarge,

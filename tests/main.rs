@@ -4,6 +4,7 @@
 
 mod access;
 mod agentctl;
+mod automation;
 mod bad_input;
 mod browser;
 mod control;
@@ -22,6 +23,7 @@ mod litellm;
 mod long_logs;
 mod model_choice;
 mod openapi;
+mod orchestration;
 mod outages;
 mod panics;
 mod permissions;
@@ -48,6 +50,7 @@ fn main() {
         access::tests(&guarded),
         agentctl::tests(&local),
         agentctl::guarded_tests(&guarded),
+        automation::tests(&guarded),
         bad_input::tests(&local),
         browser::tests(&local),
         control::tests(&local),
@@ -67,6 +70,9 @@ fn main() {
         long_logs::tests(&local),
         model_choice::tests(&local),
         openapi::tests(&local),
+        orchestration::tests(&local),
+        orchestration::guarded_tests(&guarded),
+        orchestration::docker_tests(&docker),
         outages::tests(&local),
         panics::tests(&local),
         permissions::tests(&local),

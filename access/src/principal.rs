@@ -1,6 +1,6 @@
 //! Who asks, once that is known, and what they may.
 
-use protocol::{Owner, Problem, ProblemKind};
+use protocol::{Owner, Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::secret;
@@ -117,6 +117,10 @@ pub enum Via {
     Identity(String),
     /// A key of the caller's own for a provider of models.
     OwnKey,
+    /// A schedule of the owner's, by its id.
+    Schedule(String),
+    /// The agent of a session of the owner's, which works with other sessions.
+    Agent(SessionId),
 }
 
 impl std::fmt::Display for Via {
@@ -128,6 +132,8 @@ impl std::fmt::Display for Via {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Identity(name) => write!(f, "identity:{name}"),
             Self::OwnKey => f.write_str("own-key"),
+            Self::Schedule(id) => write!(f, "schedule:{id}"),
+            Self::Agent(session) => write!(f, "agent:{session}"),
         }
     }
 }

@@ -6,7 +6,7 @@ use protocol::Problem;
 use protocol::egress::names_hosts;
 use protocol::options::{MAX_TEXT, MAX_TURNS, model, workspace_path};
 
-use crate::config::{AgentConfig, McpKind, McpServer, SubAgent, SystemPrompt};
+use crate::config::{AgentConfig, McpKind, McpServer, Orchestration, SubAgent, SystemPrompt};
 use crate::tools::{KNOWN, Tool, tool};
 
 /// Characters of an id, a name of a server or of a sub-agent.
@@ -47,6 +47,9 @@ pub struct Checked {
     /// What was understood otherwise than it is written, for people.
     pub warnings: Vec<String>,
 }
+
+/// The name of the server of tools with which an agent works with others.
+pub(crate) const AGENTS_SERVER: &str = "agents";
 
 fn wrong(field: &str, words: impl std::fmt::Display) -> Problem {
     Problem::bad_request(format!("{field} {words}")).at(field)
@@ -115,6 +118,13 @@ impl AgentConfig {
                     "must be a public host such as api.github.com, *.github.com for all below one, or \
                      registries; without https://, port or path",
                 ));
+            }
+        }
+        if let Some(orchestration) = &self.orchestration {
+            check_orchestration(orchestration)?;
+            if self.mcp_servers.contains_key(AGENTS_SERVER) {
+                let words = "is the name of the server that orchestration adds; choose another";
+                return Err(wrong(&format!("mcp_servers.{AGENTS_SERVER}"), words));
             }
         }
         self.setting_sources.sort();
@@ -225,6 +235,30 @@ fn named(field: &str, name: &str) -> Result<(), Problem> {
             "must have names of 1 to {MAX_ID} letters, digits, - and _, without two _ beside each other"
         );
         return Err(wrong(field, words));
+    }
+    Ok(())
+}
+
+fn check_orchestration(orchestration: &Orchestration) -> Result<(), Problem> {
+    few("orchestration.agents", orchestration.agents.len())?;
+    for (place, id) in orchestration.agents.iter().enumerate() {
+        if id.is_empty() || id.len() > MAX_ID || !id.bytes().all(of_an_id) {
+            let field = format!("orchestration.agents[{place}]");
+            return Err(wrong(&field, "must be the id of an agent"));
+        }
+    }
+    if !(1..=100).contains(&orchestration.max_sessions) {
+        return Err(wrong("orchestration.max_sessions", "must be from 1 to 100"));
+    }
+    if !(1..=5).contains(&orchestration.max_depth) {
+        return Err(wrong("orchestration.max_depth", "must be from 1 to 5"));
+    }
+    if orchestration
+        .max_cost_usd
+        .is_some_and(|cost| !(cost > 0.0 && cost <= 100_000.0))
+    {
+        let words = "must be more than 0, and at most 100000";
+        return Err(wrong("orchestration.max_cost_usd", words));
     }
     Ok(())
 }

@@ -65,6 +65,40 @@ pub struct AgentConfig {
     /// all below one, and `registries` for those of packages. Nothing where none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<String>,
+    /// Whether it may launch other agents and work with them, and how many. None: it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orchestration: Option<Orchestration>,
+}
+
+/// What an agent may do with others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Orchestration {
+    /// The agents that it may launch, by their ids; all of its owner's where none is named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agents: Vec<String>,
+    /// How many sessions it may launch.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+    pub max_sessions: u64,
+    /// How many generations there may be: with 1 those that it launches launch nobody.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 5)))]
+    pub max_depth: u8,
+    /// US dollars that all of them together may have cost when another is launched or spoken to; none: no
+    /// bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<f64>,
+}
+
+impl Default for Orchestration {
+    fn default() -> Self {
+        Self {
+            agents: Vec::new(),
+            max_sessions: 5,
+            max_depth: 1,
+            max_cost_usd: None,
+        }
+    }
 }
 
 fn first_version() -> String {
@@ -209,7 +243,7 @@ enum SettingSourceName {
 }
 
 /// The fields, to tell of one that is not among them.
-pub(crate) const FIELDS: [&str; 16] = [
+pub(crate) const FIELDS: [&str; 17] = [
     "agents",
     "allowed_tools",
     "cwd",
@@ -221,6 +255,7 @@ pub(crate) const FIELDS: [&str; 16] = [
     "mcp_servers",
     "model",
     "name",
+    "orchestration",
     "permission_mode",
     "resource_limits",
     "setting_sources",

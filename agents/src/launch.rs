@@ -6,7 +6,7 @@ use protocol::options::{DEFAULT_MAX_TURNS, Launch};
 use protocol::{Problem, egress};
 use serde_json::{Map, Value, json};
 
-use crate::check::is_variable;
+use crate::check::{AGENTS_SERVER, is_variable};
 use crate::config::{AgentConfig, McpKind, McpServer, SystemPrompt};
 use crate::tools::{Tool, tool};
 
@@ -67,6 +67,9 @@ impl AgentConfig {
                 allowed.push(of_it);
             }
         }
+        if self.orchestration.is_some() {
+            allowed.push(format!("mcp__{AGENTS_SERVER}"));
+        }
         if !self.mcp_servers.is_empty() {
             for name in ["ListMcpResources", "ReadMcpResource"] {
                 allowed.push(name.to_owned());
@@ -89,6 +92,7 @@ impl AgentConfig {
             env: self.env.clone(),
             setting_sources: self.setting_sources.clone(),
             egress: protocol::egress::hosts(&self.egress),
+            orchestrates: self.orchestration.is_some(),
             cwd: self.cwd.clone().unwrap_or_else(|| usual.cwd.clone()),
             ..usual
         }

@@ -18,7 +18,8 @@ mod tools;
 
 pub use check::Checked;
 pub use config::{
-    AgentConfig, McpKind, McpServer, ResourceLimits, SubAgent, SubModel, SystemPrompt,
+    AgentConfig, McpKind, McpServer, Orchestration, ResourceLimits, SubAgent, SubModel,
+    SystemPrompt,
 };
 pub use launch::{Credentials, Launched};
 pub use limits::Limits;

@@ -197,8 +197,8 @@ impl Claude {
     }
 
     /// Asks for the sign that it is ready.
-    pub fn send_initialize(&self) {
-        self.send_control(INITIALIZE, self.start.initialize());
+    pub fn send_initialize(&self, setup: &Setup) {
+        self.send_control(INITIALIZE, self.start.initialize(setup));
     }
 
     /// Sends a control request under this id.

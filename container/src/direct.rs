@@ -197,7 +197,7 @@ pub async fn begin(
             format!("Claude Code could not be started: {error}"),
         )
     })?;
-    claude.send_initialize();
+    claude.send_initialize(setup);
     claude.send_prompt(None, &turn.prompt);
     let (to_lines, lines) = mpsc::channel(WAITING);
     tokio::spawn(drive(claude, slot, to_lines));

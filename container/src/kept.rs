@@ -262,7 +262,7 @@ impl Kept {
                 format!("Claude Code could not be started: {error}"),
             )
         })?;
-        claude.send_initialize();
+        claude.send_initialize(setup);
         claude.allow(allowed);
         let mut process = self.shared.process();
         process.pid = Some(claude.pid);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use protocol::PermissionMode;
 use protocol::options::{CHANGING_TOOLS, Launch, SettingSource};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::processes::MARK;
 
@@ -195,24 +195,30 @@ impl Start {
 
     /// The first control request, whose answer says that the process is ready. The servers of tools
     /// are in it, since arguments are seen by every process, and secrets may be in them.
-    pub fn initialize(&self) -> Value {
+    pub fn initialize(&self, setup: &Setup) -> Value {
         let mut request = Map::new();
         request.insert("subtype".to_owned(), "initialize".into());
         let servers = self.launch.mcp_config.as_ref();
-        if let Some(servers) = servers.and_then(|config| config.get("mcpServers")) {
-            let mut servers = servers.clone();
-            for server in servers
-                .as_object_mut()
-                .into_iter()
-                .flat_map(Map::values_mut)
-            {
-                // Their tools are offered from the first call of the model on: whoever names a server
-                // wants them, and a model need not know how to look for tools.
-                if let Some(server) = server.as_object_mut() {
-                    server.entry("alwaysLoad").or_insert(true.into());
-                }
+        let servers = servers.and_then(|config| config.get("mcpServers")?.as_object());
+        let mut servers = servers.cloned().unwrap_or_default();
+        if self.launch.orchestrates {
+            // The Worker's own, on the way that the model's calls take.
+            let authorization = format!("Bearer {}", setup.model_token.reveal());
+            let server = json!({
+                "type": "http", "url": format!("{}/mcp", setup.model_url),
+                "headers": { "authorization": authorization },
+            });
+            servers.insert("agents".to_owned(), server);
+        }
+        for server in servers.values_mut() {
+            // Their tools are offered from the first call of the model on: whoever names a server
+            // wants them, and a model need not know how to look for tools.
+            if let Some(server) = server.as_object_mut() {
+                server.entry("alwaysLoad").or_insert(true.into());
             }
-            request.insert("mcpServers".to_owned(), servers);
+        }
+        if !servers.is_empty() {
+            request.insert("mcpServers".to_owned(), servers.into());
         }
         if let Some(agents) = &self.launch.agents {
             request.insert("agents".to_owned(), agents.clone());

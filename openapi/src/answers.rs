@@ -347,6 +347,127 @@ pub struct Deed {
     pub request_id: String,
 }
 
+/// What was used between two days.
+#[derive(Deserialize, JsonSchema)]
+pub struct UsageTold {
+    pub from: String,
+    pub to: String,
+    pub total: Used,
+    pub days: Vec<UsedOnADay>,
+    /// Those that cost most, a hundred at most.
+    pub sessions: Vec<UsedBySession>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Used {
+    pub turns: u64,
+    pub failed_turns: u64,
+    /// From the starts of the turns to their ends.
+    pub seconds: f64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    pub cache_read_input_tokens: u64,
+    pub cache_creation_input_tokens: u64,
+    /// Of the turns whose cost is known.
+    pub cost_usd: f64,
+    /// Turns whose cost is not known.
+    pub unpriced_turns: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct UsedOnADay {
+    pub day: String,
+    #[serde(flatten)]
+    pub used: Used,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct UsedBySession {
+    pub session_id: SessionId,
+    /// Null where it was deleted.
+    pub title: Option<String>,
+    #[serde(flatten)]
+    pub used: Used,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Webhooks {
+    pub webhooks: Vec<WebhookTold>,
+    pub total: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct WebhookTold {
+    pub id: String,
+    pub url: String,
+    pub session_id: Option<SessionId>,
+    /// Its server has said that nobody is there any more; nothing is sent until it is tried.
+    pub gone: bool,
+    pub created_at: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct NewWebhook {
+    pub id: String,
+    pub url: String,
+    pub session_id: Option<SessionId>,
+    /// With this its messages are signed; it is shown once.
+    pub secret: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Pinged {
+    /// The message's id.
+    pub id: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Deliveries {
+    pub deliveries: Vec<Delivery>,
+    pub total: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Delivery {
+    pub id: String,
+    pub message: automation::webhook::Message,
+    pub attempts: u64,
+    /// `pending`, `delivered` or `failed`.
+    pub outcome: String,
+    /// To the last attempt: a status, or why there was none.
+    pub answer: String,
+    pub created_at: String,
+    pub next_attempt_at: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Schedules {
+    pub schedules: Vec<ScheduleTold>,
+    pub total: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct ScheduleTold {
+    pub id: String,
+    pub session_id: SessionId,
+    pub prompt: String,
+    #[serde(default)]
+    pub name: String,
+    pub at: Option<String>,
+    pub cron: Option<String>,
+    pub timezone: Option<String>,
+    /// `false` for one that rests.
+    pub enabled: Option<bool>,
+    pub created_at: String,
+    /// When it is due next; not there where it is not.
+    pub next_at: Option<String>,
+    pub last_at: Option<String>,
+    /// The turn that it became last.
+    pub last_turn: Option<String>,
+    /// Why it could not be said last.
+    pub last_error: Option<String>,
+}
+
 #[derive(Deserialize, JsonSchema)]
 pub struct Configs {
     pub configs: Vec<ConfigInShort>,
@@ -450,6 +571,10 @@ pub struct SessionInFull {
     pub permission_mode: PermissionMode,
     pub turns: u64,
     pub forked_from: Option<Value>,
+    /// The session whose agent has launched it.
+    pub parent: Option<SessionId>,
+    /// Those that its own agent has launched.
+    pub children: Vec<SessionId>,
     pub config: Option<agents::AgentConfig>,
 }
 

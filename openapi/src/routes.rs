@@ -15,10 +15,11 @@ const FILES: &str = "files";
 const CONFIGS: &str = "configurations";
 const ACCOUNTS: &str = "accounts";
 const MESSAGES: &str = "messages";
+const AUTOMATION: &str = "automation";
 const PAGES: &str = "pages";
 
 /// The groups of routes, in the order in which they are told.
-pub const TAGS: [(&str, &str); 7] = [
+pub const TAGS: [(&str, &str); 8] = [
     (AGENTS, "Launch agents, talk to them, watch and stop them."),
     (
         CONFIGS,
@@ -33,7 +34,14 @@ pub const TAGS: [(&str, &str); 7] = [
         "A session's log, its share links, what its agent asks.",
     ),
     (FILES, "The files in a session's sandbox."),
-    (ACCOUNTS, "Keys, signing in, and what was done."),
+    (
+        ACCOUNTS,
+        "Keys, signing in, what was done, and what was used.",
+    ),
+    (
+        AUTOMATION,
+        "Webhooks, schedules, and tools with which agents work with others.",
+    ),
     (PAGES, "The page, its files, and the health of all of it."),
 ];
 
@@ -286,6 +294,53 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             .query("owner", json!({ "$ref": "#/components/schemas/Owner" }), "Whose, for the operator.")
             .gives::<a::Audit>(s, 200, "A page of the log.")
             .fails(&[P::BadRequest]),
+        (Kind::Usage, "GET") => new(ACCOUNTS, "What an account's sessions have used")
+            .text("By day and by session, those first that cost most; in the last thirty days where nothing is said. It stays when a session is deleted.")
+            .query("from", json!({ "type": "string", "format": "date" }), "The first day, in UTC.")
+            .query("to", json!({ "type": "string", "format": "date" }), "The last.")
+            .query("session_id", json!({ "$ref": "#/components/schemas/SessionId" }), "One session's alone.")
+            .gives::<a::UsageTold>(s, 200, "What was used.")
+            .fails(&[P::BadRequest]),
+        (Kind::Webhooks, "GET") => new(AUTOMATION, "The webhooks of an account")
+            .gives::<a::Webhooks>(s, 200, "All of them, without their secrets."),
+        (Kind::Webhooks, "POST") => {
+            s.subschema_for::<automation::webhook::Message>();
+            new(AUTOMATION, "Have a server told when a turn has ended")
+                .text("It is sent a `Message` as JSON, signed as Standard Webhooks have it (`webhook-id`, `webhook-timestamp`, `webhook-signature`). Until it answers 2xx it is sent again, ten times within three days; with 410 it says that nobody is there any more.")
+                .takes::<automation::webhook::Webhook>(s)
+                .gives::<a::NewWebhook>(s, 201, "The webhook, with its secret, which is told once.")
+                .fails(&[P::BadRequest, P::Conflict, P::TooLarge, P::NotConfigured])
+        }
+        (Kind::Webhook, "DELETE") => new(AUTOMATION, "Delete a webhook")
+            .done(204, "It is gone, and what was on its way to it.")
+            .fails(&[P::NotFound]),
+        (Kind::WebhookPing, "POST") => new(AUTOMATION, "Have a webhook sent a message of type `ping`")
+            .gives::<a::Pinged>(s, 202, "It is on its way.")
+            .fails(&[P::NotFound]),
+        (Kind::Deliveries, "GET") => new(AUTOMATION, "What was sent to a webhook in the last seven days, the newest first")
+            .gives::<a::Deliveries>(s, 200, "The last hundred.")
+            .fails(&[P::NotFound]),
+        (Kind::Schedules, "GET") => new(AUTOMATION, "The schedules of an account")
+            .gives::<a::Schedules>(s, 200, "All of them."),
+        (Kind::Schedules, "POST") => new(AUTOMATION, "Have a prompt said in a session at a time, or again and again")
+            .takes::<automation::schedule::Schedule>(s)
+            .gives::<a::ScheduleTold>(s, 201, "The schedule.")
+            .fails(&[P::BadRequest, P::Forbidden, P::NotFound, P::Conflict, P::TooLarge]),
+        (Kind::Schedule, "PUT") => new(AUTOMATION, "Change a schedule")
+            .takes::<automation::schedule::Schedule>(s)
+            .gives::<a::ScheduleTold>(s, 200, "The schedule as it is now.")
+            .fails(&[P::BadRequest, P::Forbidden, P::NotFound, P::TooLarge]),
+        (Kind::Schedule, "DELETE") => new(AUTOMATION, "Delete a schedule")
+            .done(204, "It is gone.")
+            .fails(&[P::NotFound]),
+        (Kind::Mcp, "POST") => new(AUTOMATION, "Tools with which agents are launched and worked with")
+            .text("The Model Context Protocol over Streamable HTTP, without sessions of its own. `tools/list` tells of the tools.")
+            .takes_content(&[JSON], &json!({ "type": "object" }), true)
+            .gives_content(200, JSON, &json!({ "type": "object" }), "The answer to a request.")
+            .gives_content(200, SSE, &text(), "The same, for a tool that waits.")
+            .gives_content(400, JSON, &json!({ "type": "object" }), "What is no message of the protocol.")
+            .done(202, "There is nothing to answer.")
+            .fails(&[P::BadRequest, P::TooLarge]),
         (Kind::Presets, "GET") => new(CONFIGS, "The agents that come with the deployment")
             .gives::<a::Configs>(s, 200, "Each in a few words."),
         (Kind::ConfigSchema, "GET") => new(CONFIGS, "The JSON Schema of a configuration").gives_content(

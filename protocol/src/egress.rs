@@ -76,7 +76,9 @@ pub fn allows(hosts: &[String], host: &str) -> bool {
         })
 }
 
-fn is_public(host: &str) -> bool {
+/// Whether this is the name of a host as the internet knows them. Addresses, and names that are never public,
+/// are none.
+pub fn is_public(host: &str) -> bool {
     let (rest, last) = host.rsplit_once('.').unwrap_or(("", host));
     let private = [
         "internal",

@@ -122,6 +122,13 @@ pub enum EventBody {
         host: String,
         decision: EgressDecision,
     },
+    /// The agent has begun a session of another agent, with which it works.
+    SessionLaunched {
+        content: String,
+        launched_session_id: SessionId,
+        /// The configuration that it was launched with.
+        config_id: String,
+    },
     /// Something failed. `code` is a [`ProblemKind`](crate::ProblemKind)'s code.
     Error { content: String, code: String },
     /// One of a type that this version does not know, as a newer agent-server may send it. Never in a

@@ -270,6 +270,13 @@ pub struct Launch {
     /// What the sandbox may reach besides its model, as [`crate::egress::hosts`] gives it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub egress: Vec<String>,
+    /// It may launch agents and work with them: it has the tools of the Worker's own server for that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub orchestrates: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Default for Launch {
@@ -295,6 +302,7 @@ impl Default for Launch {
             env: BTreeMap::new(),
             setting_sources: Vec::new(),
             egress: Vec::new(),
+            orchestrates: false,
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod chat;
 pub mod export;
 mod fork;
 pub mod page;
+mod report;
 mod spent;
 mod step;
 
@@ -29,6 +30,7 @@ mod simulation;
 
 pub use asks::{AskKind, DEFAULT_PATIENCE, MAX_OPEN, MAX_RULES, Open, Untold};
 pub use fork::Origin;
+pub use report::Report;
 pub use spent::Spent;
 pub use step::{Effect, Input, Step};
 
@@ -103,6 +105,20 @@ pub struct State {
     /// The session that this one goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forked_from: Option<Origin>,
+    /// The session whose agent has launched this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// The sessions that this one's agent has launched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<SessionId>,
+}
+
+/// The session that has launched another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    pub session_id: SessionId,
+    /// How many generations there may be below the one that was launched.
+    pub levels: u8,
 }
 
 /// See [`State::settings`].

@@ -3,7 +3,8 @@
 use protocol::event::{Status, TurnState, cut};
 use protocol::sandbox::{Record, TurnEnd};
 use protocol::{
-    Answer, EgressDecision, Event, EventBody, Outcome, PermissionMode, Problem, ProblemKind, TurnId,
+    Answer, EgressDecision, Event, EventBody, Outcome, PermissionMode, Problem, ProblemKind,
+    SessionId, TurnId,
 };
 
 use crate::{Current, MAX_QUEUE, Phase, Session, Spent};
@@ -92,6 +93,12 @@ pub enum Input {
         host: String,
         decision: EgressDecision,
     },
+    /// The agent has begun a session of another agent.
+    Launched {
+        child: SessionId,
+        /// The configuration of the other agent.
+        config_id: String,
+    },
     /// The agent has heard that a turn is to stop, or is gone itself.
     Stopped {
         turn: TurnId,
@@ -167,6 +174,7 @@ impl Session {
             Input::Restored { turn, save, damage } => step.restored(turn, save, damage),
             Input::Saved { turn, save } => step.saved(turn, save),
             Input::Egress { host, decision } => step.egress(host, decision),
+            Input::Launched { child, config_id } => step.launched(child, config_id),
             Input::Stopped { turn } => step.stopped(turn),
             Input::Booked { spent } => {
                 step.session.state.spent.get_or_insert(spent);
@@ -394,6 +402,21 @@ impl Stepping<'_> {
         self.log(Some(turn), body);
     }
 
+    fn launched(&mut self, child: SessionId, config_id: String) {
+        let state = &mut self.session.state;
+        if state.children.contains(&child) {
+            return;
+        }
+        state.children.push(child.clone());
+        let turn = state.current.as_ref().map(|current| current.id);
+        let body = EventBody::SessionLaunched {
+            content: format!("Launched {config_id} as session {child}"),
+            launched_session_id: child,
+            config_id,
+        };
+        self.log(turn, body);
+    }
+
     fn restored(&mut self, turn: TurnId, save: Option<u64>, damage: Option<String>) {
         let current = self.session.state.current.as_ref();
         if current.is_none_or(|current| current.id != turn || current.phase == Phase::Saving) {
@@ -608,6 +631,7 @@ fn is_the_agents(body: &EventBody) -> bool {
     match body {
         EventBody::UserMessage { .. }
         | EventBody::PermissionResponse { .. }
+        | EventBody::SessionLaunched { .. }
         | EventBody::Unknown => false,
         EventBody::Status(status) => status.state == TurnState::Running,
         _ => true,

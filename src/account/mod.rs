@@ -4,7 +4,11 @@
 //! ```text
 //! keys.rs      made, listed, revoked, recognised    audit.rs      written and read
 //! configs.rs   agents that the owner has made       sessions.rs   found again
+//! usage.rs     what the sessions have used          webhooks.rs   told when a turn has ended
+//! schedules.rs prompts that are said at a time
 //! ```
+//!
+//! Its alarm says what is scheduled, and sends what webhooks are to hear.
 //!
 //! Only this Worker reaches it. It keeps its tables when it is first written to: being asked about a
 //! key that nobody made leaves nothing behind. It can be deleted when its owner has no sessions left
@@ -13,10 +17,14 @@
 mod audit;
 mod configs;
 mod keys;
+mod schedules;
 mod sessions;
+mod usage;
+mod webhooks;
 
 use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use access::{ApiKey, Origin, Pass, Principal, Scopes, Via};
 use protocol::{Owner, Problem, ProblemKind, SessionId};
@@ -30,6 +38,9 @@ use worker::{
 use crate::answer::{self, Answer, internal, problem_of, read_json};
 use crate::rows;
 pub use keys::{Wish, unknown_key};
+pub use schedules::{delete_schedule, is_scheduled, put_schedule, schedules};
+pub use usage::{Reports, Span as UsageSpan, report, usage};
+pub use webhooks::{delete_webhook, deliveries, make_webhook, ping_webhook, webhooks};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS key (
@@ -346,26 +357,30 @@ async fn ask(
     }
 }
 
-#[durable_object(fetch)]
+#[durable_object]
 pub struct Account {
     object: AssertUnwindSafe<Object>,
 }
 
 struct Object {
+    platform: State,
+    env: Env,
     sql: SqlStorage,
     /// Whether the tables are there.
     kept: Cell<bool>,
 }
 
 impl DurableObject for Account {
-    fn new(state: State, _env: Env) -> Self {
+    fn new(state: State, env: Env) -> Self {
         let sql = state.storage().sql();
         let tables = "SELECT name FROM sqlite_master WHERE name = 'audit'";
         let kept = rows::texts(&sql, tables, Vec::new()).is_ok_and(|rows| !rows.is_empty());
         // An account from before there were all of them.
-        let kept = kept && sql.exec(SCHEMA, None).is_ok();
+        let kept = kept && make_tables(&sql).is_ok();
         Self {
             object: AssertUnwindSafe(Object {
+                platform: state,
+                env,
                 sql,
                 kept: Cell::new(kept),
             }),
@@ -375,15 +390,27 @@ impl DurableObject for Account {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         let path = request.path();
         let body = request.bytes().await?;
-        match self.object.answer(&path, &body) {
+        match self.object.answer(&path, &body).await {
             Ok(response) => Ok(response),
             Err(problem) => answer::problem(&problem),
         }
     }
+
+    async fn alarm(&self) -> Result<Response> {
+        self.object.do_what_is_due().await;
+        Response::empty()
+    }
+}
+
+fn make_tables(sql: &SqlStorage) -> Result<()> {
+    for schema in [SCHEMA, usage::SCHEMA, webhooks::SCHEMA, schedules::SCHEMA] {
+        sql.exec(schema, None)?;
+    }
+    Ok(())
 }
 
 impl Object {
-    fn answer(&self, path: &str, body: &[u8]) -> Answer {
+    async fn answer(&self, path: &str, body: &[u8]) -> Answer {
         let asked = serde_json::from_slice(body).map_err(|error| internal("account", &error))?;
         let answer = match path {
             "/holder" => self.holder(&asked)?,
@@ -399,6 +426,17 @@ impl Object {
             "/note-session" => self.note_session(&asked)?,
             "/forget-session" => self.forget_session(&asked)?,
             "/sessions" => self.sessions(&asked)?,
+            "/report" => self.report(asked)?,
+            "/usage" => self.usage(asked)?,
+            "/make-webhook" => self.make_webhook(&asked)?,
+            "/webhooks" => self.webhooks()?,
+            "/delete-webhook" => self.delete_webhook(&asked)?,
+            "/ping-webhook" => self.ping_webhook(&asked)?,
+            "/deliveries" => self.deliveries(&asked)?,
+            "/put-schedule" => self.put_schedule(&asked)?,
+            "/schedules" => self.schedules()?,
+            "/delete-schedule" => self.delete_schedule(&asked)?,
+            "/is-scheduled" => self.is_scheduled(&asked)?,
             _ => {
                 return Err(Problem::new(
                     ProblemKind::NotFound,
@@ -406,13 +444,50 @@ impl Object {
                 ));
             }
         };
+        if matches!(path, "/report" | "/ping-webhook" | "/put-schedule") {
+            self.set_alarm().await;
+        }
         answer::json(200, &answer)
+    }
+
+    /// Says what is scheduled, and sends what webhooks are to hear, as far as it is due.
+    async fn do_what_is_due(&self) {
+        if !self.kept.get() {
+            return;
+        }
+        for done in [self.say_what_is_due().await, self.deliver().await] {
+            if let Err(problem) = done {
+                internal("account", &problem.detail);
+            }
+        }
+        self.set_alarm().await;
+    }
+
+    /// Has the platform wake this object when something is due.
+    async fn set_alarm(&self) {
+        let next = self.rows(
+            "SELECT cast(min(next_at) AS TEXT) FROM (
+               SELECT min(next_at) AS next_at FROM schedule WHERE next_at IS NOT NULL
+               UNION ALL SELECT min(next_at) FROM delivery WHERE next_at IS NOT NULL)
+             HAVING min(next_at) IS NOT NULL",
+            Vec::new(),
+        );
+        let next = match next {
+            Ok(next) => next.first().and_then(Value::as_u64),
+            // What can't be read now is read in a minute.
+            Err(_) => Some(now() + 60_000),
+        };
+        let Some(next) = next else { return };
+        let wait = Duration::from_millis(next.saturating_sub(now()));
+        if let Err(error) = self.platform.storage().set_alarm(wait).await {
+            internal("alarm", &error);
+        }
     }
 
     /// Makes sure that there are tables to write to.
     fn keep(&self) -> std::result::Result<(), Problem> {
         if !self.kept.get() {
-            self.sql.exec(SCHEMA, None).map_err(failed)?;
+            make_tables(&self.sql).map_err(failed)?;
             self.kept.set(true);
         }
         Ok(())

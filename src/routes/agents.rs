@@ -1,7 +1,7 @@
 //! `/api/agents`: agents that are launched, the sessions that they run in, and what is said to them.
 
 use access::{ApiKey, Caller, Origin, Principal, Right, Scopes};
-use agents::{AgentConfig, Checked};
+use agents::{AgentConfig, Checked, Credentials};
 use protocol::client::message_id;
 use protocol::{ClaudeCodeOptions, Problem, ProblemKind, SessionId, TurnId};
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use crate::account::{self, Search};
 use crate::admission::Admission;
 use crate::answer::{self, Answer, SSE, internal};
 use crate::container;
-use crate::session::{self, Events, Form, Launch, Say, Span, Visit};
+use crate::session::{self, Events, Form, Launch, Parent, Say, Span, Visit};
 
 /// Bytes of a launch: a configuration, and room for secrets.
 const MAX_LAUNCH: usize = 1024 * 1024;
@@ -67,12 +67,52 @@ pub async fn launch(
     let principal = super::known(&caller)?;
     principal.may(Scopes::LAUNCH)?;
     let Checked {
-        mut config,
+        config,
         mut warnings,
     } = configuration(env, principal, &mut wish).await?;
     provider(env, &mut wish)?;
     warnings.extend(config.out_of_reach());
     let credentials = config.credentials(wish.get("mcp_env"))?;
+    let config_id = config.id.clone();
+    let beginning = Beginning {
+        config,
+        credentials,
+        model_key,
+        parent: None,
+    };
+    let id = begin(env, &caller, beginning).await?;
+    let told = json!({
+        "session_id": id,
+        "agent_id": id,
+        "config_id": config_id,
+        "status": "running",
+        "message": "The agent is launched; send it messages at /api/agents/{session_id}/chat",
+        "warnings": warnings,
+    });
+    answer::json(200, &told)
+}
+
+/// What a session begins with.
+pub struct Beginning {
+    pub config: AgentConfig,
+    pub credentials: Credentials,
+    /// A key of the launcher's own for its provider of models.
+    pub model_key: Option<String>,
+    /// The session whose agent launches it.
+    pub parent: Option<Parent>,
+}
+
+/// Begins a session with an agent, for who may.
+///
+/// # Errors
+/// 400 for a model that nobody serves, and why the session does not begin.
+pub async fn begin(env: &Env, caller: &Caller, beginning: Beginning) -> Result<SessionId, Problem> {
+    let Beginning {
+        mut config,
+        credentials,
+        model_key,
+        parent,
+    } = beginning;
     match (&config.model, &model_key) {
         (Some(model), None) => crate::models::check(env, model).await?,
         (None, Some(key)) => config.model = crate::models::model_of_key(key).map(str::to_owned),
@@ -84,22 +124,14 @@ pub async fn launch(
         right: Right::Write,
         launches: true,
     };
-    let config_id = config.id.clone();
     let launch = Launch {
         config,
         credentials,
         model_key,
+        parent,
     };
     session::launch(env, &id, &visit, &launch).await?;
-    let told = json!({
-        "session_id": id,
-        "agent_id": id,
-        "config_id": config_id,
-        "status": "running",
-        "message": "The agent is launched; send it messages at /api/agents/{session_id}/chat",
-        "warnings": warnings,
-    });
-    answer::json(200, &told)
+    Ok(id)
 }
 
 fn fresh_id() -> Result<SessionId, Problem> {

@@ -3,9 +3,10 @@
 
 use access::browser::bearer;
 use protocol::{Problem, ProblemKind, SessionId};
-use worker::{Env, Request};
+use worker::{Env, Method, Request};
 
 use crate::answer::Answer;
+use crate::orchestration::{self, Asker};
 use crate::{container, egress, session};
 
 pub async fn forward(request: Request, env: &Env, id: &SessionId, path: &str) -> Answer {
@@ -28,6 +29,9 @@ pub async fn forward(request: Request, env: &Env, id: &SessionId, path: &str) ->
             ProblemKind::Unauthenticated,
             "this is no token of the session's sandbox",
         ));
+    }
+    if path == "/mcp" && request.method() == Method::Post {
+        return orchestration::serve(request, env, Asker::Agent(id.clone())).await;
     }
     let key = session::outbound(env, id).await?.model_key;
     egress::model_call(request, env, id, key.as_deref(), path).await

@@ -42,6 +42,20 @@ pub enum Kind {
     Keys,
     Key,
     Audit,
+    /// Tools with which agents work with others.
+    Mcp,
+    /// What an account's sessions have used.
+    Usage,
+    /// Who is told when a turn has ended.
+    Webhooks,
+    Webhook,
+    /// Something to try a webhook with.
+    WebhookPing,
+    /// What was sent to a webhook.
+    Deliveries,
+    /// Prompts that are said at a time.
+    Schedules,
+    Schedule,
     /// The files of a session's sandbox: a list of them, or a change of names.
     Files,
     /// One of them.
@@ -215,6 +229,50 @@ pub const TABLE: &[Row] = &[
     row("/api/keys", &["GET", "POST"], Kind::Keys, Need::Account),
     row("/api/keys/{id}", &["DELETE"], Kind::Key, Need::Account),
     row("/api/audit", GET, Kind::Audit, Need::Account),
+    row("/mcp", POST, Kind::Mcp, Need::Scope(Scopes::LAUNCH)),
+    row("/api/usage", GET, Kind::Usage, Need::Scope(Scopes::READ)),
+    row(
+        "/api/webhooks",
+        &["GET", "POST"],
+        Kind::Webhooks,
+        Need::Account,
+    ),
+    row(
+        "/api/webhooks/{id}",
+        &["DELETE"],
+        Kind::Webhook,
+        Need::Account,
+    ),
+    row(
+        "/api/webhooks/{id}/ping",
+        POST,
+        Kind::WebhookPing,
+        Need::Account,
+    ),
+    row(
+        "/api/webhooks/{id}/deliveries",
+        GET,
+        Kind::Deliveries,
+        Need::Account,
+    ),
+    row(
+        "/api/schedules",
+        &["GET"],
+        Kind::Schedules,
+        Need::Scope(Scopes::READ),
+    ),
+    row(
+        "/api/schedules",
+        POST,
+        Kind::Schedules,
+        Need::Scope(Scopes::WRITE),
+    ),
+    row(
+        "/api/schedules/{id}",
+        &["PUT", "DELETE"],
+        Kind::Schedule,
+        Need::Scope(Scopes::WRITE),
+    ),
     row(
         "/api/configs",
         GET,

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use access::seal::Seal;
+use ::session::Parent;
 use agents::{AgentConfig, Credentials};
 use protocol::{Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use worker::{Env, Result, SqlStorage, Storage};
 use super::Object;
 use crate::answer::internal;
 use crate::rows::{self, integer};
+use crate::{account, secrets};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS agent (
@@ -30,6 +31,9 @@ const SCHEMA: &str = "
 /// otherwise.
 const IDLE_END_SECONDS: u64 = 30 * 60;
 
+/// How long after an end that was put off it is looked again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+
 /// A session that somebody launches.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Launch {
@@ -37,6 +41,9 @@ pub struct Launch {
     pub credentials: Credentials,
     /// A key of the launcher's own for its provider of models.
     pub model_key: Option<String>,
+    /// The session whose agent launches it.
+    #[serde(default)]
+    pub parent: Option<Parent>,
 }
 
 /// What leaves a session's sandbox, and with what.
@@ -53,25 +60,6 @@ pub struct Outbound {
 struct Secrets {
     credentials: Credentials,
     model_key: Option<String>,
-}
-
-/// What secrets of a session are sealed with: the key is the deployment's, and not stored beside them.
-///
-/// # Errors
-/// 503 where this deployment has none.
-fn seal(env: &Env, id: &SessionId) -> std::result::Result<Seal, Problem> {
-    let secret = |name: &str| {
-        let secret = env.secret(name).ok().map(|value| value.to_string());
-        secret.filter(|secret| !secret.is_empty())
-    };
-    let key = secret("SECRETS_KEY").or_else(|| secret("OPERATOR_TOKEN"));
-    let key = key.ok_or_else(|| {
-        Problem::new(
-            ProblemKind::NotConfigured,
-            "this deployment can keep no secrets; set a key for them with: npx wrangler secret put SECRETS_KEY",
-        )
-    })?;
-    Ok(Seal::new(&key, id.as_str()))
 }
 
 /// An agent, as its session keeps it in memory.
@@ -119,7 +107,7 @@ impl Agents {
         };
         let sealed = Some(rows::text(stored, "sealed")).filter(|sealed| !sealed.is_empty());
         let open = |sealed: &str| -> Option<Secrets> {
-            let text = seal(env, id).ok()?.open(sealed)?;
+            let text = secrets::seal(env, id.as_str()).ok()?.open(sealed)?;
             serde_json::from_slice(&text).ok()
         };
         Ok(Some(Agent {
@@ -152,7 +140,7 @@ impl Agents {
                 let text =
                     serde_json::to_vec(secrets).map_err(|error| internal("agent", &error))?;
                 let nonce = crate::random::bytes().map_err(failed)?;
-                let sealed = seal(env, id)?.seal(nonce, &text);
+                let sealed = secrets::seal(env, id.as_str())?.seal(nonce, &text);
                 Some(sealed.ok_or_else(|| internal("agent", &"not sealed"))?)
             }
         };
@@ -214,6 +202,7 @@ impl Agent {
             config: self.config.clone(),
             credentials: secrets.map_or_else(Credentials::default, |it| it.credentials.clone()),
             model_key: secrets.and_then(|it| it.model_key.clone()),
+            parent: None,
         }
     }
 
@@ -275,6 +264,7 @@ impl Object {
                 "this session has begun already; launch another",
             ));
         }
+        let parent = launch.parent.clone();
         let agent = self.agents.keep(&self.env, &id, launch)?;
         {
             let mut session = self.session.borrow_mut();
@@ -283,6 +273,7 @@ impl Object {
                 .ok_or_else(|| internal("session", &"unnamed"))?;
             session.state.model.clone_from(&agent.config.model);
             session.state.mode = Some(agent.config.permission_mode);
+            session.state.parent = parent;
             self.log
                 .keep_state(session)
                 .map_err(|error| internal("log", &error))?;
@@ -313,9 +304,28 @@ impl Object {
         Some(Duration::from_millis(end.saturating_sub(now)))
     }
 
-    /// Ends a launched session that nobody has used for long: its sandbox is stopped, when it was saved
+    /// Whether something is to be said here at a time that is to come. Where nobody knows, it may be.
+    async fn is_scheduled(&self) -> bool {
+        let (Some(owner), Ok(id)) = (
+            self.owner(),
+            self.with_session(|session| session.id.clone()),
+        ) else {
+            return false;
+        };
+        let scheduled = account::is_scheduled(&self.env, &owner, &id).await;
+        scheduled.unwrap_or(true)
+    }
+
+    /// Ends a launched session that nobody has used for long, and that nothing is scheduled in: its sandbox is stopped, when it was saved
     /// at its last turn, and its secrets are gone. Its log and its files stay.
     pub(super) async fn end_idle(self: &Rc<Self>) {
+        if self.is_scheduled().await {
+            let later = self.platform.storage().set_alarm(LOOK_AGAIN).await;
+            if let Err(error) = later {
+                internal("alarm", &error);
+            }
+            return;
+        }
         if let Err(error) = self.agents.end() {
             internal("agent", &error);
             return;

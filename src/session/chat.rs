@@ -62,14 +62,7 @@ impl Object {
 
     /// A turn as one document, when it has ended.
     pub(super) async fn chat_at_the_end(self: &Rc<Self>, said: Said) -> Answer {
-        let mut reader = TurnReader::new(Rc::clone(self), said, 0);
-        let mut chat = Chat::default();
-        let failed = |error: worker::Error| internal("log", &error);
-        while let Some(events) = reader.next().await.map_err(failed)? {
-            for (event, _) in &events {
-                chat.told(event);
-            }
-        }
+        let chat = self.read_chat(said).await?;
         if let Some((words, code)) = chat.failure() {
             let kind = serde_json::from_value(code.into()).unwrap_or(ProblemKind::ModelFailed);
             return Err(Problem::new(kind, words));
@@ -78,7 +71,7 @@ impl Object {
         let session_id = self.with_session(|session| session.id.clone())?;
         if let Some(fields) = document.as_object_mut() {
             fields.insert("session_id".to_owned(), json!(session_id));
-            fields.insert("turn_id".to_owned(), json!(reader.turn));
+            fields.insert("turn_id".to_owned(), json!(said.turn));
         }
         answer::json(200, &document)
     }
@@ -128,6 +121,8 @@ impl Object {
                 "permission_mode": session.mode(),
                 "turns": session.state.last_turn,
                 "forked_from": session.state.forked_from,
+                "parent": session.state.parent.as_ref().map(|parent| &parent.session_id),
+                "children": session.state.children,
                 "config": config,
             })
         })?;

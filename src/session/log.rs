@@ -3,13 +3,14 @@
 //! `log` holds the events: a row is what came together, one event a line, so that the many small
 //! pieces of a streamed text cost few rows. `turn` holds what each message asked for, and is what
 //! makes a message be stored once. `transcript` holds what the agent's conversation came to since the
-//! last save of its disk. `session` holds the machine's state.
+//! last save of its disk. `report` holds what the owner's account has not heard yet of ended turns. `session` holds
+//! the machine's state.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ::session::page::{self, Page, Size};
-use ::session::{Position, Session, State};
+use ::session::{Position, Report, Session, State};
 use protocol::sandbox::Transcript;
 use protocol::{Event, EventBody, SessionId, Turn, TurnId, TurnState};
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{Result, SqlStorage, Storage};
 
 use super::Said;
-use crate::rows::integer;
+use crate::rows::{self, integer};
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS log (
@@ -41,6 +42,10 @@ const SCHEMA: &str = "
         turn INTEGER NOT NULL,
         conversation TEXT NOT NULL,
         lines TEXT NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS report (
+        turn INTEGER PRIMARY KEY,
+        report TEXT NOT NULL          -- JSON, until the owner's account has it
     );
     CREATE INDEX IF NOT EXISTS turn_under_way ON turn (id) WHERE request <> '';
     CREATE TABLE IF NOT EXISTS session (
@@ -226,17 +231,62 @@ impl Log {
                 vec![serde_json::to_string(&session.state)?.into()],
             )?;
         }
-        for event in events {
-            if let (EventBody::Status(status), Some(turn)) = (&event.body, event.turn_id)
-                && status.state == TurnState::Ended
-            {
-                self.sql.exec(
-                    "UPDATE turn SET request = '' WHERE id = ?",
-                    vec![integer(turn.0)?],
-                )?;
-            }
+        for report in events.iter().filter_map(Report::of) {
+            self.sql.exec(
+                "UPDATE turn SET request = '' WHERE id = ?",
+                vec![integer(report.turn.0)?],
+            )?;
         }
         Ok(())
+    }
+
+    /// Keeps what the owner's account is to hear of turns that end with these events.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn keep_reports(&self, events: &[Event]) -> Result<()> {
+        for report in events.iter().filter_map(Report::of) {
+            self.sql.exec(
+                "INSERT OR REPLACE INTO report (turn, report) VALUES (?, ?)",
+                vec![
+                    integer(report.turn.0)?,
+                    serde_json::to_string(&report)?.into(),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Where a turn begins; none for one that nobody has asked for here.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn said(&self, turn: u64) -> Result<Option<Said>> {
+        let query = "SELECT cast(seq AS TEXT) FROM turn WHERE id = ?";
+        let seq = rows::values(&self.sql, query, vec![integer(turn)?])?;
+        let seq = seq.first().and_then(Value::as_u64);
+        Ok(seq.map(|seq| Said {
+            seq,
+            turn: TurnId(turn),
+        }))
+    }
+
+    /// What the owner's account has not heard yet of turns that have ended, in their order; the first so many.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn reports(&self, limit: u64) -> Result<Vec<Value>> {
+        let query = "SELECT report FROM report ORDER BY turn LIMIT ?";
+        rows::values(&self.sql, query, vec![integer(limit)?])
+    }
+
+    /// The account has heard of all turns up to this one.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn reported(&self, turn: u64) -> Result<()> {
+        let query = "DELETE FROM report WHERE turn <= ?";
+        self.sql.exec(query, vec![integer(turn)?]).map(drop)
     }
 
     fn insert(&self, row: &Row, n: u64) -> Result<()> {

@@ -9,7 +9,8 @@
 //! door.rs      who may in                  stub.rs     how the Worker's routes ask it
 //! chat.rs      turns as the platform's clients read them
 //! fork.rs      a session that goes on from one of another's turns
-//! index.rs     what its owner's account is told of it
+//! family.rs    those that its agent works with
+//! index.rs     what its owner's account is told of it, and  reports.rs  of its turns
 //! state.rs     its state, as clients are told it          wishes.rs   what is asked of it
 //! ```
 //!
@@ -24,9 +25,11 @@ mod agent;
 mod asks;
 mod chat;
 mod door;
+mod family;
 mod fork;
 mod index;
 mod log;
+mod reports;
 mod sockets;
 mod state;
 mod streams;
@@ -39,8 +42,9 @@ use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use ::session::Parent;
 use ::session::export::Format;
-use ::session::{Effect, Input, Session, Step};
+use ::session::{Effect, Input, Report, Session, Step};
 use protocol::{Problem, ProblemKind, SessionId, Turn, TurnId};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -54,11 +58,13 @@ use crate::limits::{self, Limit};
 pub use agent::{Launch, Outbound};
 pub use asks::Reply;
 pub use door::{ShareWish, Visit};
+pub use family::{Child, Family};
 pub use fork::fork;
 use log::Log;
 pub use stub::{
-    connect, delete, describe, events, export, fell_asleep, interrupt, launch, may,
-    may_send_direct, outbound, reached, reply, revoke_shares, say, share, state, ticket,
+    connect, delete, describe, events, export, family, fell_asleep, interrupt, launch, may,
+    may_send_direct, outbound, reached, reply, revoke_shares, say, share, state, take_child,
+    ticket, wait,
 };
 pub use wishes::{Events, Form, Say, Span};
 
@@ -152,6 +158,8 @@ struct Object {
     default_model: RefCell<Option<String>>,
     /// What the index was told last.
     told_index: Cell<Option<&'static str>>,
+    /// The account is being told of turns that have ended.
+    reporting: Cell<bool>,
     /// Held while a message is taken, which may wait for the router: messages keep their order.
     taking: futures_util::lock::Mutex<()>,
 }
@@ -196,6 +204,7 @@ impl Object {
             floods: sockets::Floods::default(),
             default_model: RefCell::new(None),
             told_index: Cell::new(None),
+            reporting: Cell::new(false),
             taking: futures_util::lock::Mutex::new(()),
         }
     }
@@ -217,6 +226,11 @@ impl Object {
                 return Ok(answer::empty(204));
             }
             "/log-up-to" => return self.log_up_to(asked_for(&mut request).await?),
+            "/family" => return answer::json(200, &self.family()?),
+            "/child" => {
+                self.take_child(asked_for(&mut request).await?)?;
+                return Ok(answer::empty(204));
+            }
             "/asleep" => {
                 self.fell_asleep();
                 return Ok(answer::empty(204));
@@ -293,6 +307,10 @@ impl Object {
                 let step = self.take(vec![Input::Interrupt { turn: None }])?;
                 self.record(&pass, "interrupt");
                 answer::json(200, &json!({ "interrupted": !step.events.is_empty() }))
+            }
+            "/wait" => {
+                let seconds: u64 = asked_for(&mut request).await?;
+                self.wait(Duration::from_secs(seconds)).await
             }
             "/describe" => self.describe_launch().await,
             "/delete" => self.delete(&pass).await.map(|()| answer::empty(204)),
@@ -425,6 +443,7 @@ impl Object {
                 let log = &self.log;
                 log.transaction(|| {
                     log.append(&all.events, &lines, &session.state, &next)?;
+                    log.keep_reports(&all.events)?;
                     store(log, &all)
                 })?;
                 Ok(lines)
@@ -450,6 +469,9 @@ impl Object {
         }
         self.watch_sooner(expiry);
         self.tell_index();
+        if step.events.iter().any(|event| Report::of(event).is_some()) {
+            self.tell_account();
+        }
         Ok(step)
     }
 
@@ -517,6 +539,7 @@ impl Object {
     /// The alarm: takes up a turn that nobody reads any more, and watches one that somebody does.
     async fn watch(self: &Rc<Self>) {
         self.expire();
+        self.tell_account();
         if self.reading.get() || self.saving_turn.get().is_some() {
             self.retell();
             self.set_watch().await;

@@ -52,7 +52,12 @@ impl Followers {
 
     /// Waits until the log has grown, or for [`QUIET`]. Whether it has grown.
     async fn grown(&self) -> bool {
-        let grown = select(self.follow(), Delay::from(QUIET)).await;
+        self.grown_within(QUIET).await
+    }
+
+    /// The same for another time.
+    pub(super) async fn grown_within(&self, time: Duration) -> bool {
+        let grown = select(self.follow(), Delay::from(time)).await;
         matches!(grown, Either::Left(_))
     }
 }
@@ -141,7 +146,7 @@ impl TurnReader {
 impl Form {
     fn content_type(self) -> &'static str {
         match self {
-            Self::Json | Self::Chat => "application/json",
+            Self::Json | Self::Chat | Self::Accepted => "application/json",
             Self::Ndjson => NDJSON,
             Self::Sse | Self::ChatSse | Self::ToolsSse => SSE,
         }
@@ -185,6 +190,12 @@ impl Object {
             Form::Json => return self.answer_at_the_end(reader).await,
             Form::Chat => return self.chat_at_the_end(said).await,
             Form::ChatSse => return self.chat(pass, said, after),
+            Form::Accepted => {
+                let session_id = self.with_session(|session| session.id.clone())?;
+                let accepted =
+                    json!({ "session_id": session_id, "turn_id": said.turn, "seq": said.seq });
+                return answer::json(202, &accepted);
+            }
             Form::ToolsSse | Form::Ndjson | Form::Sse => {}
         }
         let pieces = stream::try_unfold((reader, pass), move |(mut reader, pass)| async move {

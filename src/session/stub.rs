@@ -8,7 +8,8 @@ use worker::{Env, Headers, Method, Request, RequestInit, Result};
 
 use super::fork::{Fork, Wish};
 use super::{
-    Events, Launch, Outbound, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit, WANTED,
+    Child, Events, Family, Launch, Outbound, Reply, SESSION_ID, Say, ShareWish, Span, VISIT, Visit,
+    WANTED,
 };
 use crate::answer::{self, Answer, internal};
 
@@ -177,6 +178,40 @@ pub async fn reached(
 ) -> std::result::Result<(), Problem> {
     let told = (host, decision);
     reach(env, id, post("reached", &told)?).await.map(drop)
+}
+
+/// How a session stands among those that work together.
+///
+/// # Errors
+/// 404 where nobody has begun it.
+pub async fn family(env: &Env, id: &SessionId) -> std::result::Result<Family, Problem> {
+    let mut response = reach(env, id, post("family", &())?).await?;
+    match answer::problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => answer::read_json(&mut response).await,
+    }
+}
+
+/// Tells a session that its agent has launched another one.
+///
+/// # Errors
+/// 429 where it has launched as many as it may.
+pub async fn take_child(
+    env: &Env,
+    id: &SessionId,
+    child: &Child,
+) -> std::result::Result<(), Problem> {
+    let mut response = reach(env, id, post("child", child)?).await?;
+    answer::problem_of(&mut response).await.map_or(Ok(()), Err)
+}
+
+/// Waits until a session has nothing more to do, or so many seconds. Where it stands then, and what its agent has
+/// answered last.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn wait(env: &Env, id: &SessionId, visit: &Visit, seconds: u64) -> Answer {
+    told(env, id, visit, post("wait", &seconds)?).await
 }
 
 /// Tells a session that its sandbox sleeps.

@@ -28,6 +28,8 @@ pub enum Form {
     ChatSse,
     /// What the tools do, as these clients read it.
     ToolsSse,
+    /// Which turn it has become, without waiting for it.
+    Accepted,
 }
 
 /// Which events of the log are wanted, and how they are written.

@@ -129,6 +129,8 @@ impl Stack {
         let master_key = ("LITELLM_MASTER_KEY".to_owned(), secret.clone());
         let mut worker_vars = vec![master_key.clone()];
         worker_vars.push(("SECRETS_KEY".to_owned(), secrets_key(&data)?));
+        // Whoever tries webhooks here has their server here.
+        worker_vars.push(("PRIVATE_WEBHOOKS".to_owned(), "true".to_owned()));
         worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
         let mut services = Vec::new();
         if provider == Provider::Local {

@@ -1,5 +1,4 @@
 use super::*;
-use serde_json::json;
 
 fn setup() -> Setup {
     Setup {
@@ -83,7 +82,25 @@ fn servers_of_tools_are_named_where_nobody_else_reads() {
         },
         "agents": {"helper": {"prompt": "p"}},
     });
-    assert_eq!(start(launch).initialize(), wanted);
+    assert_eq!(start(launch).initialize(&setup()), wanted);
+}
+
+#[test]
+fn one_that_works_with_others_has_the_server_for_it() {
+    let launch = Launch {
+        orchestrates: true,
+        ..Launch::default()
+    };
+    let wanted = json!({
+        "subtype": "initialize",
+        "mcpServers": { "agents": {
+            "type": "http", "url": "http://router.internal/mcp", "alwaysLoad": true,
+            "headers": { "authorization": "Bearer the-token" },
+        }},
+    });
+    assert_eq!(start(launch).initialize(&setup()), wanted);
+    let alone = start(Launch::default()).initialize(&setup());
+    assert_eq!(alone, json!({ "subtype": "initialize" }));
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn take(conversation: &Conversation, step: plan::Step) -> Vec<Part> {
         name: name.to_owned(),
         input,
     };
-    let choices = step.tools();
+    let choices = step.tools(&conversation.done);
     if let Some((name, input)) = choices.iter().find(|(name, _)| conversation.has_tool(name)) {
         return vec![Part::Text(step.say), call(name, input.clone())];
     }

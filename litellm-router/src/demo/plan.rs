@@ -52,6 +52,13 @@ enum Action {
     Delegate {
         task: String,
     },
+    /// Has another agent do something, in a session of its own.
+    Launch {
+        agent: String,
+        task: String,
+    },
+    /// Waits for the agent that was launched.
+    Await,
     Question,
     /// Asks whether the plan that was written is to be carried out.
     Approval,
@@ -99,8 +106,8 @@ impl Step {
         }
     }
 
-    /// The tools that do this, best first, each with its input.
-    pub fn tools(&self) -> Vec<(&'static str, Value)> {
+    /// The tools that do this, best first, each with its input, after what was `done` before.
+    pub fn tools(&self, done: &[Done]) -> Vec<(&'static str, Value)> {
         match &self.action {
             Action::Bash { command } => vec![(
                 "Bash",
@@ -128,6 +135,19 @@ impl Step {
                     ("TodoWrite", json!({"todos": todos})),
                     ("TaskCreate", json!({"subject": one, "description": one})),
                 ]
+            }
+            Action::Launch { agent, task } => vec![(
+                "mcp__agents__launch_agent",
+                json!({"agent": agent, "message": task}),
+            )],
+            Action::Await => {
+                let launched = done.last().map_or("", |done| done.output.as_str());
+                let launched: Value = serde_json::from_str(launched).unwrap_or_default();
+                let session = launched.get("session_id").cloned().unwrap_or_default();
+                vec![(
+                    "mcp__agents__wait_for_agents",
+                    json!({"session_ids": [session]}),
+                )]
             }
             Action::Question => vec![("AskUserQuestion", questions())],
             Action::Approval => vec![("ExitPlanMode", json!({}))],
@@ -163,7 +183,8 @@ pub fn make(conversation: &Conversation) -> Plan {
     if asked.starts_with("<task-notification>") {
         return Plan::Say("The sub-agent has reported back; see its result above.".into());
     }
-    delegated(prompt, &asked)
+    launched(prompt, &asked)
+        .or_else(|| delegated(prompt, &asked))
         .or_else(|| question(&asked))
         .or_else(|| planned(prompt, &asked, conversation))
         .or_else(|| words(&asked))
@@ -172,6 +193,25 @@ pub fn make(conversation: &Conversation) -> Plan {
         .or_else(|| commands(&asked, &quoted))
         .or_else(|| todo(prompt, &asked, conversation))
         .unwrap_or_else(|| Plan::Say(introduction()))
+}
+
+/// `ask the agent reviewer to look at it`
+fn launched(prompt: &str, asked: &str) -> Option<Plan> {
+    let named = "ask the agent ";
+    let at = asked.find(named)? + named.len();
+    let (agent, task) = prompt.get(at..)?.split_once(" to ")?;
+    let step = |say: &str, action| Step::new(say, action);
+    let launch = Action::Launch {
+        agent: agent.trim().to_owned(),
+        task: task.trim().to_owned(),
+    };
+    Some(Plan::Steps {
+        steps: vec![
+            step("I'll launch another agent for this.", launch),
+            step("Now I wait for it.", Action::Await),
+        ],
+        closing: Closing::Output("This is what the other agent came to:"),
+    })
 }
 
 fn delegated(prompt: &str, asked: &str) -> Option<Plan> {

@@ -184,6 +184,23 @@ fn a_sub_agent_gets_the_rest_of_the_prompt() {
 }
 
 #[test]
+fn another_agent_is_launched_and_waited_for() {
+    let names = ["mcp__agents__launch_agent", "mcp__agents__wait_for_agents"];
+    let prompt = "Ask the agent my-helper to say hello";
+    let first = next(&request(prompt, &names, Vec::new()));
+    let wanted = json!({"agent": "my-helper", "message": "say hello"});
+    assert_eq!(tool(&first), (names[0], &wanted));
+    let mut after = vec![
+        call("t1", names[0]),
+        result("t1", r#"{"session_id":"s-1","turn_id":"turn-1"}"#, false),
+    ];
+    let second = next(&request(prompt, &names, after.clone()));
+    assert_eq!(tool(&second), (names[1], &json!({"session_ids": ["s-1"]})));
+    after.extend([call("t2", names[1]), result("t2", "hello", false)]);
+    assert!(text(&next(&request(prompt, &names, after))).contains("hello"));
+}
+
+#[test]
 fn a_tool_that_is_missing_is_named() {
     let said = text(&next(&request("run `ls`", &["Read"], vec![])));
     assert!(
