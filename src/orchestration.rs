@@ -276,6 +276,7 @@ impl<'a> Desk<'a> {
             credentials,
             model_key,
             parent,
+            workspace_from: None,
         };
         let id = launches::begin(self.env, &self.caller, beginning).await?;
         if let Some((own, _)) = &self.agent {

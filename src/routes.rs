@@ -198,6 +198,7 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
             }
         }
         Kind::Interrupt => session::interrupt(env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Stop => agents::stop(env, &SessionId::parse(name)?, &visit()?).await,
         Kind::Chat => agents::chat(request, env, &visit()?, Some(SessionId::parse(name)?)).await,
         Kind::ChatBeside => agents::chat(request, env, &visit()?, None).await,
         Kind::Resources => {

@@ -24,6 +24,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ),
         test(world, "platform::tools_are_watched", tools),
         test(world, "platform::a_turn_is_interrupted", interrupted),
+        test(
+            world,
+            "platform::a_session_is_stopped_and_gone_on_from",
+            stopped,
+        ),
         test(world, "platform::what_is_used_is_watched", resources),
         test(
             world,
@@ -366,6 +371,59 @@ async fn interrupted(world: Arc<World>) -> Result<()> {
     tab.completed().await?;
     let stopped = answered(post(&world, &stop, &json!({})), 200).await?;
     ensure!(stopped["interrupted"] == false, "{stopped}");
+    Ok(())
+}
+
+async fn stopped(world: Arc<World>) -> Result<()> {
+    let config = demo(json!({ "permission_mode": "acceptEdits" }));
+    let session = launch(&world, json!({ "config": config })).await?;
+    let chat = format!("/api/agents/{session}/chat");
+    let hello = json!({ "message": "create a hello world app" });
+    answered(post(&world, &chat, &hello), 200).await?;
+    // One that runs, and one that waits.
+    let long = json!({ "message": "count to 1000 words, one every 100 ms" });
+    let running = post(&world, &chat, &long).send();
+    let waiting = post(&world, &chat, &hello).send();
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let path = format!("/api/agents/sessions/{session}/stop");
+        answered(post(&world, &path, &json!({})), 200).await
+    };
+    let (running, waiting, stopped) = tokio::join!(running, waiting, stop);
+    let told = stopped?;
+    ensure!(told["status"] == "stopped", "{told}");
+    ensure!(
+        running?.text().await?.contains("nterrupted"),
+        "the turn that ran"
+    );
+    ensure!(
+        waiting?.text().await?.contains("nterrupted"),
+        "the turn that waited"
+    );
+    let told = answered(post(&world, &chat, &hello), 409).await?;
+    ensure!(told.to_string().contains("ended"), "{told}");
+    let path = format!("/api/agents/sessions/{session}");
+    let told = answered(ask(&world, Method::GET, &path, None), 200).await?;
+    ensure!(told["status"] == "stopped", "{told}");
+    let events = format!("/api/sessions/{session}/events");
+    answered(ask(&world, Method::GET, &events, None), 200).await?;
+
+    // Another one begins with its files, and none of its conversation.
+    let wish = json!({ "config": demo(json!({})), "workspace_from": session });
+    let next = launch(&world, wish).await?;
+    let path = format!("/api/agents/{next}/chat");
+    let told = answered(
+        post(&world, &path, &json!({ "message": "read hello.py" })),
+        200,
+    )
+    .await?;
+    ensure!(
+        told["turn_id"] == "turn-1" && told.to_string().contains("print"),
+        "{told}"
+    );
+    let wish = json!({ "config": demo(json!({})), "workspace_from": "nobody-has-this" });
+    let told = answered(post(&world, "/api/agents/launch", &wish), 404).await?;
+    ensure!(told["errors"][0]["field"] == "workspace_from", "{told}");
     Ok(())
 }
 

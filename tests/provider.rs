@@ -77,6 +77,7 @@ impl ScriptedProvider {
             config += &format!(
                 "  - model_name: scripted/{way}\n    litellm_params:\n      model: openai/{way}\n      \
                  api_base: {}\n      api_key: test-key\n      timeout: {timeout}\n      \
+                 configurable_clientside_auth_params: [api_key]\n      \
                  stream_timeout: {timeout}\n",
                 self.base(way)
             );

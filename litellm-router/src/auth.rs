@@ -123,7 +123,7 @@ impl Caller {
     /// somebody's name: it is that somebody's key at a provider.
     pub fn brings_key_to(&self, deployment: &Deployment) -> bool {
         match self {
-            Self::OwnKey(own) => !own.vouched || deployment.api_base.is_none(),
+            Self::OwnKey(own) => !own.vouched || deployment.takes_own_keys,
             _ => false,
         }
     }
@@ -329,7 +329,9 @@ pub fn credential(
     match caller {
         // The operator's own servers take any word for a key.
         Caller::OwnKey(own)
-            if !own.vouched && keys.asks() && (own_server || provider.key_variable.is_none()) =>
+            if !own.vouched
+                && keys.asks()
+                && (!deployment.takes_own_keys || provider.key_variable.is_none()) =>
         {
             return Err(master_key_needed());
         }

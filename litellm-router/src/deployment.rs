@@ -33,6 +33,8 @@ pub struct Deployment {
     /// missing.
     pub api_base: Option<String>,
     pub key: Key,
+    /// Callers' own keys are for it: it is where its provider usually is, or its entry says so.
+    pub takes_own_keys: bool,
     /// They go with the router's own key alone, because they may hold another.
     pub extra_headers: Vec<(String, String)>,
     /// Milliseconds until the first byte.
@@ -124,6 +126,16 @@ impl Deployment {
             None => Key::Usual,
             Some(setting) => resolve(setting).map_or(Key::Missing, Key::Here),
         };
+        let provider = providers::split(&params.model).0;
+        let api_base = params
+            .api_base
+            .as_ref()
+            .map(|setting| resolve(setting).unwrap_or_default());
+        let may_bring = params.configurable_clientside_auth_params.iter().flatten();
+        let takes_own_keys = api_base
+            .as_ref()
+            .is_none_or(|base| base.trim_end_matches('/') == provider.api_base)
+            || may_bring.into_iter().any(|name| name == "api_key");
         let headers = params.extra_headers.iter().flatten();
         let timeout_s = params.timeout.or(config.routing.timeout_s);
         let stream_timeout_s = params.stream_timeout.or(config.routing.stream_timeout_s);
@@ -135,12 +147,10 @@ impl Deployment {
                 .unwrap_or_else(|| format!("{}#{entry}", model.model_name)),
             group: model.model_name.clone(),
             model: params.model.clone(),
-            provider: providers::split(&params.model).0,
-            api_base: params
-                .api_base
-                .as_ref()
-                .map(|setting| resolve(setting).unwrap_or_default()),
+            provider,
+            api_base,
             key,
+            takes_own_keys,
             extra_headers: headers
                 .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), resolve(value)?)))
                 .collect(),

@@ -507,6 +507,8 @@ pub struct LaunchWish {
     pub config: Option<agents::AgentConfig>,
     /// Where the sandbox is to run, where that is not the deployment's one place.
     pub provider: Option<String>,
+    /// A session whose workspace, as its last turn left it, this one begins with.
+    pub workspace_from: Option<SessionId>,
     /// Secrets that the configuration's servers ask for, by name.
     pub mcp_env: Option<BTreeMap<String, String>>,
     /// A key of one's own for a provider of models.
@@ -580,7 +582,7 @@ pub struct SessionInFull {
 
 #[derive(Deserialize, JsonSchema)]
 pub struct Removed {
-    /// `success`
+    /// `success`, or where it stands.
     pub status: String,
     pub session_id: SessionId,
     pub message: String,

@@ -379,6 +379,10 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             .gives::<a::SessionInFull>(s, 200, "The session."),
         (Kind::LaunchedSession, "DELETE") => new(AGENTS, "Stop a session, and delete it for good")
             .gives::<a::Removed>(s, 200, "It is deleted."),
+        (Kind::Stop, "POST") => new(AGENTS, "Stop a session, and keep its log and files")
+            .text("What runs and what waits is stopped, and the sandbox. One that was launched ends, and takes no more messages; another can be launched with its workspace, or forked from it.")
+            .gives::<a::Removed>(s, 200, "It is stopped. `status` is `stopped`, or `sleeping` for one that was not launched.")
+            .fails(&[P::TimedOut, P::SandboxFailed]),
         (Kind::Interrupt, "POST") => new(AGENTS, "Stop the turn that runs; the session lives on")
             .gives::<a::Interrupted>(s, 200, "Nothing runs any more."),
         (Kind::Chat | Kind::ChatBeside, "POST") => {

@@ -73,12 +73,16 @@ pub async fn launch(
     provider(env, &mut wish)?;
     warnings.extend(config.out_of_reach());
     let credentials = config.credentials(wish.get("mcp_env"))?;
+    let workspace_from = text_of(&mut wish, "workspace_from")?
+        .map(|id| SessionId::parse(&id).map_err(|problem| problem.at("workspace_from")))
+        .transpose()?;
     let config_id = config.id.clone();
     let beginning = Beginning {
         config,
         credentials,
         model_key,
         parent: None,
+        workspace_from,
     };
     let id = begin(env, &caller, beginning).await?;
     let told = json!({
@@ -100,6 +104,8 @@ pub struct Beginning {
     pub model_key: Option<String>,
     /// The session whose agent launches it.
     pub parent: Option<Parent>,
+    /// The session whose workspace it begins with.
+    pub workspace_from: Option<SessionId>,
 }
 
 /// Begins a session with an agent, for who may.
@@ -112,6 +118,7 @@ pub async fn begin(env: &Env, caller: &Caller, beginning: Beginning) -> Result<S
         credentials,
         model_key,
         parent,
+        workspace_from,
     } = beginning;
     match (&config.model, &model_key) {
         (Some(model), None) => crate::models::check(env, model).await?,
@@ -130,7 +137,26 @@ pub async fn begin(env: &Env, caller: &Caller, beginning: Beginning) -> Result<S
         model_key,
         parent,
     };
-    session::launch(env, &id, &visit, &launch).await?;
+    let Some(from) = workspace_from else {
+        session::launch(env, &id, &visit, &launch).await?;
+        return Ok(id);
+    };
+    let of_its_own = Visit {
+        launches: false,
+        ..visit.clone()
+    };
+    let save = session::last_save(env, &from, &of_its_own)
+        .await
+        .map_err(|problem| problem.at("workspace_from"))?;
+    // Before its sandbox starts, which begins with what is saved.
+    let sandbox = container::of(env, &id)?;
+    sandbox.copy_saves(&from, save).await?;
+    if let Err(problem) = session::launch(env, &id, &visit, &launch).await {
+        if let Err(left) = sandbox.delete().await {
+            internal("launch", &left.detail);
+        }
+        return Err(problem);
+    }
     Ok(id)
 }
 
@@ -239,6 +265,16 @@ pub async fn fork(mut request: Request, env: &Env, id: &SessionId, visit: &Visit
     };
     let fork = session::fork(env, id, visit, turn).await?;
     answer::json(201, &json!({ "session_id": fork, "forked_from": id }))
+}
+
+/// Stops a session, and keeps its log and files.
+pub async fn stop(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    let mut response = session::stop(env, id, visit).await?;
+    let status: Value = answer::read_json(&mut response).await?;
+    answer::json(
+        200,
+        &json!({ "status": status, "session_id": id, "message": "The session was stopped; its log and files are kept" }),
+    )
 }
 
 /// Stops a session, and deletes it for good.

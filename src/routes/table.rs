@@ -83,6 +83,8 @@ pub enum Kind {
     Sessions,
     LaunchedSession,
     Interrupt,
+    /// The end of a session, whose log stays.
+    Stop,
     Chat,
     /// The same, with the session in the body.
     ChatBeside,
@@ -339,6 +341,12 @@ pub const TABLE: &[Row] = &[
         POST,
         Kind::Interrupt,
         WRITE,
+    ),
+    row(
+        "/api/agents/sessions/{session}/stop",
+        POST,
+        Kind::Stop,
+        MANAGE,
     ),
     row("/api/agents/chat", POST, Kind::ChatBeside, WRITE),
     row("/api/agents/{session}/chat", POST, Kind::Chat, WRITE),

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ::session::Parent;
+use ::session::{Input, Parent};
 use agents::{AgentConfig, Credentials};
 use protocol::{Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ const IDLE_END_SECONDS: u64 = 30 * 60;
 
 /// How long after an end that was put off it is looked again.
 const LOOK_AGAIN: Duration = Duration::from_secs(60 * 60);
+
+/// How long what runs may take to stop.
+const STOPPING: Duration = Duration::from_secs(30);
 
 /// A session that somebody launches.
 #[derive(Debug, Serialize, Deserialize)]
@@ -326,15 +329,46 @@ impl Object {
             }
             return;
         }
-        if let Err(error) = self.agents.end() {
-            internal("agent", &error);
-            return;
-        }
-        self.tell_index();
-        if let Ok(sandbox) = self.sandbox()
-            && let Err(problem) = sandbox.stop().await
-        {
+        if let Err(problem) = self.end().await {
             internal("idle end", &problem.detail);
         }
+    }
+
+    /// Stops the session: what runs and what waits, and its sandbox. One that was launched ends, and takes no
+    /// more messages. Its log and its files stay. Gives its status then.
+    ///
+    /// # Errors
+    /// 504 where what runs does not stop, and why the sandbox does not.
+    pub(super) async fn stop(self: &Rc<Self>) -> std::result::Result<&'static str, Problem> {
+        let waiting = self.with_session(|session| session.state.queue.clone())?;
+        let mut inputs: Vec<Input> = waiting
+            .into_iter()
+            .map(|turn| Input::Interrupt { turn: Some(turn) })
+            .collect();
+        inputs.push(Input::Interrupt { turn: None });
+        self.take(inputs)?;
+        let until = worker::Date::now().as_millis() + STOPPING.as_millis() as u64;
+        while self.with_session(|session| session.state.current.is_some())? {
+            let left = until.saturating_sub(worker::Date::now().as_millis());
+            if left == 0 {
+                return Err(Problem::new(
+                    ProblemKind::TimedOut,
+                    "what the agent does has not stopped yet; try again",
+                ));
+            }
+            let left = Duration::from_millis(left);
+            self.followers.grown_within(left).await;
+        }
+        self.end().await?;
+        self.true_status().await
+    }
+
+    /// Ends the session, and stops its sandbox.
+    async fn end(self: &Rc<Self>) -> std::result::Result<(), Problem> {
+        self.agents
+            .end()
+            .map_err(|error| internal("agent", &error))?;
+        self.tell_index();
+        self.sandbox()?.stop().await
     }
 }

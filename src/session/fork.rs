@@ -228,3 +228,16 @@ pub async fn fork(
     stub::begin_as(env, &id, &launching, &fork).await?;
     Ok(id)
 }
+
+/// The save that holds what the last turn of a session has left that has ended, for who may go on from it.
+///
+/// # Errors
+/// 409 where no turn has ended, or it was not saved.
+pub async fn last_save(
+    env: &Env,
+    from: &SessionId,
+    visit: &super::Visit,
+) -> std::result::Result<u64, Problem> {
+    let fork = stub::fork(env, from, visit, None, from).await?;
+    Ok(fork.save)
+}

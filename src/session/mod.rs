@@ -59,17 +59,20 @@ pub use agent::{Launch, Outbound};
 pub use asks::Reply;
 pub use door::{ShareWish, Visit};
 pub use family::{Child, Family};
-pub use fork::fork;
+pub use fork::{fork, last_save};
 use log::Log;
 pub use stub::{
     connect, delete, describe, events, export, family, fell_asleep, interrupt, launch, may,
-    may_send_direct, outbound, reached, reply, revoke_shares, say, share, state, take_child,
+    may_send_direct, outbound, reached, reply, revoke_shares, say, share, state, stop, take_child,
     ticket, wait,
 };
 pub use wishes::{Events, Form, Say, Span};
 
 /// How often a session that has a turn under way is woken, should it have been evicted.
 const WATCH: Duration = Duration::from_secs(20);
+
+/// How long the account may take to hear of a session that is being deleted.
+const TELLING: Duration = Duration::from_secs(5);
 
 /// The close code of a socket whose session was deleted, of those that are free for applications.
 const GONE: u16 = 4410;
@@ -311,6 +314,11 @@ impl Object {
             "/wait" => {
                 let seconds: u64 = asked_for(&mut request).await?;
                 self.wait(Duration::from_secs(seconds)).await
+            }
+            "/stop" => {
+                let status = self.stop().await?;
+                self.record(&pass, "stop");
+                answer::json(200, &status)
             }
             "/describe" => self.describe_launch().await,
             "/delete" => self.delete(&pass).await.map(|()| answer::empty(204)),
@@ -589,6 +597,10 @@ impl Object {
     /// Where a part of it can't be deleted. The session is there then, so that it may be tried again.
     async fn delete(self: &Rc<Self>, pass: &access::Pass) -> std::result::Result<(), Problem> {
         self.record(pass, "delete");
+        // What its turns have used is known also when it is gone.
+        if let Err(problem) = answer::within(TELLING, "the account", self.report()).await {
+            internal("report", &problem.detail);
+        }
         self.wipe().await
     }
 

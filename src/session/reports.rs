@@ -30,7 +30,7 @@ impl Object {
         }));
     }
 
-    async fn report(&self) -> Result<(), protocol::Problem> {
+    pub(super) async fn report(&self) -> Result<(), protocol::Problem> {
         let failed = |error: worker::Error| internal("report", &error);
         loop {
             let rows = self.log.reports(AT_ONCE).map_err(failed)?;

@@ -157,6 +157,14 @@ pub async fn interrupt(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
     ask(env, id, visit, post("interrupt", &())?).await
 }
 
+/// Stops a session: what runs in it, and its sandbox. One that was launched ends. Gives its status then.
+///
+/// # Errors
+/// Where that is not possible; it may be tried again.
+pub async fn stop(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
+    told(env, id, visit, post("stop", &())?).await
+}
+
 /// What leaves a session's sandbox, and with what.
 ///
 /// # Errors

@@ -18,6 +18,8 @@ model_list:
   litellm_params: {model: openai/x, api_base: PROVIDERS/one, api_key: router-key,
     input_cost_per_token: 0.01, output_cost_per_token: 0.02, cache_read_input_token_cost: 0.001}
 - {model_name: free, litellm_params: {model: openai/x, api_base: PROVIDERS/one, api_key: router-key}}
+- {model_name: theirs, litellm_params: {model: openai/x, api_base: PROVIDERS/one, api_key: router-key,
+                                       configurable_clientside_auth_params: [api_key]}}
 general_settings:
   master_key: sk-master
   keys:
@@ -130,6 +132,10 @@ async fn a_key_that_is_sent_in_somebodys_name_goes_to_no_server_of_the_operators
             sent.headers
         );
     }
+    // One whose entry says that it takes such keys.
+    assert_eq!(alice.ask("theirs", false).await.0, 200);
+    let last = world.sent().pop().unwrap();
+    assert_eq!(last.headers["authorization"], "Bearer sk-ant-api03-alice");
     // One that cannot be read is not a reason to use the router's, nor does it ask for the books.
     for unreadable in ["", " ", "k\u{e9}y"] {
         let (status, body) = vouched("sk-master", unreadable).ask("free", false).await;
@@ -137,7 +143,7 @@ async fn a_key_that_is_sent_in_somebodys_name_goes_to_no_server_of_the_operators
         let message = body["error"]["message"].as_str().unwrap();
         assert!(message.contains("x-agent-router-provider-key"), "{message}");
     }
-    assert_eq!(world.asked().len(), 2);
+    assert_eq!(world.asked().len(), 3);
     // From others it says nothing.
     let (status, _) = vouched("sk-quick", "sk-ant-api03-alice")
         .ask("free", false)

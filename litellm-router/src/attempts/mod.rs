@@ -69,13 +69,12 @@ pub struct Wishes {
     pub fallbacks: Vec<String>,
 }
 
-/// Where a deployment's requests go: its provider, its address, and whether its entry names that.
+/// Where a deployment's requests go: its provider, its address, and whether callers' own keys are for it.
 fn place(target: &Target) -> (&'static str, String, bool) {
-    let own_address = target.deployment.api_base.is_some();
     (
         target.provider.name,
         target.api_base().to_owned(),
-        own_address,
+        target.deployment.takes_own_keys,
     )
 }
 
@@ -85,7 +84,7 @@ pub struct Attempts {
     group: Group,
     session: Option<u64>,
     /// The caller has brought a key: it is asked only at this provider, at this place, by entries that
-    /// name an address of their own or by such that don't.
+    /// take such keys or by such that don't.
     only: Option<(&'static str, String, bool)>,
     /// That key goes upstream, not the router's.
     own_key: bool,

@@ -104,6 +104,7 @@ impl Config {
                     // What is for a provider is the gateway's business.
                     extra_headers: None,
                     drop_params: None,
+                    configurable_clientside_auth_params: None,
                     additional_drop_params: None,
                     ..params
                 };

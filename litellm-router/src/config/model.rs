@@ -49,6 +49,9 @@ pub struct Params {
     #[serde(deserialize_with = "headers")]
     pub extra_headers: Option<BTreeMap<String, String>>,
     pub drop_params: Option<bool>,
+    /// What callers may bring themselves; of LiteLLM's words `api_key` alone has an effect: their own keys
+    /// go to this deployment's `api_base` too.
+    pub configurable_clientside_auth_params: Option<Vec<String>>,
     /// Keys of the request that this deployment does not get.
     pub additional_drop_params: Option<Vec<String>>,
     #[serde(deserialize_with = "not_negative")]
