@@ -225,11 +225,11 @@ impl Going {
     async fn code(mut self) -> Result<Option<i32>> {
         // So that it does not wait for somebody who reads.
         let mut rest = Vec::new();
-        let (_, ended) = tokio::join!(
-            self.stdout.read_to_end(&mut rest),
-            tokio::time::timeout(PATIENCE, self.child.wait())
-        );
-        Ok(ended.context("it does not end")??.code())
+        let end = async { tokio::join!(self.stdout.read_to_end(&mut rest), self.child.wait()) };
+        let (_, ended) = tokio::time::timeout(PATIENCE, end)
+            .await
+            .context("it does not end")?;
+        Ok(ended?.code())
     }
 }
 
@@ -395,8 +395,14 @@ async fn interrupted(world: Arc<World>) -> Result<()> {
         .started(&["chat", &session, "run `sleep 600`"])
         .await?;
     chat.until_said("● Bash").await?;
-    let attach = shell.started(&["attach", &session]).await?;
-    attach.interrupt()?;
+    let mut attach = shell.started(&["attach", &session]).await?;
+    // One that has just begun may not hear it yet, where its parent ignores the signal.
+    let began = std::time::Instant::now();
+    while attach.child.try_wait()?.is_none() {
+        ensure!(began.elapsed() < PATIENCE, "it does not leave");
+        attach.interrupt()?;
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
     ensure!(attach.code().await? != Some(0));
     let about = shell.object(&["show", &session]).await?;
     ensure!(about["status"] == "running", "{about}");

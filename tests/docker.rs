@@ -44,7 +44,7 @@ async fn walled_off(world: Arc<World>) -> Result<()> {
     tab.send(json!({
         "type": "user_message", "model": "local/demo",
         "content": "run `id -un; env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'` and \
-                    run `curl -sS -m 3 http://1.1.1.1/ 2>&1 || echo unreachable` and \
+                    run `curl -sS -m 3 --noproxy '*' http://1.1.1.1/ 2>&1 || echo unreachable` and \
                     run `curl -s -m 3 -o /dev/null -w '%{http_code}' http://router.internal/say -X POST -H 'host: session.internal' -H 'x-session-id: other' || echo refused`",
     }))
     .await?;

@@ -21,7 +21,7 @@ const [team, other] = [0, 1].map(() => crypto.generateKeyPairSync("rsa", { modul
 const jwk = { ...team.publicKey.export({ format: "jwk" }), kid: "k1", alg: "RS256", use: "sig" };
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 const now = Math.floor(Date.now() / 1000);
-const good = { iss: issuer, aud: [audience], sub: "u1", email: "a@example.com", iat: now, nbf: now, exp: now + 3600 };
+const good = { iss: issuer, aud: [audience], sub: "u1", email: "a@example.com", iat: now, nbf: now, exp: now + 86400 };
 const sign = (claims, { alg = "RS256", kid = "k1", key = team.privateKey } = {}) => {
   const signed = `${part({ alg, kid, typ: "JWT" })}.${part({ ...good, ...claims })}`;
   const signature = alg === "none" ? "" : alg === "HS256"
@@ -47,7 +47,7 @@ console.log(JSON.stringify({
     "another team": sign({ iss: "https://other.cloudflareaccess.com" }),
     "expired": sign({ exp: now - 1 }),
     "without an end": sign({ exp: undefined }),
-    "not yet": sign({ nbf: now + 600 }),
+    "not yet": sign({ nbf: now + 86400, exp: now + 2 * 86400 }),
     "nobody": sign({ sub: "" }),
     "other claims": swapped.join("."),
     "cut": sign({}).slice(0, -4),

@@ -116,8 +116,9 @@ async fn fuzzed() -> Result<()> {
             SECONDS,
             "--request-timeout",
             "30",
+            // Two change the same limit of Python's stack, which then fails now and then.
             "--workers",
-            "2",
+            "1",
         ])
         .args([
             "--seed",
@@ -131,6 +132,7 @@ async fn fuzzed() -> Result<()> {
         run.args(["--exclude-path", path]);
     }
     run.args(["--exclude-operation-id", "delete_api_sessions_session"])
+        .args(["--exclude-path", "/api/agents/sessions/{session}/stop"])
         .args([
             "--exclude-operation-id",
             "delete_api_agents_sessions_session",
