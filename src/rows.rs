@@ -49,3 +49,12 @@ pub fn member(value: &Value, name: &str) -> Value {
 pub fn number(value: &Value, name: &str) -> Option<u64> {
     value.get(name).and_then(Value::as_u64)
 }
+
+/// A value of this type, from a JSON value. By way of a text: a derived reader is compiled once for each kind of
+/// input, and all others read bytes.
+///
+/// # Errors
+/// Where it is of another form.
+pub fn read<T: serde::de::DeserializeOwned>(value: &Value) -> serde_json::Result<T> {
+    serde_json::from_slice(value.to_string().as_bytes())
+}

@@ -328,8 +328,9 @@ async fn schedules(world: Arc<World>) -> Result<()> {
 
 /// A time so many seconds from now, as RFC 3339 has it.
 fn in_seconds(seconds: u64) -> String {
-    let at = chrono::Utc::now() + Duration::from_secs(seconds);
-    at.to_rfc3339()
+    let at = time::OffsetDateTime::now_utc() + Duration::from_secs(seconds);
+    at.format(&time::format_description::well_known::Rfc3339)
+        .unwrap_or_default()
 }
 
 async fn wrong(world: Arc<World>) -> Result<()> {

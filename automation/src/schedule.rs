@@ -1,12 +1,11 @@
 //! When a prompt is due: once, or by a cron pattern in a time zone.
 
-use std::str::FromStr;
-
-use chrono::{DateTime, Utc};
-use croner::Cron;
-use croner::parser::{CronParser, Seconds};
 use protocol::{Problem, SessionId};
 use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, PrimitiveDateTime};
+
+use crate::cron::Pattern;
 
 /// Bytes of a scheduled prompt.
 pub const MAX_PROMPT: usize = 64 * 1024;
@@ -59,7 +58,7 @@ pub trait Zones {
 /// When a schedule is due.
 enum When {
     Once(u64),
-    Again { cron: Box<Cron>, zone: String },
+    Again { pattern: Pattern, zone: String },
 }
 
 impl Schedule {
@@ -99,8 +98,8 @@ impl Schedule {
                     let words = "at has its time zone with it; leave timezone out";
                     return Err(Problem::bad_request(words).at("timezone"));
                 }
-                let at = DateTime::parse_from_rfc3339(at).ok();
-                let at = at.and_then(|at| u64::try_from(at.timestamp_millis()).ok());
+                let at = OffsetDateTime::parse(at, &Rfc3339).ok();
+                let at = at.and_then(|at| u64::try_from(milliseconds(at)).ok());
                 at.map(When::Once).ok_or_else(|| {
                     let words = "at must be a time such as 2030-01-31T09:00:00+01:00";
                     Problem::bad_request(words).at("at")
@@ -113,7 +112,7 @@ impl Schedule {
                     return Err(Problem::bad_request(words).at("timezone"));
                 }
                 Ok(When::Again {
-                    cron: Box::new(pattern_of(pattern)?),
+                    pattern: pattern_of(pattern)?,
                     zone,
                 })
             }
@@ -127,18 +126,15 @@ impl Schedule {
 }
 
 /// A pattern of five parts: nothing is due more often than every minute.
-fn pattern_of(pattern: &str) -> Result<Cron, Problem> {
-    let wrong = |why: &str| {
+fn pattern_of(pattern: &str) -> Result<Pattern, Problem> {
+    let read = match pattern.len() {
+        0..=MAX_PATTERN => Pattern::read(pattern),
+        _ => Err("it is too long".to_owned()),
+    };
+    read.map_err(|why| {
         let words = format!("cron can't be read: {why}; five parts, such as 0 9 * * MON-FRI");
         Problem::bad_request(words).at("cron")
-    };
-    if pattern.len() > MAX_PATTERN {
-        return Err(wrong("it is too long"));
-    }
-    let parser = CronParser::builder().seconds(Seconds::Disallowed).build();
-    parser
-        .parse(pattern)
-        .map_err(|error| wrong(&error.to_string()))
+    })
 }
 
 impl When {
@@ -146,12 +142,12 @@ impl When {
     fn after(&self, now: u64, zones: &impl Zones) -> Option<u64> {
         match self {
             Self::Once(at) => (*at > now).then_some(*at),
-            Self::Again { cron, zone } => {
+            Self::Again { pattern, zone } => {
                 // What the clocks of the zone say is searched as if it were UTC.
                 let mut from = local(now, zone, zones)?;
                 // Where clocks go back, an hour comes twice, and its second time lies before `from`.
                 for _ in 0..3 {
-                    let next = cron.find_next_occurrence(&from, false).ok()?;
+                    let next = pattern.next(from)?;
                     let at = instant(next, zone, zones)?;
                     if at > now {
                         return Some(at);
@@ -164,17 +160,22 @@ impl When {
     }
 }
 
+fn milliseconds(at: OffsetDateTime) -> i64 {
+    at.unix_timestamp() * 1000 + i64::from(at.millisecond())
+}
+
 /// What the clocks of a zone say at an instant.
-fn local(at: u64, zone: &str, zones: &impl Zones) -> Option<DateTime<Utc>> {
-    let at = i64::try_from(at).ok()?;
-    let offset = zones.offset(zone, u64::try_from(at).ok()?)?;
-    DateTime::from_timestamp_millis(at.checked_add(offset)?)
+fn local(at: u64, zone: &str, zones: &impl Zones) -> Option<PrimitiveDateTime> {
+    let offset = zones.offset(zone, at)?;
+    let local = i64::try_from(at).ok()?.checked_add(offset)?;
+    let local = OffsetDateTime::from_unix_timestamp(local.div_euclid(1000)).ok()?;
+    Some(PrimitiveDateTime::new(local.date(), local.time()))
 }
 
 /// The instant at which the clocks of a zone say this: the first where they say it twice, and where they
 /// leap over it, as long after the leap as it is behind the leap's begin.
-fn instant(local: DateTime<Utc>, zone: &str, zones: &impl Zones) -> Option<u64> {
-    let local = local.timestamp_millis();
+fn instant(local: PrimitiveDateTime, zone: &str, zones: &impl Zones) -> Option<u64> {
+    let local = milliseconds(local.assume_utc());
     let day = 24 * 60 * 60 * 1000;
     let offset_at = |at: i64| zones.offset(zone, u64::try_from(at).ok()?);
     // The offsets around it: no zone changes twice within two days.
@@ -187,11 +188,6 @@ fn instant(local: DateTime<Utc>, zone: &str, zones: &impl Zones) -> Option<u64> 
         after
     };
     u64::try_from(local.checked_sub(offset)?).ok()
-}
-
-/// A name for a pattern, in words.
-pub fn in_words(pattern: &str) -> Option<String> {
-    Cron::from_str(pattern).ok().map(|cron| cron.describe())
 }
 
 #[cfg(test)]
@@ -217,8 +213,8 @@ mod tests {
     }
 
     fn ms(text: &str) -> u64 {
-        let at = DateTime::parse_from_rfc3339(text).unwrap();
-        u64::try_from(at.timestamp_millis()).unwrap()
+        let at = OffsetDateTime::parse(text, &Rfc3339).unwrap();
+        u64::try_from(milliseconds(at)).unwrap()
     }
 
     fn wish() -> Schedule {
@@ -243,8 +239,9 @@ mod tests {
 
     fn due(schedule: &Schedule, now: &str) -> Option<String> {
         let next = schedule.next(ms(now), &Berlin)?;
-        let next = DateTime::from_timestamp_millis(i64::try_from(next).unwrap()).unwrap();
-        Some(next.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+        let next = i64::try_from(next / 1000).unwrap();
+        let next = OffsetDateTime::from_unix_timestamp(next).unwrap();
+        Some(next.format(&Rfc3339).unwrap())
     }
 
     #[test]

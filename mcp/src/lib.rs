@@ -6,7 +6,6 @@ mod tools;
 pub use tools::{MAX_WAIT_SECONDS, Tool};
 
 use protocol::Problem;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The revisions that are spoken, the newest first. They differ in nothing that is used here.
@@ -33,41 +32,24 @@ pub enum Incoming {
     Call { id: Value, tool: Tool },
 }
 
-/// A message, as JSON-RPC has it.
-#[derive(Deserialize)]
-struct Message {
-    #[serde(default)]
-    jsonrpc: String,
-    #[serde(default, deserialize_with = "given")]
-    id: Option<Value>,
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default)]
-    params: Value,
-}
-
-/// An id that is null is one that is wrong, and not one that is missing.
-fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
 /// Reads what a client has sent, one message. `version` is the server's own.
 pub fn read(body: &[u8], version: &str) -> Incoming {
     let wrong = |code: i64, words: &str| Incoming::Answer(400, error(&Value::Null, code, words));
-    let value: Value = match serde_json::from_slice(body) {
-        Ok(value) => value,
-        Err(_) => return wrong(PARSE_ERROR, "the body is no JSON"),
+    let Ok(Value::Object(mut message)) = serde_json::from_slice(body) else {
+        let is_json = serde_json::from_slice::<&serde_json::value::RawValue>(body).is_ok();
+        return match is_json {
+            true => wrong(INVALID_REQUEST, "send one message a request: an object"),
+            false => wrong(PARSE_ERROR, "the body is no JSON"),
+        };
     };
-    if value.is_array() {
-        return wrong(INVALID_REQUEST, "send one message a request, and no batch");
-    }
-    let Ok(message) = serde_json::from_value::<Message>(value) else {
-        return wrong(INVALID_REQUEST, "this is no JSON-RPC message");
-    };
-    if message.jsonrpc != "2.0" {
+    let method = message.get("method").and_then(Value::as_str);
+    let method = method.map(str::to_owned);
+    let id = message.remove("id");
+    let params = message.remove("params").unwrap_or_default();
+    if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return wrong(INVALID_REQUEST, "jsonrpc must be \"2.0\"");
     }
-    let (method, id) = match (message.method, message.id) {
+    let (method, id) = match (method, id) {
         // An answer to what this server never asks, or word of something.
         (None, Some(_)) | (Some(_), None) => return Incoming::Nothing,
         (None, None) => return wrong(INVALID_REQUEST, "a message has a method"),
@@ -81,10 +63,7 @@ pub fn read(body: &[u8], version: &str) -> Incoming {
     };
     match method.as_str() {
         "initialize" => {
-            let wanted = message
-                .params
-                .get("protocolVersion")
-                .and_then(Value::as_str);
+            let wanted = params.get("protocolVersion").and_then(Value::as_str);
             let revision = REVISIONS.iter().find(|known| Some(**known) == wanted);
             result(json!({
                 "protocolVersion": revision.unwrap_or(&REVISIONS[0]),
@@ -95,7 +74,7 @@ pub fn read(body: &[u8], version: &str) -> Incoming {
         }
         "ping" => result(json!({})),
         "tools/list" => result(json!({ "tools": tools::list() })),
-        "tools/call" => match Tool::read(message.params) {
+        "tools/call" => match Tool::read(params) {
             Ok(tool) => Incoming::Call { id, tool },
             Err(tools::Unread::Unknown(words)) => {
                 Incoming::Answer(200, error(&id, INVALID_PARAMS, &words))

@@ -80,7 +80,7 @@ impl Tool {
         let arguments = arguments.filter(|given| !given.is_null());
         let call = json!({ "name": name, "arguments": arguments.unwrap_or(json!({})) });
         let wrong = |words: &str| Err(Unread::Arguments(format!("{name}: {words}")));
-        let tool = match serde_json::from_value(call) {
+        let tool = match serde_json::from_slice(call.to_string().as_bytes()) {
             Ok(tool) => tool,
             Err(error) => return wrong(&error.to_string()),
         };

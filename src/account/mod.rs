@@ -245,7 +245,7 @@ pub async fn configs(
     owner: &Owner,
 ) -> std::result::Result<Vec<agents::AgentConfig>, Problem> {
     let found = ask(env, owner, "configs", Value::Null).await?;
-    serde_json::from_value(found).map_err(|error| internal("configs", &error))
+    rows::read(&found).map_err(|error| internal("configs", &error))
 }
 
 /// The one of an id, where there is one.
@@ -258,7 +258,7 @@ pub async fn config(
     id: &str,
 ) -> std::result::Result<Option<agents::AgentConfig>, Problem> {
     let found = ask(env, owner, "config", json!(id)).await?;
-    serde_json::from_value(found).map_err(|error| internal("config", &error))
+    rows::read(&found).map_err(|error| internal("config", &error))
 }
 
 /// Deletes the one that `deed` is about.
@@ -426,8 +426,8 @@ impl Object {
             "/note-session" => self.note_session(&asked)?,
             "/forget-session" => self.forget_session(&asked)?,
             "/sessions" => self.sessions(&asked)?,
-            "/report" => self.report(asked)?,
-            "/usage" => self.usage(asked)?,
+            "/report" => self.report(&asked)?,
+            "/usage" => self.usage(&asked)?,
             "/make-webhook" => self.make_webhook(&asked)?,
             "/webhooks" => self.webhooks()?,
             "/delete-webhook" => self.delete_webhook(&asked)?,

@@ -9,7 +9,7 @@ use worker::{Env, SqlStorageValue};
 
 use super::{Deed, Object, ask, failed, now};
 use crate::answer::{self, internal};
-use crate::rows::{integer, member, number, text};
+use crate::rows::{self, integer, member, number, text};
 use crate::session::{self, Form, Say, Visit};
 use crate::zones::PlatformZones;
 
@@ -204,8 +204,8 @@ impl Object {
 
     /// Says one in its session. Returns the turn that it has become.
     async fn say_scheduled(&self, due: &Value) -> Result<String, Problem> {
-        let schedule: Schedule = serde_json::from_value(member(due, "schedule"))
-            .map_err(|error| internal("schedule", &error))?;
+        let schedule: Schedule =
+            rows::read(&member(due, "schedule")).map_err(|error| internal("schedule", &error))?;
         let id = text(due, "id");
         let visit = Visit {
             caller: Caller {
@@ -264,7 +264,7 @@ impl Object {
                 .map(drop)
                 .map_err(failed);
         }
-        let next = serde_json::from_value::<Schedule>(member(due, "schedule"))
+        let next = rows::read::<Schedule>(&member(due, "schedule"))
             .ok()
             .and_then(|schedule| schedule.next(now(), &PlatformZones));
         // Where the session is gone, it does not come back.

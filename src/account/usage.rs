@@ -8,7 +8,7 @@ use worker::{Env, SqlStorageValue};
 
 use super::{Object, ask, failed};
 use crate::answer::internal;
-use crate::rows::{integer, number};
+use crate::rows::{self, integer, number, text};
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS usage (
@@ -52,7 +52,7 @@ pub struct Reports {
 }
 
 /// Which of it is wanted.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub struct Span {
     /// The first and the last day, in UTC, such as `2026-11-21`.
     pub from: String,
@@ -79,9 +79,8 @@ pub async fn usage(env: &Env, owner: &Owner, span: &Span) -> Result<Value, Probl
 
 impl Object {
     /// Counts turns that have ended, and has webhooks told of them.
-    pub(super) fn report(&self, asked: Value) -> Result<Value, Problem> {
-        let told: Reports =
-            serde_json::from_value(asked).map_err(|error| internal("report", &error))?;
+    pub(super) fn report(&self, asked: &Value) -> Result<Value, Problem> {
+        let told: Reports = rows::read(asked).map_err(|error| internal("report", &error))?;
         self.keep()?;
         let session = told.session_id.as_str();
         let began_at = integer(told.began_at).map_err(failed)?;
@@ -135,18 +134,14 @@ impl Object {
     }
 
     /// What was used, in all, by day, and by session.
-    pub(super) fn usage(&self, asked: Value) -> Result<Value, Problem> {
-        let span: Span =
-            serde_json::from_value(asked).map_err(|error| internal("usage", &error))?;
-        let session = span.session.as_ref().map_or("", |id| id.as_str());
+    pub(super) fn usage(&self, asked: &Value) -> Result<Value, Problem> {
+        let (from, to, session) = (
+            text(asked, "from"),
+            text(asked, "to"),
+            text(asked, "session"),
+        );
         let matching = "FROM usage WHERE day >= ?1 AND day <= ?2 AND (?3 = '' OR session = ?3)";
-        let values = || -> Vec<SqlStorageValue> {
-            vec![
-                span.from.as_str().into(),
-                span.to.as_str().into(),
-                session.into(),
-            ]
-        };
+        let values = || -> Vec<SqlStorageValue> { vec![from.into(), to.into(), session.into()] };
         let total = self.rows(&format!("SELECT json_object({SUMS}) {matching}"), values())?;
         let days = self.rows(
             &format!("SELECT json_object('day', day, {SUMS}) {matching} GROUP BY day ORDER BY day"),
@@ -173,7 +168,7 @@ impl Object {
             .next()
             .filter(|it| number(it, "turns").is_some());
         Ok(json!({
-            "from": span.from, "to": span.to, "total": total.unwrap_or(nothing),
+            "from": from, "to": to, "total": total.unwrap_or(nothing),
             "days": days, "sessions": sessions,
         }))
     }

@@ -114,7 +114,7 @@ impl Agents {
             serde_json::from_slice(&text).ok()
         };
         Ok(Some(Agent {
-            config: serde_json::from_value(rows::member(stored, "config"))?,
+            config: rows::read(&rows::member(stored, "config"))?,
             // What can't be opened any more is missing where it is needed, and said there.
             secrets: sealed.and_then(open),
             ended: rows::number(stored, "ended") == Some(1),

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::Object;
 use crate::account::{self, Reports};
 use crate::answer::internal;
+use crate::rows;
 
 /// Turns that are told of at once.
 const AT_ONCE: u64 = 100;
@@ -33,9 +34,9 @@ impl Object {
     pub(super) async fn report(&self) -> Result<(), protocol::Problem> {
         let failed = |error: worker::Error| internal("report", &error);
         loop {
-            let rows = self.log.reports(AT_ONCE).map_err(failed)?;
-            let reports: Vec<::session::Report> = serde_json::from_value(Value::Array(rows))
-                .map_err(|error| internal("report", &error))?;
+            let stored = self.log.reports(AT_ONCE).map_err(failed)?;
+            let reports: Vec<::session::Report> =
+                rows::read(&Value::Array(stored)).map_err(|error| internal("report", &error))?;
             let Some(last) = reports.last().map(|report| report.turn.0) else {
                 return Ok(());
             };
