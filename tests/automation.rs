@@ -2,7 +2,7 @@
 //! what an account is told that it has used.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -28,22 +28,22 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     ]
 }
 
-/// What `look` finds, asked again until it finds something.
-async fn within<T>(
-    time: Duration,
-    what: &str,
-    look: impl AsyncFn() -> Result<Option<T>>,
-) -> Result<T> {
-    let looking = async {
-        loop {
-            if let Some(found) = look().await? {
-                return Ok(found);
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+/// What is told at a path, asked for again until it is `there`.
+async fn until(
+    world: &World,
+    path: &str,
+    token: &str,
+    there: impl Fn(&Value) -> bool,
+) -> Result<Value> {
+    let began = Instant::now();
+    loop {
+        let told = answered(ask(world, Method::GET, path, Some(token)), 200).await?;
+        if there(&told) {
+            return Ok(told);
         }
-    };
-    let found = tokio::time::timeout(time, looking).await;
-    found.with_context(|| format!("waited in vain until {what}"))?
+        ensure!(began.elapsed() < world::PATIENCE, "waited in vain: {told}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// What a webhook's server has heard.
@@ -74,18 +74,22 @@ impl Hook {
 
     /// What was heard, when it is so much.
     async fn hears(&self, count: usize) -> Result<Vec<Heard>> {
-        within(
-            Duration::from_secs(60),
-            "the webhook hears of it",
-            async || {
-                let heard = self
-                    .heard
-                    .lock()
-                    .map_or_else(|_| Vec::new(), |all| all.clone());
-                Ok((heard.len() >= count).then_some(heard))
-            },
-        )
-        .await
+        let began = Instant::now();
+        loop {
+            let heard = self
+                .heard
+                .lock()
+                .map_or_else(|_| Vec::new(), |all| all.clone());
+            if heard.len() >= count {
+                return Ok(heard);
+            }
+            ensure!(
+                began.elapsed() < world::PATIENCE,
+                "it hears {} times",
+                heard.len()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 }
 
@@ -193,15 +197,12 @@ async fn webhooks(world: Arc<World>) -> Result<()> {
     let heard = hook.hears(3).await?;
     ensure!(heard[2].body.contains("\"ping\""), "{}", heard[2].body);
     let deliveries = format!("{path}/deliveries");
-    let sent = within(Duration::from_secs(20), "all is delivered", async || {
-        let sent = answered(ask(&world, Method::GET, &deliveries, Some(&token)), 200).await?;
-        let all = sent["deliveries"].as_array().cloned().unwrap_or_default();
-        Ok(all
-            .iter()
-            .all(|one| one["outcome"] == "delivered")
-            .then_some(all))
+    let sent = until(&world, &deliveries, &token, |sent| {
+        let all = sent["deliveries"].as_array();
+        all.is_some_and(|all| all.iter().all(|one| one["outcome"] == "delivered"))
     })
     .await?;
+    let sent = sent["deliveries"].as_array().cloned().unwrap_or_default();
     ensure!(sent.len() == 3 && sent[0]["answer"] == "204", "{sent:?}");
     answered(ask(&world, Method::DELETE, &path, Some(&token)), 204).await?;
     say(&world, &session, &token, "say hello").await?;
@@ -239,15 +240,10 @@ async fn tried_again(world: Arc<World>) -> Result<()> {
         heard[0].headers.get("webhook-id") == heard[1].headers.get("webhook-id"),
         "the same message has another id"
     );
-    within(
-        Duration::from_secs(20),
-        "it is known as delivered",
-        async || {
-            let sent = answered(ask(&world, Method::GET, &paths[0], Some(&token)), 200).await?;
-            let one = &sent["deliveries"][0];
-            Ok((one["outcome"] == "delivered" && one["attempts"] == 2).then_some(()))
-        },
-    )
+    until(&world, &paths[0], &token, |sent| {
+        let one = &sent["deliveries"][0];
+        one["outcome"] == "delivered" && one["attempts"] == 2
+    })
     .await?;
     let sent = answered(ask(&world, Method::GET, &paths[1], Some(&token)), 200).await?;
     ensure!(sent["deliveries"][0]["outcome"] == "failed", "{sent}");
@@ -277,16 +273,11 @@ async fn schedules(world: Arc<World>) -> Result<()> {
         made["next_at"].is_string() && made["name"] == "Once",
         "{made}"
     );
-    let done = within(Duration::from_secs(60), "it is said", async || {
-        let list = answered(
-            ask(&world, Method::GET, "/api/schedules", Some(&token)),
-            200,
-        )
-        .await?;
-        let one = list["schedules"][0].clone();
-        Ok(one["last_turn"].is_string().then_some(one))
+    let list = until(&world, "/api/schedules", &token, |list| {
+        list["schedules"][0]["last_turn"].is_string()
     })
     .await?;
+    let done = list["schedules"][0].clone();
     ensure!(
         done["id"] == json!(id) && done["next_at"].is_null(),
         "{done}"
@@ -427,18 +418,9 @@ async fn usage(world: Arc<World>) -> Result<()> {
             .as_u64()
             .context("no usage")?;
     }
-    let used = |path: String| {
-        let (world, token) = (Arc::clone(&world), token.clone());
-        async move { answered(ask(&world, Method::GET, &path, Some(&token)), 200).await }
-    };
-    let all = within(
-        Duration::from_secs(20),
-        "all turns are counted",
-        async || {
-            let all = used("/api/usage".to_owned()).await?;
-            Ok((all["total"]["turns"] == 3).then_some(all))
-        },
-    )
+    let all = until(&world, "/api/usage", &token, |all| {
+        all["total"]["turns"] == 3
+    })
     .await?;
     ensure!(
         all["total"]["output_tokens"] == json!(output),
@@ -449,14 +431,23 @@ async fn usage(world: Arc<World>) -> Result<()> {
     let turns: u64 = days.iter().filter_map(|day| day["turns"].as_u64()).sum();
     ensure!(turns == 3 && days.len() <= 2, "{all}");
     ensure!(all["sessions"].as_array().map(Vec::len) == Some(2), "{all}");
-    let of_one = used(format!("/api/usage?session_id={one}")).await?;
+    let of_one = answered(
+        ask(
+            &world,
+            Method::GET,
+            &format!("/api/usage?session_id={one}"),
+            Some(&token),
+        ),
+        200,
+    )
+    .await?;
     ensure!(of_one["total"]["turns"] == 2, "{of_one}");
     // What was used is known also when its session is gone, and a fork has used nothing yet.
     let path = format!("/api/sessions/{one}/fork");
     answered(send(&world, Method::POST, &path, &token, &json!({})), 201).await?;
     let path = format!("/api/sessions/{one}");
     answered(ask(&world, Method::DELETE, &path, Some(&token)), 204).await?;
-    let all = used("/api/usage".to_owned()).await?;
+    let all = answered(ask(&world, Method::GET, "/api/usage", Some(&token)), 200).await?;
     ensure!(all["total"]["turns"] == 3, "{all}");
     Ok(())
 }

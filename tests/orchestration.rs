@@ -185,7 +185,7 @@ async fn bounds(world: Arc<World>) -> Result<()> {
             json!({ "session_id": stranger, "message": "hi" }),
         ),
         ("wait_for_agents", json!({ "session_ids": [stranger] })),
-        ("read_file", json!({ "session_id": stranger, "path": "a" })),
+        ("list_files", json!({ "session_id": stranger })),
         ("stop_agent", json!({ "session_id": session })),
     ] {
         let told = called_by(&world, &session, tool, arguments).await?;

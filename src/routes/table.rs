@@ -381,7 +381,12 @@ pub enum Sought<'a> {
 /// The row of a method and a path.
 pub fn find<'a>(method: &str, path: &'a str) -> Sought<'a> {
     let mut methods = Vec::new();
+    let mut named = false;
     for row in TABLE {
+        // A path that is named is not one of those that stand for any.
+        if named && row.path != path {
+            continue;
+        }
         let Some((name, rest)) = fits(row.path, path) else {
             continue;
         };
@@ -389,10 +394,7 @@ pub fn find<'a>(method: &str, path: &'a str) -> Sought<'a> {
             return Sought::Found(row, name, rest);
         }
         methods.extend(row.methods);
-        // A path that is named is not one of those that stand for any.
-        if !row.path.contains('{') {
-            break;
-        }
+        named |= !row.path.contains('{');
     }
     if methods.is_empty() {
         Sought::Nothing
