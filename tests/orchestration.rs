@@ -270,7 +270,7 @@ async fn client(world: Arc<World>) -> Result<()> {
         "{told}"
     );
     // Waiting has an end, and a long turn can be stopped.
-    let more = json!({ "session_id": session, "message": "count to 1000 words, one every 100 ms" });
+    let more = json!({ "session_id": session, "message": "stream 1000 words every 100 ms" });
     call(&world, None, "send_message", more).await?;
     let waiting = json!({ "session_ids": [session], "timeout_seconds": 1 });
     let told = call(&world, None, "wait_for_agents", waiting).await?;
