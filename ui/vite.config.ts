@@ -1,13 +1,13 @@
 /// <reference types="vitest/config" />
 import { defineConfig } from "vite";
 import { firstLoad } from "./dev/budget.ts";
-import { styleFirst } from "./dev/order.ts";
+import { shellFirst } from "./dev/order.ts";
 import { scriptedServer } from "./dev/server.ts";
 
 export default defineConfig({
   base: "/",
   publicDir: false,
-  plugins: [scriptedServer(), firstLoad(), styleFirst()],
+  plugins: [scriptedServer(), firstLoad(), shellFirst()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2023",

@@ -1,20 +1,25 @@
-/** Has the page ask for its style before its script: the first paint needs the one, and not the other. */
+/**
+ * Has the page ask for its style and then its script behind what is seen at first, which needs neither: a style
+ * holds up the drawing of what stands behind it, and of nothing before.
+ */
 import type { Plugin } from "vite";
 
 const SCRIPT = /\s*<script type="module"[^>]*><\/script>/;
+const STYLE = /\s*<link rel="stylesheet"[^>]*>/;
 
-export function styleFirst(): Plugin {
+export function shellFirst(): Plugin {
   return {
-    name: "style-first",
+    name: "shell-first",
     apply: "build",
     transformIndexHtml: {
       order: "post",
       handler(html) {
         const script = SCRIPT.exec(html)?.[0];
-        if (script === undefined || !html.includes('rel="stylesheet"')) throw new Error("the page has no script, or no style");
+        const style = STYLE.exec(html)?.[0];
+        if (script === undefined || style === undefined) throw new Error("the page has no script, or no style");
         // Both come over one line: what is asked for first need not be sent first.
         const later = script.replace("<script ", '<script fetchpriority="low" ');
-        return html.replace(script, "").replace("\n  </head>", `${later}\n  </head>`);
+        return html.replace(script, "").replace(style, "").replace("\n  </body>", `${style}${later}\n  </body>`);
       },
     },
   };
