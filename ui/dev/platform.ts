@@ -75,6 +75,8 @@ export function platform(method: string, path: string, body: string): { status?:
     }));
     return { body: { sessions, total: sessions.length + 5 } };
   }
+  const launched = path.match(/^\/api\/agents\/sessions\/(launched-\d)$/)?.[1];
+  if (launched !== undefined) return { body: { session_id: launched, agent_id: launched, config_id: "research-agent", title: "Compare three queues", status: launched === "launched-1" ? "running" : "idle", parent: null, children: [], last_active: new Date().toISOString() } };
   return undefined;
 }
 

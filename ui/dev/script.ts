@@ -1,4 +1,4 @@
-/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "fast", "markdown", "ask". */
+/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "fast", "markdown", "ask", "launch". */
 
 export interface Step {
   /** Milliseconds after the step before. */
@@ -20,6 +20,7 @@ export function answer(prompt: string): Step[] {
   const begin: Step[] = [
     { after: 900, event: { type: "status", state: "running", content: "Running" } },
   ];
+  if (prompt.includes("launch")) return [...begin, ...beyond()];
   if (prompt.includes("fail")) return [...begin, ...failing()];
   if (prompt.includes("ask")) return [...begin, ...asking()];
   if (prompt.includes("fast")) return [...begin, ...fast()];
@@ -127,6 +128,18 @@ function helloWorld(): Step[] {
     ...call({ id: "b3", tool: "Bash", content: "python3 -m unittest -v", input: { command: "python3 -m unittest -v" }, output: "test_empty (test_hello.Greeting) ... ok\ntest_name (test_hello.Greeting) ... ok\n\nRan 2 tests in 0.001s\n\nOK" }),
     todos("completed", "completed", "completed"),
     ...say("b9", "It works. `hello.py` greets whoever you name:\n\n```sh\npython3 hello.py Ada\n```\n\n- **`greet(name)`** returns the greeting, so that it can be tested without a terminal\n- without a name it greets the world\n- two tests cover a name and an empty name\n\nThe tests run with `python3 -m unittest`, as pytest is not installed here.\n"),
+  ];
+}
+
+/** What goes beyond the sandbox: other agents' sessions, and hosts. */
+function beyond(): Step[] {
+  return [
+    ...say("b1", "I'll ask a research agent for the sources.\n"),
+    { after: 50, event: { type: "egress", content: "Reaches pypi.org", host: "pypi.org", decision: "allowed" } },
+    { after: 50, event: { type: "egress", content: "May not reach a-very-long-name-of-a-host.storage.eu-central-1.example.com", host: "a-very-long-name-of-a-host.storage.eu-central-1.example.com", decision: "denied" } },
+    { after: 50, event: { type: "session_launched", content: "Launched research-agent", launched_session_id: "launched-1", config_id: "research-agent" } },
+    { after: 50, event: { type: "session_launched", content: "Launched code-assistant", launched_session_id: "launched-2", config_id: "code-assistant" } },
+    ...say("b2", "Both are at work.\n"),
   ];
 }
 

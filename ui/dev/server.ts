@@ -10,6 +10,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Plugin } from "vite";
 import { type WebSocket, WebSocketServer } from "ws";
+import { automation } from "./automation.ts";
 import { ScriptedFiles } from "./files.ts";
 import { platform } from "./platform.ts";
 import { answer, MODELS, past, type Step } from "./script.ts";
@@ -239,13 +240,13 @@ export function scriptedServer(): Plugin {
     const session = sessions.get(pathname.match(/^\/api\/sessions\/([\w.-]+)\/events$/)?.[1] ?? "");
     const files = pathname.match(/^\/api\/files\/([\w.-]+)\/?(.*)$/);
     const filed = sessions.get(files?.[1] ?? "");
-    if (/^\/api\/(?:agents|configs)\//.test(pathname)) {
+    if (/^\/api\/(?:agents\/|configs\/|usage$|webhooks|schedules|providers$)/.test(pathname)) {
       let body = "";
       request.on("data", (chunk) => (body += String(chunk)));
       request.on("end", () => {
-        const said = platform(request.method ?? "GET", pathname, body);
+        const said = platform(request.method ?? "GET", pathname, body) ?? automation(request.method ?? "GET", pathname, body);
         response.writeHead(said === undefined ? 404 : (said.status ?? 200), { "content-type": "application/json" });
-        response.end(JSON.stringify(said === undefined ? { detail: "there is nothing here" } : said.body));
+        response.end(said?.status === 204 ? undefined : JSON.stringify(said === undefined ? { detail: "there is nothing here" } : said.body));
       });
     } else if (pathname.startsWith("/api/resources/")) {
       resources(request, response, sessions.has(decodeURIComponent(pathname.split("/")[3] ?? "")));

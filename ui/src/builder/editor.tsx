@@ -177,9 +177,9 @@ export function Editor({ draft, id, own, saved, discard }: EditorProps) {
           <LaunchForm
             name={asText(config.name)}
             secrets={wantedSecrets(config)}
-            launch={async (secrets, key) => {
+            launch={async (wish) => {
               try {
-                return await launch({ config }, secrets, key);
+                return await launch({ config }, wish);
               } catch (error) {
                 throw new Error(refuse(error), { cause: error });
               }

@@ -9,6 +9,7 @@ import { AreaField, asText, ChoiceField, LinesField, NumberField, PairsField, Te
 import { Servers } from "./servers.tsx";
 import { Team } from "./team.tsx";
 import { ToolsField } from "./tools-field.tsx";
+import { Together } from "./together.tsx";
 import { toolsByGroup } from "./tools.ts";
 
 /** 100000 of the quota is one CPU. */
@@ -101,6 +102,9 @@ export function AgentForm({ draft, models, saved }: FormProps) {
       </Section>
       <Section title={words.team} hint={words.teamHint}>
         <Team value={config.agents} groups={toolsByGroup(config)} change={(value) => draft.set("agents", value)} />
+      </Section>
+      <Section title={words.together} hint={words.orchestratesHint}>
+        <Together value={config.orchestration} change={(value) => draft.set("orchestration", value)} />
       </Section>
       <Section title={words.limits}>
         <div class="fields">

@@ -25,7 +25,7 @@ export function ChangesView({ changes }: { changes: number }) {
   const found = useMemo(() => changesIn(turns, chosen), [changes, chosen]);
   if (changing.length === 0) return <Nothing icon="pen" words={words.nothing} />;
   return (
-    <div class="changes" data-testid="changes">
+    <div class="changes-view" data-testid="changes">
       <label class="hidden" for="changes-of">
         {words.of}
       </label>

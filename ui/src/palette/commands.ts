@@ -77,6 +77,8 @@ export function groupsOf(session: Session, agents: readonly Agent[], sessions: r
               },
             }),
           ),
+          { id: "usage", icon: "gauge", words: text.usage, about: more.usage.title, run: () => (dialog.value = "usage") },
+          { id: "automation", icon: "clock", words: text.automation, about: more.automation.title, run: () => (dialog.value = "automation") },
           { id: "agents", icon: "wrench", words: more.agents.title, about: "", run: go("/agents") },
           { id: "build", icon: "plus", words: text.buildAgent, about: "", run: go("/agents?new") },
         ),

@@ -38,14 +38,21 @@ interface Bar {
   readonly label: string;
 }
 
+interface BarsProps {
+  bars: readonly Bar[];
+  label: string;
+  /** They are all that there is to show, and what is nothing has no bar. Else there is room for more of them. */
+  whole?: boolean;
+}
+
 /** A bar for each, the newest at the right. */
-export function BarChart({ bars, label }: { bars: readonly Bar[]; label: string }) {
+export function BarChart({ bars, label, whole = false }: BarsProps) {
   const top = Math.max(...bars.map(({ value }) => value), 1e-9);
-  const step = WIDTH / Math.max(12, bars.length);
+  const step = WIDTH / Math.max(whole ? 1 : 12, bars.length);
   return (
     <svg class="chart bars" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={label}>
       {bars.map(({ value, label: words }, at) => {
-        const height = Math.max(1, (value / top) * (HEIGHT - 1));
+        const height = whole && value === 0 ? 0 : Math.max(1, (value / top) * (HEIGHT - 1));
         return (
           <rect key={at} x={WIDTH - (bars.length - at) * step + step * 0.1} y={HEIGHT - height} width={step * 0.8} height={height}>
             <title>{words}</title>

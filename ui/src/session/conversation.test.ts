@@ -56,7 +56,7 @@ describe("the fold", () => {
       ["turn-2", "and then this", "failed"],
     ]);
     const [first, second] = turns;
-    expect(first?.items.map((item) => ("text" in item ? item.text : item.toolUseId))).toEqual([
+    expect(first?.items.map((item) => ("text" in item ? item.text : "toolUseId" in item ? item.toolUseId : item.kind))).toEqual([
       "Let me see.", "I'll build it.", "t1", "t2", "t3",
     ]);
     expect(first).toMatchObject({ startedAt: 3000, endedAt: 23000, model: "answered", usage: { cost_usd: 0.5 } });

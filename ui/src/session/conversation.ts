@@ -86,6 +86,20 @@ export interface ErrorItem extends Placed {
   readonly code: string;
 }
 
+/** A host that the sandbox may not reach. */
+export interface RefusedHostItem extends Placed {
+  readonly kind: "refused-host";
+  readonly host: string;
+}
+
+/** The agent has begun a session of another agent. */
+export interface LaunchedItem extends Placed {
+  readonly kind: "launched";
+  readonly session: string;
+  /** The configuration that it was launched with. */
+  readonly agent: string;
+}
+
 /** The agent asks for something that a person has to decide. */
 export interface RequestItem extends Placed {
   readonly kind: "request";
@@ -113,7 +127,7 @@ export interface RequestEnd {
   readonly updatedInput: unknown;
 }
 
-export type Item = TextItem | ToolItem | ErrorItem | RequestItem;
+export type Item = TextItem | ToolItem | ErrorItem | RequestItem | RefusedHostItem | LaunchedItem;
 
 export const nothingSaid: Conversation = {
   since: 0,
@@ -315,6 +329,18 @@ function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
         key: `error ${event.seq}`,
         text: event.content,
         code: event.code,
+      });
+    case "egress":
+      // What is reached is for the log alone.
+      if (!event.denied) return turn;
+      return withItem(turn, { ...placed, kind: "refused-host", key: `egress ${event.seq}`, host: event.host });
+    case "session_launched":
+      return withItem(turn, {
+        ...placed,
+        kind: "launched",
+        key: `launched ${event.session}`,
+        session: event.session,
+        agent: event.agent,
       });
     case "permission_request":
     case "question":

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { entries } from "../view/rail.tsx";
-import { launch, listed, readAgent, readListed, readSessions, total } from "./sessions.ts";
+import { launch, readProviders, listed, readAgent, readListed, readSessions, total } from "./sessions.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -58,12 +58,23 @@ describe("agents", () => {
 
   it("are launched with what they need, and nothing else", async () => {
     const asked = answers(200, { session_id: "s1" });
-    expect(await launch({ config_id: "x" }, {}, "")).toBe("s1");
-    expect(await launch({ config_id: "x" }, { TOKEN: "t" }, "k")).toBe("s1");
-    expect(asked.map(([, init]) => JSON.parse(String(init.body)))).toEqual([{ config_id: "x" }, { config_id: "x", mcp_env: { TOKEN: "t" }, api_key: "k" }]);
+    expect(await launch({ config_id: "x" }, { secrets: {}, key: "", provider: "" })).toBe("s1");
+    expect(await launch({ config_id: "x" }, { secrets: { TOKEN: "t" }, key: "k", provider: "docker" })).toBe("s1");
+    expect(asked.map(([, init]) => JSON.parse(String(init.body)))).toEqual([{ config_id: "x" }, { config_id: "x", mcp_env: { TOKEN: "t" }, api_key: "k", provider: "docker" }]);
     answers(400, { detail: "mcp_env.TOKEN is missing" });
-    await expect(launch({ config_id: "x" }, {}, "")).rejects.toThrow("mcp_env.TOKEN is missing");
+    await expect(launch({ config_id: "x" }, { secrets: {}, key: "", provider: "" })).rejects.toThrow("mcp_env.TOKEN is missing");
     answers(200, { session_id: "//evil.example" });
-    await expect(launch({ config_id: "x" }, {}, "")).rejects.toThrow("no session");
+    await expect(launch({ config_id: "x" }, { secrets: {}, key: "", provider: "" })).rejects.toThrow("no session");
+  });
+});
+
+describe("where sandboxes run", () => {
+  it("is a choice where there is one", async () => {
+    answers(200, { providers: [{ name: "cloudflare", default: true }, { name: "docker", default: false }, { default: true }] });
+    expect(await readProviders()).toEqual({ names: ["cloudflare", "docker"], usual: "cloudflare" });
+    answers(200, { providers: [{ name: "local", default: true }] });
+    expect(await readProviders()).toBeNull();
+    answers(404, { detail: "there is nothing here" });
+    expect(await readProviders()).toBeNull();
   });
 });

@@ -120,15 +120,44 @@ export function readAgent(value: unknown, own = false): Agent[] {
   ];
 }
 
+/** Where sandboxes can run, and which of those a launch gets that asks for none. */
+export interface Providers {
+  readonly names: readonly string[];
+  readonly usual: string;
+}
+
+/** Null where the deployment has no choice, or does not say. */
+export async function readProviders(): Promise<Providers | null> {
+  try {
+    const answer = await ask("/api/providers");
+    const body: unknown = answer.ok ? await answer.json() : null;
+    const list: unknown[] = isFields(body) && Array.isArray(body.providers) ? body.providers : [];
+    const told = list.filter(isFields).flatMap((one) => (typeof one.name === "string" ? [{ name: one.name, usual: one.default === true }] : []));
+    const names = told.map(({ name }) => name);
+    return names.length < 2 ? null : { names, usual: told.find(({ usual }) => usual)?.name ?? "" };
+  } catch {
+    return null;
+  }
+}
+
+/** What an agent is launched with. */
+export interface Launch {
+  readonly secrets: Readonly<Record<string, string>>;
+  /** The caller's own key for a provider of models; nothing for the deployment's. */
+  readonly key: string;
+  /** Where its sandbox runs; nothing for where the deployment has them. */
+  readonly provider: string;
+}
+
 /** Launches an agent, by its id or as it is; gives the session that it is in. @throws in words for the person. */
 export async function launch(
   agent: { config_id: string } | { config: unknown },
-  secrets: Readonly<Record<string, string>>,
-  key: string,
+  { secrets, key, provider }: Launch,
 ): Promise<string> {
   const body: Record<string, unknown> = { ...agent };
   if (Object.keys(secrets).length > 0) body.mcp_env = secrets;
   if (key !== "") body.api_key = key;
+  if (provider !== "") body.provider = provider;
   const answer = await ask("/api/agents/launch", {
     method: "POST",
     headers: { "content-type": "application/json" },

@@ -80,6 +80,10 @@ export type Body =
       rules: string[];
       mode: PermissionMode | null;
     }
+  /** The sandbox reached a host, or wanted to. */
+  | { type: "egress"; host: string; denied: boolean }
+  /** The agent has begun a session of another agent. */
+  | { type: "session_launched"; session: string; agent: string }
   | { type: "error"; code: string }
   /** Of a newer server: takes its place in the log and shows nothing. */
   | { type: "unknown" };
@@ -250,6 +254,10 @@ function body(type: string, fields: Fields): Body {
         rules: texts(fields.rules),
         mode: mode(fields.permission_mode),
       };
+    case "egress":
+      return { type, host: text(fields.host), denied: fields.decision === "denied" };
+    case "session_launched":
+      return { type, session: text(fields.launched_session_id), agent: text(fields.config_id) };
     case "error":
       return { type, code: text(fields.code) };
     default:

@@ -6,7 +6,7 @@ import type { Session } from "../session/session.ts";
 import { text } from "../text.ts";
 import { copy } from "./copy-button.tsx";
 
-export type DialogName = "share" | "settings" | "delete" | "launch" | "palette";
+export type DialogName = "share" | "settings" | "delete" | "launch" | "palette" | "usage" | "automation";
 
 /** Which is open. It stays so where the page is drawn in another language. */
 export const dialog = signal<DialogName | null>(null);

@@ -1,27 +1,30 @@
-/** Claude Code's commands, offered while the first word of a message is typed. */
+/** What is offered while a message is typed: Claude Code's commands for its first word, files where one is named. */
 import { text } from "../text.ts";
 
 export const COMMAND_LIST = "commands";
 
-export interface Command {
-  readonly name: string;
+export interface Suggestion {
+  /** What it is called. */
+  readonly label: string;
   readonly words: string;
+  /** The message, when it is taken. */
+  readonly draft: string;
 }
 
 /** The commands that the message may be the beginning of. */
-export function commandsFor(draft: string): Command[] {
+export function commandsFor(draft: string): Suggestion[] {
   const typed = /^\/([\w-]*)$/.exec(draft)?.[1];
   if (typed === undefined) return [];
   return Object.entries(text.commandWords)
     .filter(([name]) => name.startsWith(typed.toLowerCase()))
-    .map(([name, words]) => ({ name, words }));
+    .map(([name, words]) => ({ label: `/${name}`, words, draft: `/${name} ` }));
 }
 
 interface CommandListProps {
-  commands: readonly Command[];
+  commands: readonly Suggestion[];
   /** Which of them Enter takes. */
   at: number;
-  take: (command: Command) => void;
+  take: (command: Suggestion) => void;
 }
 
 export function CommandList({ commands, at, take }: CommandListProps) {
@@ -29,7 +32,7 @@ export function CommandList({ commands, at, take }: CommandListProps) {
     <ul id={COMMAND_LIST} class="commands panel" role="listbox" aria-label={text.commands} data-testid="commands">
       {commands.map((command, one) => (
         <li
-          key={command.name}
+          key={command.label}
           id={optionId(one)}
           role="option"
           aria-selected={one === at}
@@ -37,7 +40,7 @@ export function CommandList({ commands, at, take }: CommandListProps) {
           onPointerDown={(event) => event.preventDefault()}
           onClick={() => take(command)}
         >
-          <strong>/{command.name}</strong>
+          <strong>{command.label}</strong>
           <span class="faint">{command.words}</span>
         </li>
       ))}

@@ -1,14 +1,15 @@
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { withAttachments } from "../session/attachments.ts";
 import { activeTurn, type Turn } from "../session/conversation.ts";
 import { text } from "../text.ts";
 import { AttachButton, AttachmentChips } from "./attachments.tsx";
-import { type Command, COMMAND_LIST, CommandList, commandsFor, optionId } from "./commands.tsx";
+import { COMMAND_LIST, CommandList, commandsFor, optionId, type Suggestion } from "./commands.tsx";
 import { over } from "../workbench.ts";
 import { useSession } from "./context.ts";
 import { COMPOSER_FIELD, focusComposer, focusIsShown, useLeaving } from "./focus.ts";
 import { Icon } from "./icon.tsx";
 import { later } from "./later.tsx";
+import { filesFor, mentioned, paths, readPaths } from "./mentions.ts";
 import { ModeMenu } from "./mode-menu.tsx";
 import { ModelMenu } from "./model-menu.tsx";
 import { Spent } from "./spent.tsx";
@@ -46,10 +47,14 @@ export function Composer() {
     if (document.activeElement !== field.current && focusIsShown(document.activeElement)) focusComposer();
   };
 
-  const commands = draft === noCommands ? [] : commandsFor(draft);
+  const names = mentioned(draft) !== null;
+  useEffect(() => {
+    if (names) void readPaths(session.id);
+  }, [names]);
+  const commands = draft === noCommands ? [] : names ? filesFor(draft, paths.value) : commandsFor(draft);
   const command = Math.min(chosen, commands.length - 1);
-  const take = ({ name }: Command) => {
-    session.setDraft(`/${name} `);
+  const take = (suggestion: Suggestion) => {
+    session.setDraft(suggestion.draft);
     setChosen(0);
     focusComposer();
   };
@@ -73,7 +78,7 @@ export function Composer() {
     // The Enter that ends a composed character sends nothing.
     if (event.isComposing || event.keyCode === 229) return;
     const picked = commands[command];
-    if (picked !== undefined && (event.key === "Tab" || (event.key === "Enter" && draft !== `/${picked.name}`))) {
+    if (picked !== undefined && (event.key === "Tab" || (event.key === "Enter" && draft !== picked.draft.trimEnd()))) {
       event.preventDefault();
       take(picked);
     } else if (picked !== undefined && (event.key === "ArrowDown" || event.key === "ArrowUp")) {

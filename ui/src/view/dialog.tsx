@@ -6,19 +6,21 @@ import { Icon } from "./icon.tsx";
 interface DialogProps {
   title: string;
   test: string;
+  /** For tables and charts. */
+  wide?: boolean;
   close: () => void;
   children: ComponentChildren;
 }
 
 /** A dialog over the page. It takes itself away when it is closed, whoever closes it. */
-export function Dialog({ title, test, close, children }: DialogProps) {
+export function Dialog({ title, test, wide = false, close, children }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog
       ref={dialog}
-      class="dialog"
+      class={wide ? "dialog wide-dialog" : "dialog"}
       aria-labelledby={heading}
       data-testid={test}
       onClose={close}

@@ -23,6 +23,10 @@ function textsOf(item: Item): string[] {
       return [item.text];
     case "tool":
       return [item.tool, item.summary, ...strings(item.input), terminalText(item.output ?? "")];
+    case "refused-host":
+      return [item.host];
+    case "launched":
+      return [item.agent, item.session];
     case "request":
       return [item.text, ...strings(item.input), ...Object.values(item.end?.answers ?? {})];
   }

@@ -7,6 +7,7 @@ import { count, duration, text } from "../text.ts";
 import { Chunk, chunksOf } from "./chunk.tsx";
 import { Elapsed } from "./elapsed.tsx";
 import { Icon } from "./icon.tsx";
+import { LaunchedCard, RefusedHost } from "./launched.tsx";
 import { memo, shallowlySame } from "./memo.ts";
 import { RequestCard } from "./request.tsx";
 import { isRevealed } from "./reveal.ts";
@@ -176,6 +177,10 @@ const ItemView = memo(({ item }: { item: Exclude<Item, ToolItem> }) => {
       return <ErrorCard item={item} />;
     case "request":
       return <RequestCard item={item} />;
+    case "refused-host":
+      return <RefusedHost item={item} />;
+    case "launched":
+      return <LaunchedCard item={item} />;
   }
 });
 

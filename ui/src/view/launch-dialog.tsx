@@ -71,12 +71,14 @@ export function LaunchDialog({ close }: { close: () => void }) {
       <p role="alert" class="wrong">
         {wrong}
       </p>
-      {chosen !== null && <LaunchForm
+      {chosen !== null && (
+        <LaunchForm
           key={chosen.id}
           name={chosen.name}
           secrets={chosen.secrets}
-          launch={(secrets, key) => launch({ config_id: chosen.id }, secrets, key)}
-        />}
+          launch={(wish) => launch({ config_id: chosen.id }, wish)}
+        />
+      )}
     </Dialog>
   );
 }

@@ -1,4 +1,5 @@
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { type Launch, type Providers, readProviders } from "../session/sessions.ts";
 import { text } from "../text.ts";
 
 interface LaunchFormProps {
@@ -6,13 +7,22 @@ interface LaunchFormProps {
   /** The names of those that its servers ask for. */
   secrets: readonly string[];
   /** Gives the session. @throws in words for the person. */
-  launch: (secrets: Readonly<Record<string, string>>, key: string) => Promise<string>;
+  launch: (wish: Launch) => Promise<string>;
 }
 
 /** What an agent is launched with, and the button that does it. */
 export function LaunchForm({ name, secrets: wanted, launch }: LaunchFormProps) {
   const [secrets, setSecrets] = useState<Readonly<Record<string, string>>>({});
   const [key, setKey] = useState("");
+  const [providers, setProviders] = useState<Providers | null>(null);
+  const [provider, setProvider] = useState("");
+  useEffect(() => {
+    let gone = false;
+    void readProviders().then((told) => !gone && setProviders(told));
+    return () => {
+      gone = true;
+    };
+  }, []);
   const [busy, setBusy] = useState(false);
   const [wrong, setWrong] = useState<string | null>(null);
   const complete = wanted.every((name) => (secrets[name] ?? "").trim() !== "");
@@ -20,7 +30,7 @@ export function LaunchForm({ name, secrets: wanted, launch }: LaunchFormProps) {
     setBusy(true);
     setWrong(null);
     try {
-      const session = await launch(secrets, key.trim());
+      const session = await launch({ secrets, key: key.trim(), provider });
       location.assign(`/demo/${encodeURIComponent(session)}`);
     } catch (error) {
       setWrong(text.launchFailed(error instanceof Error ? error.message : ""));
@@ -69,6 +79,19 @@ export function LaunchForm({ name, secrets: wanted, launch }: LaunchFormProps) {
           {text.launchKeyHint}
         </span>
       </label>
+      {providers !== null && (
+        <label class="field">
+          <span>{text.launchProvider}</span>
+          <select value={provider} data-testid="launch-provider" onChange={(event) => setProvider(event.currentTarget.value)}>
+            <option value="">{text.launchProviderDefault(providers.usual)}</option>
+            {providers.names.map((one) => (
+              <option key={one} value={one}>
+                {one}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
       <p role="alert" class="wrong">
         {wrong}
       </p>

@@ -6,6 +6,7 @@ import { useSession } from "./context.ts";
 import { Icon } from "./icon.tsx";
 import { memo } from "./memo.ts";
 import { Nothing } from "./nothing.tsx";
+import { terminalText } from "./terminal-text.ts";
 import { json } from "./tool-body.tsx";
 
 /** Rows that are shown. */
@@ -81,7 +82,7 @@ const EventRow = memo(({ event, pieces }: { event: LogEvent; pieces: number }) =
         <summary class="row">
           <span class="seq">{event.seq}</span>
           <strong>{pieces > 1 ? `${event.type} × ${pieces}` : event.type}</strong>
-          <span class="summary">{event.content.slice(0, 200)}</span>
+          <span class="summary">{terminalText(event.content.slice(0, 400)).slice(0, 200)}</span>
           <time class="faint">{at}</time>
         </summary>
         {open && <pre tabIndex={0}>{json(event)}</pre>}

@@ -2,6 +2,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { byLink } from "../session/admission.ts";
 import { activeTurn, openRequests } from "../session/conversation.ts";
+import { inFamilies, parents, readFamily } from "../session/family.ts";
 import { type Listed, listed, readSessions, searchSessions, type Status, STATUSES, total } from "../session/sessions.ts";
 import { forgetVisit, visited } from "../session/visited.ts";
 import { ago, text } from "../text.ts";
@@ -9,9 +10,10 @@ import { show, wide } from "../workbench.ts";
 import { dialog } from "./actions.ts";
 import { useNow, useSession } from "./context.ts";
 import { shortId } from "./header.tsx";
-import { Icon, type IconName } from "./icon.tsx";
+import { Icon } from "./icon.tsx";
 import { later } from "./later.tsx";
 import { useSlide } from "./slide.ts";
+import { Shape, StatusShape } from "./status.tsx";
 
 const Bulk = later(async () => (await import("./bulk.tsx")).Bulk);
 
@@ -83,6 +85,9 @@ export function Rail() {
     }, busy ? BUSY_EVERY_MS : EVERY_MS);
     return () => clearInterval(timer);
   }, [asks, running, busy]);
+  useEffect(() => {
+    if (asks) void readFamily(session.id);
+  }, [asks]);
   return (
     <nav ref={element} class="rail" aria-label={text.sessions} data-testid="rail" tabIndex={-1}>
       <header>
@@ -151,8 +156,8 @@ export function Rail() {
       {all.length === 0 && <p class="nothing">{text.noSessions}</p>}
       {all.length > 0 && fits.length === 0 && <p class="nothing">{text.noSessionFits}</p>}
       <ul>
-        {fits.map((one) => (
-          <EntryView key={one.id} one={one} />
+        {inFamilies(fits, parents.value).map(([one, depth]) => (
+          <EntryView key={one.id} one={one} depth={depth} />
         ))}
       </ul>
       {more > 0 && words === "" && status === null && <p class="faint">{text.moreSessions(more)}</p>}
@@ -160,16 +165,10 @@ export function Rail() {
   );
 }
 
-const STATUS_ICONS: Record<Status, IconName> = {
-  starting: "half",
-  running: "spinner",
-  idle: "dot",
-  error: "alert",
-  sleeping: "moon",
-  stopped: "stop",
-};
+/** How deep a session is shown below those that launched it. */
+const DEEPEST = 3;
 
-function EntryView({ one }: { one: Entry }) {
+function EntryView({ one, depth }: { one: Entry; depth: number }) {
   const session = useSession();
   const now = useNow(EVERY_MS);
   const here = one.id === session.id;
@@ -177,7 +176,7 @@ function EntryView({ one }: { one: Entry }) {
   const waits = here && openRequests(session.conversation.value).length > 0;
   const picked = chosen.value;
   return (
-    <li class={picked === null ? undefined : "choosable"}>
+    <li class={picked === null ? undefined : "choosable"} data-depth={depth > 0 ? Math.min(depth, DEEPEST) : undefined}>
       {picked !== null && (
         <input
           type="checkbox"
@@ -200,8 +199,9 @@ function EntryView({ one }: { one: Entry }) {
           ) : one.status === null ? (
             <span>{shortId(one.id)}</span>
           ) : (
-            <Shape icon={STATUS_ICONS[one.status]} words={text.sessionStates[one.status]} />
+            <StatusShape status={one.status} />
           )}
+          {depth > 0 && <span class="hidden">{text.launchedByAgent}</span>}
           {one.agent !== "" && <span class="agent-name">{one.agent}</span>}
           {one.at > 0 && <span>{ago(now - one.at)}</span>}
         </span>
@@ -218,14 +218,5 @@ function EntryView({ one }: { one: Entry }) {
         </button>
       )}
     </li>
-  );
-}
-
-function Shape({ icon, words }: { icon: IconName; words: string }) {
-  return (
-    <span class="shape">
-      <Icon name={icon} />
-      {words}
-    </span>
   );
 }

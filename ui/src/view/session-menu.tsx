@@ -1,6 +1,6 @@
 /** What can be done with the session as a whole. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { isSignedIn } from "../session/admission.ts";
+import { byLink, isSignedIn } from "../session/admission.ts";
 import { text } from "../text.ts";
 import { copyLink, dialog, exportAs, leave } from "./actions.ts";
 import { useSession } from "./context.ts";
@@ -12,6 +12,8 @@ const DIALOGS = {
   launch: later(async () => (await import("./launch-dialog.tsx")).LaunchDialog),
   share: later(async () => (await import("./share.tsx")).ShareDialog),
   settings: later(async () => (await import("./settings-dialog.tsx")).SettingsDialog),
+  usage: later(async () => (await import("../usage/usage-dialog.tsx")).UsageDialog),
+  automation: later(async () => (await import("../automation/automation-dialog.tsx")).AutomationDialog),
   delete: later(async () => (await import("./delete-dialog.tsx")).DeleteDialog),
 };
 
@@ -82,6 +84,12 @@ export function SessionMenu({ inside }: { inside: boolean }) {
           )}
           <hr />
           {inside && <Choice icon="command" words={text.palette} keys="Ctrl+K" test="palette" choose={choose(() => (dialog.value = "palette"))} />}
+          {inside && !byLink() && (
+            <>
+              <Choice icon="gauge" words={text.usage} test="usage" choose={choose(() => (dialog.value = "usage"))} />
+              <Choice icon="clock" words={text.automation} test="automation" choose={choose(() => (dialog.value = "automation"))} />
+            </>
+          )}
           <Choice icon="gear" words={text.settings} test="settings" choose={choose(() => (dialog.value = "settings"))} />
           {inside && isSignedIn() && (
             <Choice
@@ -98,6 +106,7 @@ export function SessionMenu({ inside }: { inside: boolean }) {
       )}
       {Shown !== null && (
         <Shown
+          {...(dialog.value === "settings" && inside && !byLink() ? { automation: () => (dialog.value = "automation") } : {})}
           close={() => {
             const byKey = dialog.value === "palette";
             dialog.value = null;

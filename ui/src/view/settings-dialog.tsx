@@ -1,10 +1,18 @@
 import { useState } from "preact/hooks";
 import { chosenLanguage, MOTIONS, motion, notify, THEMES, theme, wantedLanguage } from "../settings.ts";
 import { LANGUAGES, type Language, text } from "../text.ts";
+import { Choices } from "./choices.tsx";
 import { Dialog } from "./dialog.tsx";
+import { Icon } from "./icon.tsx";
 
 /** How the page looks, speaks, moves and calls, in this browser. */
-export function SettingsDialog({ close }: { close: () => void }) {
+interface SettingsProps {
+  close: () => void;
+  /** Opens what works without a person at hand; not there where this page has no place for it. */
+  automation?: () => void;
+}
+
+export function SettingsDialog({ close, automation }: SettingsProps) {
   const languages = Object.keys(LANGUAGES) as Language[];
   return (
     <Dialog title={text.settings} test="settings-dialog" close={close}>
@@ -30,6 +38,15 @@ export function SettingsDialog({ close }: { close: () => void }) {
         choose={(one) => motion.set(one)}
       />
       <Notifications />
+      {automation !== undefined && (
+        <fieldset>
+          <legend>{text.automation}</legend>
+          <button type="button" data-testid="open-automation" onClick={automation}>
+            <Icon name="clock" />
+            {text.automationOpen}
+          </button>
+        </fieldset>
+      )}
       <fieldset>
         <legend>{text.keysLabel}</legend>
         <dl class="keys">
@@ -46,30 +63,6 @@ export function SettingsDialog({ close }: { close: () => void }) {
         </dl>
       </fieldset>
     </Dialog>
-  );
-}
-
-interface ChoicesProps<T extends string> {
-  name: string;
-  label: string;
-  chosen: T;
-  options: readonly (readonly [T, string])[];
-  choose: (one: T) => void;
-}
-
-function Choices<T extends string>({ name, label, chosen, options, choose }: ChoicesProps<T>) {
-  return (
-    <fieldset>
-      <legend>{label}</legend>
-      <div class="segments">
-        {options.map(([value, words]) => (
-          <label key={value}>
-            <input type="radio" name={name} checked={value === chosen} onChange={() => choose(value)} />
-            <span>{words}</span>
-          </label>
-        ))}
-      </div>
-    </fieldset>
   );
 }
 

@@ -4,7 +4,9 @@ import { daysOf, sumOf } from "../session/spent.ts";
 import { parseFrame, type LogEvent } from "../session/wire.ts";
 import { pieces } from "./ansi.ts";
 import { chunksOf } from "./chunk.tsx";
+import { readNode } from "../files/tree.ts";
 import { commandsFor } from "./commands.tsx";
+import { filesFor, filesIn } from "./mentions.ts";
 import { findPlaces, rangesOf } from "./find.ts";
 import { grouped } from "./item.tsx";
 import { rowsOf } from "./log-tab.tsx";
@@ -124,11 +126,22 @@ describe("what a session has used", () => {
 
 describe("the composer and the log", () => {
   it("offers commands for the beginning of one", () => {
-    expect(commandsFor("/com").map((one) => one.name)).toEqual(["compact"]);
+    expect(commandsFor("/com").map((one) => one.label)).toEqual(["/compact"]);
     expect(commandsFor("/").length).toBeGreaterThan(4);
     expect(commandsFor("/compact ")).toEqual([]);
     expect(commandsFor("a /com")).toEqual([]);
     expect(commandsFor("/constructor")).toEqual([]);
+  });
+
+  it("are beside files that are named, where a name is being typed", () => {
+    const known = ["src/main.rs", "README.md", "src/domain/read.rs"];
+    const drafts = (draft: string) => filesFor(draft, known).map((one) => one.draft);
+    expect(drafts("look at @read")).toEqual(["look at @README.md ", "look at @src/domain/read.rs "]);
+    expect(drafts("@main")).toEqual(["@src/main.rs ", "@src/domain/read.rs "]);
+    expect(filesFor("@", known)).toHaveLength(3);
+    for (const none of ["me@read", "@read ", "read", "@nothing"]) expect(drafts(none)).toEqual([]);
+    const tree = readNode({ name: "", path: "", type: "directory", children: [{ name: "a b", path: "a b", type: "file" }, { name: "c", path: "c", type: "file" }] }, "");
+    expect(tree === null ? [] : filesIn(tree)).toEqual(["c"]);
   });
 
   it("shows pieces of a block as one row", () => {

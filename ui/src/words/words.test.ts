@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { de } from "./de.ts";
 import { en } from "./en.ts";
@@ -43,5 +45,14 @@ describe("the languages", () => {
     };
     // A flag is not a word.
     expect(given(words, "").filter((one) => !/announceTool|reconnecting/.test(one))).toEqual([]);
+  });
+
+  it("say nothing that the page does not", () => {
+    const folder = join(import.meta.dirname, "..");
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    const sources = files.filter((name) => /\.tsx?$/.test(name) && !/^words|\.test\./.test(name)).map((name) => readFileSync(join(folder, name), "utf8"));
+    const page = sources.join("\n");
+    const names = [...Object.keys(en), ...Object.values(moreEn).flatMap((part) => Object.keys(part))];
+    expect(names.filter((name) => !new RegExp(`\\.${name}\\b`).test(page))).toEqual([]);
   });
 });
