@@ -27,6 +27,22 @@ await withBrowser(async (browser) => {
   assert.match(await yaml.inputValue(), /allowed_tools: \[Read, Bash\]/);
   assert.match(await yaml.inputValue(), /system_prompt: \|-?\n {2}You test\.\n {2}Be brief\.\n/);
 
+  // Whether it works with others, and what its bounds come to, in words.
+  await page.getByTestId("orchestrates").check();
+  const effect = page.getByTestId("orchestration-effect");
+  await effect.filter({ hasText: "any agent; up to 5 sessions; those launch nobody; with no bound" }).waitFor();
+  await field("Agents it may launch").fill("code-assistant\nresearch-agent");
+  await page.getByRole("spinbutton", { name: "Generations at most" }).fill("2");
+  await page.getByRole("spinbutton", { name: "Cost at most, in US dollars" }).fill("1.5");
+  await effect.filter({ hasText: "code-assistant or research-agent; up to 5 sessions; those may launch others, 2 generations in all; nothing further once all of them have cost $1.50" }).waitFor();
+  assert.match(await yaml.inputValue(), /orchestration:\n {2}max_sessions: 5\n {2}max_depth: 2\n {2}agents: \[code-assistant, research-agent\]\n {2}max_cost_usd: 1\.5\n/);
+  await page.getByRole("spinbutton", { name: "Generations at most" }).fill("9");
+  await page.getByTestId("save-agent").click();
+  await page.getByTestId("flaws").getByRole("button", { name: "orchestration.max_depth" }).click();
+  const depth = page.getByRole("spinbutton", { name: "Generations at most" });
+  assert.equal(await depth.getAttribute("aria-invalid"), "true");
+  await depth.fill("2");
+
   // What the schema wants is said at the field, and by the list that leads there.
   await page.getByTestId("save-agent").click();
   const flaws = page.getByTestId("flaws");

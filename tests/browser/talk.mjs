@@ -49,6 +49,15 @@ await withBrowser(async (browser) => {
   await commands.first().waitFor({ state: "detached" });
   assert.equal(await composer.inputValue(), "/");
 
+  // A file of the workspace is named by a part of its name.
+  const put = { headers: { "content-type": "application/octet-stream" }, data: "named" };
+  assert.ok((await page.request.put(`${BASE_URL}/api/files/${SESSION}/named.txt`, put)).ok());
+  await composer.fill("look at @nam");
+  await commands.filter({ hasText: "@named.txt" }).waitFor();
+  await keys.press("Tab");
+  assert.equal(await composer.inputValue(), "look at @named.txt ");
+  await composer.fill("");
+
   // A message is sent again, and another one comes back to be edited.
   await say(page, "run `echo first words`");
   assert.equal(await ended(page, 1), "completed");
