@@ -7,6 +7,9 @@ use libtest_mimic::Trial;
 use world::{Running, World, fresh_session, lone_test, test};
 use xtask::stack::Provider;
 
+/// Calls of the turn that [`many_calls`] shows.
+const CALLS: u64 = 5_000;
+
 /// In a world in which nobody gets anything for nothing.
 pub fn guarded_tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![test(world, "browser::signing_in_and_sharing", |world| {
@@ -32,10 +35,21 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::many_sessions", "sessions.mjs"),
         ("browser::besides_talking", "talk.mjs"),
         ("browser::nothing_hostile_runs", "hostile.mjs"),
+        ("browser::agents_that_launch_others", "launched.mjs"),
+        ("browser::what_was_used", "usage.mjs"),
+        ("browser::webhooks_and_schedules", "automation.mjs"),
+        ("browser::each_page_fits", "pages.mjs"),
+        ("browser::a_network_that_is_cut", "offline.mjs"),
+        ("browser::the_first_paint", "paint.mjs"),
+        ("browser::a_fast_stream", "fast.mjs"),
     ]
     .into_iter()
     .map(|(name, script)| test(world, name, move |world| playwright(world, script)))
-    .chain([lone_test(world, "browser::a_sandbox_that_sleeps", asleep)])
+    .chain([
+        lone_test(world, "browser::a_sandbox_that_sleeps", asleep),
+        lone_test(world, "browser::an_hour_of_streaming", an_hour),
+        lone_test(world, "browser::a_turn_of_many_calls", many_calls),
+    ])
     .collect()
 }
 
@@ -51,13 +65,46 @@ async fn asleep() -> Result<()> {
     Ok(())
 }
 
-/// Runs a script of `tests/browser/` against the stack.
+/// Alone on the machine: it streams as fast as it can.
+async fn an_hour() -> Result<()> {
+    let world = Arc::new(World::start(Provider::Local).await?);
+    playwright(Arc::clone(&world), "memory.mjs").await?;
+    if let Some(world) = Arc::into_inner(world) {
+        world.stack.stop().await;
+    }
+    Ok(())
+}
+
+/// With a history that would take hours to make: it is written before its object starts.
+async fn many_calls() -> Result<()> {
+    let mut world = World::start(Provider::Local).await?;
+    let session = fresh_session("calls");
+    // Who asks for a ticket begins the session, and starts no sandbox.
+    let path = format!("/api/sessions/{session}/tickets");
+    let begun = world.http.post(world.url(&path)).send().await?;
+    begun.error_for_status()?;
+    world.stack.kill("worker").await;
+    world.plant_calls(&session, CALLS).await?;
+    world.stack.start_workers().await?;
+    let world = Arc::new(world);
+    in_browser(&world, "calls.mjs", &session).await?;
+    if let Some(world) = Arc::into_inner(world) {
+        world.stack.stop().await;
+    }
+    Ok(())
+}
+
+/// Runs a script of `tests/browser/` against the stack, with a session of its own.
 async fn playwright(world: Arc<World>, script: &str) -> Result<()> {
+    in_browser(&world, script, &fresh_session("browser")).await
+}
+
+async fn in_browser(world: &World, script: &str, session: &str) -> Result<()> {
     let tools = xtask::tools::Tools::install().await?;
     let output = tokio::process::Command::new(&tools.node)
         .arg(xtask::root().join("tests/browser").join(script))
         .env("BASE_URL", &world.stack.url)
-        .env("SESSION", fresh_session("browser"))
+        .env("SESSION", session)
         .env("TOKEN", crate::access::OPERATOR)
         .output()
         .await

@@ -302,6 +302,55 @@ impl World {
         self.sql(session, &statement).await
     }
 
+    /// Writes a turn of so many calls of a tool into the log of a session that has none, as [`Self::plant`]
+    /// does: a message, for each call what was run and what came of it, and the turn's end.
+    ///
+    /// # Errors
+    /// Where the session is not found, or the statement fails.
+    pub async fn plant_calls(&self, session: &str, calls: u64) -> Result<()> {
+        const IN_A_ROW: u64 = 100;
+        let event = |seq: &str, more: &str| {
+            format!(
+                "json_object('seq', {seq}, 'session_id', '{session}', 'turn_id', 'turn-1', 'timestamp', 1, {more})"
+            )
+        };
+        let message = event(
+            "1",
+            "'type', 'user_message', 'content', 'run very much', 'id', 'm1'",
+        );
+        let last = 2 * calls + 2;
+        let end = event(
+            &last.to_string(),
+            "'type', 'status', 'state', 'ended', 'outcome', 'completed', 'content', 'Ended'",
+        );
+        let call = format!("(row * {IN_A_ROW} + k)");
+        let used = event(
+            &format!("2 * {call}"),
+            &format!(
+                "'type', 'tool_use', 'tool', 'Bash', 'tool_use_id', 'c' || {call}, 'content', 'echo ' || {call}, \
+                 'input', json_object('command', 'echo ' || {call})"
+            ),
+        );
+        let came = event(
+            &format!("2 * {call} + 1"),
+            &format!(
+                "'type', 'tool_result', 'tool_use_id', 'c' || {call}, 'is_error', json('false'), \
+                 'content', 'line ' || {call}"
+            ),
+        );
+        let rows = calls / IN_A_ROW;
+        let statement = format!(
+            "INSERT INTO log VALUES (1, 1, 0, 1, {message});
+             WITH RECURSIVE
+               at(row) AS (SELECT 0 UNION ALL SELECT row + 1 FROM at WHERE row < {rows} - 1),
+               place(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM place WHERE k < {IN_A_ROW})
+             INSERT INTO log SELECT 2 * row * {IN_A_ROW} + 2, 2 * (row + 1) * {IN_A_ROW} + 1, 0, 1, (
+               SELECT group_concat({used} || char(10) || {came}, char(10)) FROM place) FROM at;
+             INSERT INTO log VALUES ({last}, {last}, 0, 1, {end})"
+        );
+        self.sql(session, &statement).await
+    }
+
     /// Bytes of memory that the session Worker's processes have; none where the machine does not say.
     pub fn worker_memory(&self) -> Option<u64> {
         let group = self.stack.part("worker")?.id();

@@ -137,6 +137,27 @@ await withBrowser(async (browser) => {
   await look("delete");
   for (const [, page] of pages) {
     await page.keyboard.press("Escape");
+    await page.getByTestId("menu").click();
+    await page.getByTestId("usage").click();
+    await page.getByTestId("usage-total").waitFor();
+    await page.getByText("As a table").click();
+  }
+  await look("usage");
+  for (const [, page] of pages) {
+    await page.keyboard.press("Escape");
+    await page.getByTestId("menu").click();
+    await page.getByTestId("automation").click();
+    await page.getByTestId("add-schedule").click();
+    await page.getByTestId("schedule-form").waitFor();
+  }
+  await look("schedules");
+  for (const [, page] of pages) {
+    await page.getByRole("radio", { name: "Webhooks" }).check();
+    await page.getByTestId("add-webhook").click();
+  }
+  await look("webhooks");
+  for (const [, page] of pages) {
+    await page.keyboard.press("Escape");
     await page.keyboard.press("Control+k");
     await page.getByTestId("palette-option").first().waitFor();
   }

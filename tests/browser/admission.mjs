@@ -49,6 +49,33 @@ await withBrowser(async (browser) => {
 
   await page.keyboard.press("Escape");
   await page.getByTestId("share-dialog").waitFor({ state: "detached" });
+  // A key for a program: shown once, good for what was chosen, and of no use when it is revoked.
+  await page.getByTestId("menu").click();
+  await page.getByTestId("automation").click();
+  const dialog = page.getByTestId("automation-dialog");
+  await dialog.getByRole("radio", { name: "API keys" }).check();
+  await dialog.getByTestId("key").filter({ hasText: "A browser that has signed in" }).first().waitFor();
+  await dialog.getByTestId("add-key").click();
+  const name = `reader ${Date.now()}`;
+  await dialog.getByLabel("Name").fill(name);
+  await dialog.getByRole("checkbox", { name: /^Write/ }).uncheck();
+  await dialog.getByRole("checkbox", { name: /^Launch/ }).uncheck();
+  await dialog.getByTestId("key-save").click();
+  const key = await dialog.getByTestId("key-secret").getByRole("textbox").inputValue();
+  await dialog.getByTestId("key-secret-kept").click();
+  assert.ok(!(await page.content()).includes(key), "it is nowhere any more");
+  const asked = (path, method = "GET") => fetch(`${BASE_URL}${path}`, { method, headers: { authorization: `Bearer ${key}` } });
+  assert.equal((await asked(`/api/sessions/${SESSION}/events`)).status, 200);
+  assert.equal((await asked(`/api/sessions/${SESSION}/shares`, "DELETE")).status, 403);
+  const row = dialog.getByTestId("key").filter({ hasText: name });
+  await row.filter({ hasText: /Read · ends/ }).waitFor();
+  await row.getByTestId("automation-delete").click();
+  await row.getByTestId("automation-delete-sure").click();
+  await row.waitFor({ state: "detached" });
+  assert.equal((await asked(`/api/sessions/${SESSION}/events`)).status, 401);
+  await page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+
   await page.getByTestId("menu").click();
   await page.getByTestId("sign-out").click();
   await page.getByTestId("sign-in").waitFor();
