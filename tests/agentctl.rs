@@ -541,6 +541,15 @@ async fn files(world: Arc<World>) -> Result<()> {
         .await?;
     ensure!(piped.stdout.starts_with(b"PK\x03\x04"));
 
+    let diff = shell.prints(&["diff", &session]).await?;
+    ensure!(
+        diff.contains("+++ b/from-stdin.txt\n@@ -0,0 +1,2 @@\n+one\n"),
+        "{diff}"
+    );
+    let diff = shell.object(&["diff", &session]).await?;
+    ensure!(diff["files"][1]["path"] == "from-stdin.txt", "{diff}");
+    shell.ends(4, &["diff", &session, "7"]).await?;
+
     shell.prints(&["files", "mkdir", &session, "old"]).await?;
     shell
         .prints(&["files", "mv", &session, "from-stdin.txt", "old/one.txt"])

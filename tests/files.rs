@@ -21,9 +21,11 @@ pub fn tests(world: &Arc<Running>, guarded: &Arc<Running>, docker: &Arc<Running>
         test(world, "files::uploaded", uploaded),
         test(world, "files::packed", packed),
         test(world, "files::a_sandbox_wakes_for_them", asleep),
+        test(world, "files::what_a_turn_has_changed", changed),
         lone_test(world, "files::kept_without_a_turn", kept),
         test(docker, "docker::files_written_and_read", written),
         test(docker, "docker::files_uploaded", uploaded),
+        test(docker, "docker::what_a_turn_has_changed", changed),
         test(guarded, "files::of_their_owner_alone", owners),
     ]
 }
@@ -426,6 +428,78 @@ async fn asleep(world: Arc<World>) -> Result<()> {
     Ok(())
 }
 
+/// The diff of two points: status and path of each file.
+async fn changes(world: &World, session: &str, query: &str) -> Result<Vec<String>> {
+    let url = world.url(&format!("/api/sessions/{session}/diff{query}"));
+    let diff = answered(world.http.get(url), 200).await?;
+    let files = diff["files"].as_array().context("no files")?;
+    let told = |file: &Value| {
+        let text = |name: &str| file[name].as_str().unwrap_or_default().to_owned();
+        format!("{} {}", text("status"), text("path"))
+    };
+    Ok(files.iter().map(told).collect())
+}
+
+async fn changed(world: Arc<World>) -> Result<()> {
+    let session = session_with_files(&world).await?;
+    let mut tab = world.tab(&session, Some(0)).await?;
+    tab.completed().await?;
+    tab.say("run `echo more >> src/hello.txt && mv src/hello.txt moved.txt && echo new > new.txt`")
+        .await?;
+    tab.completed().await?;
+    let url = world.url(&format!("/api/files/{session}/mine.txt"));
+    let put = world.http.put(url).body("mine").send().await?;
+    ensure!(put.status() == 201, "{}", put.text().await?);
+    let second = ["added new.txt", "renamed moved.txt"];
+    let told = changes(&world, &session, "?from=turn-1&to=turn-2").await?;
+    ensure!(
+        told.len() == 2
+            && second
+                .iter()
+                .all(|line| told.iter().any(|told| told == line)),
+        "{told:?}"
+    );
+    ensure!(
+        changes(&world, &session, "?to=turn-1").await? == ["added outside", "added src/hello.txt"]
+    );
+    ensure!(changes(&world, &session, "?from=turn-2").await? == ["added mine.txt"]);
+    let text = world.url(&format!(
+        "/api/sessions/{session}/diff?from=turn-1&to=turn-2"
+    ));
+    let text = world
+        .http
+        .get(text)
+        .header("accept", "text/x-diff")
+        .send()
+        .await?;
+    ensure!(header(&text, "content-type") == "text/x-diff", "{text:?}");
+    let text = text.text().await?;
+    ensure!(
+        text.contains("rename to moved.txt\n") && text.contains("\n+more\n"),
+        "{text}"
+    );
+    for (query, status) in [("?to=turn-7", 404), ("?from=x", 400)] {
+        let url = world.url(&format!("/api/sessions/{session}/diff{query}"));
+        let told = answered(world.http.get(url), status).await?;
+        ensure!(told["detail"].is_string(), "{told}");
+    }
+    // It is saved with its session, and goes on in a fork.
+    world.lose_sandbox(&session)?;
+    let told = changes(&world, &session, "?from=turn-1&to=turn-2").await?;
+    ensure!(told.len() == 2, "{told:?}");
+    let fork = world
+        .post(
+            &format!("/api/sessions/{session}/fork"),
+            &json!({ "turn": 1 }),
+        )
+        .await?;
+    let fork: Value = fork.json().await?;
+    let fork = fork["session_id"].as_str().context("no fork")?.to_owned();
+    ensure!(changes(&world, &fork, "?from=turn-1").await?.is_empty());
+    ensure!(changes(&world, &fork, "").await? == ["added outside", "added src/hello.txt"]);
+    Ok(())
+}
+
 async fn kept() -> Result<()> {
     let world = World::start(Provider::Local).await?;
     let session = fresh_session("files");
@@ -467,6 +541,8 @@ async fn owners(world: Arc<World>) -> Result<()> {
         for path in ["", "/a", "/a?raw=true", "/a/download"] {
             answered(ask(&world, Method::GET, &at(path), Some(token)), status).await?;
         }
+        let diff = format!("/api/sessions/{session}/diff");
+        answered(ask(&world, Method::GET, &diff, Some(token)), status).await?;
         answered(
             ask(&world, Method::POST, &at("/download"), Some(token)),
             status,

@@ -106,6 +106,16 @@ Examples:
     /// A session's files: list, get, put, remove, move, pack
     #[command(subcommand)]
     Files(Files),
+    /// What has changed in a session's workspace: since it began, or in a turn
+    ///
+    /// As a unified diff; with --json, a document with each file's patch.
+    #[command(after_help = "\
+Examples:
+  agentctl diff SESSION                  all since the session began
+  agentctl diff SESSION 3                what turn 3 has changed
+  agentctl diff SESSION --from 3         all since the end of turn 3
+  agentctl diff SESSION | git apply      the same changes here")]
+    Diff(Diff),
     /// Stop what the agent does; the session lives on
     #[command(visible_alias = "interrupt")]
     Stop(OfSession),
@@ -310,6 +320,21 @@ pub struct Export {
 pub enum Format {
     Markdown,
     Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Diff {
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// The turn, by its number
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub turn: Option<u64>,
+    /// From the end of this turn; 0 is the session's begin
+    #[arg(long, value_name = "TURN", conflicts_with = "turn")]
+    pub from: Option<u64>,
+    /// To the end of this turn; without, as it is now
+    #[arg(long, value_name = "TURN", conflicts_with = "turn")]
+    pub to: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

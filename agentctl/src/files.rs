@@ -4,14 +4,15 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use protocol::SessionId;
+use protocol::diff::{self, BEGIN, NOW};
 use protocol::files::{Kind, Listing, MAX_FILE, Node};
+use protocol::{SessionId, TurnId};
 use reqwest::{Body, Method, Response};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::api::{self, Api};
-use crate::cli::Files;
+use crate::cli::{Diff, Files};
 use crate::failure::Failure;
 use crate::harmless;
 use crate::out::{Out, size};
@@ -86,6 +87,29 @@ pub async fn run(api: &Api, out: Out, given: &Files) -> Result<(), Failure> {
             download.receive(api, answer).await?.told(out)
         }
     }
+}
+
+/// What has changed: the document, or the unified diff, which is not all in memory at any time.
+pub async fn diff(api: &Api, out: Out, given: &Diff) -> Result<(), Failure> {
+    let point = |turn: u64| match turn {
+        0 => BEGIN.to_owned(),
+        turn => TurnId(turn).to_string(),
+    };
+    let (from, to) = match given.turn {
+        Some(turn) => (Some(turn - 1), Some(turn)),
+        None => (given.from, given.to),
+    };
+    let from = from.map_or(BEGIN.to_owned(), point);
+    let to = to.map_or(NOW.to_owned(), point);
+    let request = api.get(&format!("/api/sessions/{}/diff", given.session));
+    let request = request.query(&[("from", from), ("to", to)]);
+    if out.json {
+        let document: Value = api.document(request).await?;
+        return out.json(&document);
+    }
+    let answer = api.open(request.header("accept", diff::TEXT)).await?;
+    let download = Download::to(Target::Stdout, out)?;
+    download.receive(api, answer).await.map(drop)
 }
 
 /// The address of a file.

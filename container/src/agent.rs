@@ -14,6 +14,7 @@ use crate::direct::Slots;
 use crate::disk::{self, Disk};
 use crate::drive::Driver;
 use crate::egress::Egress;
+use crate::history::History;
 use crate::launch::Setup;
 use crate::mask::Secrets;
 use crate::processes::Children;
@@ -54,6 +55,7 @@ pub struct Shared {
     /// What nobody may be shown.
     pub secrets: Arc<Secrets>,
     pub disk: Disk,
+    pub history: History,
     pub egress: Arc<Egress>,
     /// Set once, when the server stops.
     pub stopping: watch::Sender<bool>,
@@ -78,10 +80,13 @@ impl Shared {
         if token.len() >= MIN_TOKEN {
             secrets.add(&[token.to_owned()]);
         }
+        let children: Arc<Children> = Arc::default();
+        let history = History::new(&setup.workspace, &setup.home, Arc::clone(&children));
         Self {
             secrets,
             setup,
-            children: Arc::default(),
+            children,
+            history,
             conversations: Mutex::new(conversations),
             process: Mutex::new(ProcessState {
                 state: AgentState::Starting,

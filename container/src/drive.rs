@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::event::EventBody;
 use protocol::options::Turn;
 use protocol::sandbox::{AgentState, AnswerRequest, MAX_RECORD, Record, Settings, TurnEnd};
-use protocol::{PermissionMode, ProblemKind, Verdict};
+use protocol::{PermissionMode, ProblemKind, TurnId, Verdict};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -71,6 +71,7 @@ impl Driver {
         let shared = Arc::clone(&self.shared);
         if shared.disk.is_ready() {
             self.kept.restart();
+            shared.history.begin().await;
         }
         loop {
             tokio::select! {
@@ -78,7 +79,10 @@ impl Driver {
                 () = shared.stopped() => break,
                 job = jobs.recv() => match job {
                     Some(Job::Turn(job)) => self.run_job(*job).await,
-                    Some(Job::DiskReady) => self.kept.restart(),
+                    Some(Job::DiskReady) => {
+                        self.kept.restart();
+                        shared.history.begin().await;
+                    }
                     None => break,
                 },
                 heard = self.kept.hear() => self.heard_idle(heard).await,
@@ -95,6 +99,9 @@ impl Driver {
         }
         self.shared.process().state = AgentState::Busy;
         self.shared.secrets.add(&job.secrets);
+        if job.log.id == TurnId(1) {
+            self.shared.history.first_turn().await;
+        }
         self.shared.egress.begin(&job.turn.launch.egress, &job.log);
         if let Some(transcript) = &job.transcript {
             self.kept.complete(transcript).await;
@@ -121,11 +128,17 @@ impl Driver {
         if std::mem::take(&mut self.busy) {
             self.kept.put_down().await;
         }
+        // A save that comes with the end waits for what the turn has left.
+        let held = shared.history.hold().await;
         self.end_log(&job.log, result, model);
         if self.kept.claude.is_none() {
             self.kept.restart();
         }
         self.kept.spare_background();
+        tokio::select! {
+            () = shared.stopped() => {}
+            () = shared.history.turn_ended(held, job.log.id) => {}
+        }
     }
 
     fn end_log(&mut self, log: &TurnLog, result: Result<Ended, Cause>, model: String) {

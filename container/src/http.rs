@@ -32,6 +32,7 @@ use crate::direct::{self, RequestId};
 use crate::disk;
 use crate::files::{self, Files};
 use crate::guard::{authorize, refuse_browsers, refuse_foreign_names};
+use crate::history;
 use crate::launch::Secret;
 use crate::turn_log::{Order, Read, TurnLog};
 
@@ -156,6 +157,7 @@ pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Rou
         .route("/save", only(on(MethodFilter::POST, save), "POST"))
         .route("/restore", only(on(MethodFilter::POST, restore), "POST"))
         .merge(files::http::routes())
+        .merge(history::http::routes())
         .fallback(unknown);
     if let Some(token) = token {
         routes = routes.layer(middleware::from_fn_with_state(token, authorize));
@@ -455,6 +457,8 @@ async fn save(State(server): State<Arc<Server>>, request: Body) -> Answer {
         let words = format!("{turn} did not run in this sandbox: what it has done is lost");
         return Err(Problem::new(ProblemKind::Conflict, words).into());
     }
+    // The history is saved with what it is of.
+    server.agent.shared.history.settled().await;
     let Some(archive) = server.agent.shared.disk.save(request).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };

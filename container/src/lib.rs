@@ -13,6 +13,7 @@
 //! | [`egress`] | the way out of the sandbox, and who is told of it |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
+//! | [`history`] | what the workspace was at the end of each turn, and what has changed since |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
 //! | [`translate`] | lines as events; pure |
 //! | [`mask`] | secrets, replaced in all that is said; pure |
@@ -33,6 +34,7 @@ pub mod drive;
 pub mod egress;
 pub mod files;
 mod guard;
+pub mod history;
 pub mod host;
 pub mod http;
 pub mod kept;

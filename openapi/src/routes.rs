@@ -2,6 +2,7 @@
 
 use agent_router::routes::table::Kind;
 use protocol::ProblemKind as P;
+use protocol::diff::Diff;
 use protocol::files::{Change, Changed, Listing, Uploaded, Written};
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
@@ -55,6 +56,10 @@ fn number(least: u64, most: u64) -> Value {
 
 fn text() -> Value {
     json!({ "type": "string" })
+}
+
+fn point() -> Value {
+    json!({ "type": "string", "pattern": "^(begin|now|turn-[0-9]{1,19})$" })
 }
 
 fn seq() -> Value {
@@ -174,6 +179,21 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             .gives::<a::Export>(s, 200, "The whole log.")
             .gives_content(200, "text/markdown; charset=utf-8", &text(), "")
             .fails(&[P::BadRequest]),
+        (Kind::Diff, "GET") => new(FILES, "What has changed in a session's workspace")
+            .text(
+                "Between the session's begin, the ends of its turns, and now. Without what `.gitignore` and \
+                 `CACHEDIR.TAG` name; a file of more than 5 MiB counts as it was when it was smaller. As JSON \
+                 2000 files and 2 MiB of patches at most; `Accept: text/x-diff` gives all of it as a unified \
+                 diff.",
+            )
+            .query("from", point(), "`begin` where nothing is said, `now`, or the end of a turn.")
+            .query("to", point(), "`now` where nothing is said.")
+            .gives::<Diff>(s, 200, "The changes.")
+            .gives_content(200, protocol::diff::TEXT, &text(), "")
+            .fails(&[
+                P::BadRequest, P::Conflict, P::TooLarge, P::TooManyRequests, P::SandboxFailed, P::NoCapacity,
+                P::TimedOut,
+            ]),
         (Kind::Session, "DELETE") => new(SESSIONS, "Delete a session for good")
             .text("Log, sandbox and saves.")
             .done(204, "It is deleted."),

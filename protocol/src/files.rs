@@ -10,6 +10,7 @@
 //! | `POST /files` with a [`Change`] | [`Changed`] |
 //! | `POST /upload?target_path=&overwrite=` with a multipart form | [`Uploaded`] |
 //! | `POST /zip?path=&ignored=` | a ZIP, while it is made |
+//! | `GET /diff?from=&to=` | a [`Diff`](crate::diff::Diff), or the same as text |
 //!
 //! Paths are relative to the workspace. In an address each byte of a name may be percent-encoded, so
 //! that names which are no UTF-8 have one as well ([`Node::encoded`]).
@@ -20,7 +21,8 @@ use serde::{Deserialize, Serialize};
 pub const SESSION: &str = "x-session-id";
 
 /// Headers of a request that reach the agent-server.
-pub const REQUEST_HEADERS: [&str; 6] = [
+pub const REQUEST_HEADERS: [&str; 7] = [
+    "accept",
     "content-type",
     "if-match",
     "if-modified-since",

@@ -6,6 +6,7 @@
 //! on.
 
 pub mod client;
+pub mod diff;
 pub mod egress;
 pub mod event;
 pub mod files;

@@ -1,4 +1,5 @@
-//! `/api/files/{id}/…`: the files in a session's sandbox. They are where the agent is, so a sandbox
+//! `/api/files/{id}/…`: the files in a session's sandbox, and `/api/sessions/{id}/diff`: what has changed
+//! in them. They are where the agent is, so a sandbox
 //! that sleeps is woken for them, with its files as they were saved.
 
 use protocol::files::{MAX_FILE, MAX_FORM};
@@ -36,6 +37,7 @@ pub async fn pass(
     let path = match kind {
         Kind::Upload => "/upload".to_owned(),
         Kind::Zip => "/zip".to_owned(),
+        Kind::Diff => "/diff".to_owned(),
         Kind::File => format!("/files/{rest}"),
         _ => "/files".to_owned(),
     };

@@ -24,6 +24,8 @@ pub enum Kind {
     Export,
     /// The session itself.
     Session,
+    /// What has changed in the session's workspace.
+    Diff,
     /// Another session that goes on from one of its turns.
     Fork,
     /// The answer to what the agent asks.
@@ -186,6 +188,7 @@ pub const TABLE: &[Row] = &[
         READ,
     ),
     row("/api/sessions/{session}/export", GET, Kind::Export, READ),
+    row("/api/sessions/{session}/diff", GET, Kind::Diff, READ),
     row(
         "/api/sessions/{session}",
         &["DELETE"],
@@ -444,6 +447,7 @@ mod tests {
             ("POST", "/agent/message", Kind::AgentMessage, "", ""),
             ("GET", "/agent/s1/state", Kind::AgentState, "s1", ""),
             ("GET", "/api/sessions/s1/events", Kind::Events, "s1", ""),
+            ("GET", "/api/sessions/s1/diff", Kind::Diff, "s1", ""),
             ("DELETE", "/api/sessions/s1/shares", Kind::Shares, "s1", ""),
             (
                 "POST",

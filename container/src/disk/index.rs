@@ -92,17 +92,23 @@ pub struct Stamp {
     modified: (i64, i64),
 }
 
+impl Stamp {
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
 impl Entry {
     fn of(kind: Kind, metadata: &Metadata) -> Self {
         Self {
             kind,
             mode: metadata.mode() & 0o7777,
             modified: metadata.mtime(),
-            stamp: Stamp {
-                inode: metadata.ino(),
-                changed: (metadata.ctime(), metadata.ctime_nsec()),
-                modified: (metadata.mtime(), metadata.mtime_nsec()),
-            },
+            stamp: Stamp::of(metadata),
         }
     }
 
@@ -252,7 +258,7 @@ fn readable<T>(read: io::Result<T>) -> io::Result<Option<T>> {
 }
 
 /// Whether a folder says of itself that it can be made again.
-fn is_cache(folder: &Dir) -> bool {
+pub fn is_cache(folder: &Dir) -> bool {
     use std::io::Read;
     let mut begin = [0; CACHE_SIGNATURE.len()];
     open_file(folder, Path::new(CACHE_TAG))

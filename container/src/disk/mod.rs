@@ -28,8 +28,8 @@ use protocol::{Problem, ProblemKind};
 
 pub use archive::Archive;
 use archive::{FORMAT, Header};
-pub use index::open_file;
 use index::{Index, MAX_ENTRIES, Root, Unread};
+pub use index::{Stamp, is_cache, open_file};
 
 /// The note about this disk, in the agent's home. It says `restoring` or `ready`.
 const MARKER: &str = ".agent-server-disk";

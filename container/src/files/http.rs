@@ -131,7 +131,7 @@ async fn list(server: &Server, files: &Files, wanted: Wanted, asked: Asked) -> A
     Ok(axum::Json(survey.listing(&statuses)).into_response())
 }
 
-fn query<T: serde::de::DeserializeOwned>(uri: &Uri) -> Result<Query<T>, Problem> {
+pub(crate) fn query<T: serde::de::DeserializeOwned>(uri: &Uri) -> Result<Query<T>, Problem> {
     Query::try_from_uri(uri).map_err(|error| Problem::bad_request(error.body_text()))
 }
 

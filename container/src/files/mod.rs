@@ -23,6 +23,8 @@ mod upload;
 mod write;
 mod zip;
 
+pub(crate) use ignores::Ignores;
+
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};

@@ -9,6 +9,7 @@
 )]
 
 mod asks;
+mod diffs;
 mod direct;
 mod egress;
 mod failures;
