@@ -385,7 +385,7 @@ async fn interrupted(world: Arc<World>) -> Result<()> {
         .started(&["chat", &session, "run `sleep 600`"])
         .await?;
     chat.until_said("● Bash").await?;
-    let stopped = shell.object(&["stop", &session]).await?;
+    let stopped = shell.object(&["interrupt", &session]).await?;
     ensure!(stopped["interrupted"] == true, "{stopped}");
     ensure!(chat.code().await? == Some(130));
     ensure!(shell.prints(&["interrupt", &session]).await? == "nothing ran\n");
@@ -406,7 +406,10 @@ async fn interrupted(world: Arc<World>) -> Result<()> {
     ensure!(attach.code().await? != Some(0));
     let about = shell.object(&["show", &session]).await?;
     ensure!(about["status"] == "running", "{about}");
-    shell.prints(&["stop", &session]).await?;
+    let stopped = shell.object(&["stop", &session]).await?;
+    ensure!(stopped["status"] == "stopped", "{stopped}");
+    let about = shell.object(&["show", &session]).await?;
+    ensure!(about["status"] == "stopped", "{about}");
     Ok(())
 }
 

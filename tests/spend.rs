@@ -11,6 +11,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "spend::is_booked_for_the_session", booked),
         test(world, "spend::is_told_with_the_end_of_each_turn", told),
+        test(world, "spend::is_told_while_a_turn_goes_on", meanwhile),
         test(world, "spend::is_for_holders_of_the_master_key", closed),
         test(world, "spend::openais_door_is_open_in_the_worker", chat),
     ]
@@ -42,6 +43,21 @@ async fn booked(world: Arc<World>) -> Result<()> {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     anyhow::bail!("two answers are not booked: {total}")
+}
+
+/// Each call is told of when it is booked, before the turn's end tells of all.
+async fn meanwhile(world: Arc<World>) -> Result<()> {
+    let mut tab = world.tab(&fresh_session("meanwhile"), Some(0)).await?;
+    let content = "run `echo one` and run `sleep 3` and run `echo three`";
+    tab.send(json!({"type": "user_message", "content": content, "model": "priced/demo"}))
+        .await?;
+    let told = tab.until(|event| event["type"] == "usage").await?;
+    ensure!(told["usage"]["num_turns"].as_u64() >= Some(1), "{told}");
+    let cost = told["usage"]["cost_usd"].as_f64().unwrap_or_default();
+    ensure!(cost > 0.0, "{told}");
+    let all = tab.completed().await?;
+    ensure!(all["usage"]["cost_usd"].as_f64() > Some(cost), "{all}");
+    Ok(())
 }
 
 /// A turn tells what its calls have used by the router's prices, and no cost where it has none.

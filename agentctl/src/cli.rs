@@ -116,8 +116,10 @@ Examples:
   agentctl diff SESSION --from 3         all since the end of turn 3
   agentctl diff SESSION | git apply      the same changes here")]
     Diff(Diff),
-    /// Stop what the agent does; the session lives on
-    #[command(visible_alias = "interrupt")]
+    /// Stop the turn that the agent is at; the session lives on
+    Interrupt(OfSession),
+    /// Stop a session: its turns and its sandbox. Its log and files stay, and one that was launched takes no
+    /// more messages
     Stop(OfSession),
     /// Delete sessions for good: log, sandbox, files
     Rm(Rm),

@@ -198,7 +198,9 @@ impl Talk {
                     style.dim(&format!("  {}", harmless::line(content, LINE))),
                 );
             }
-            EventBody::Egress { content, .. } | EventBody::SessionLaunched { content, .. } => {
+            EventBody::Egress { content, .. }
+            | EventBody::Usage { content, .. }
+            | EventBody::SessionLaunched { content, .. } => {
                 self.line(&mut out, style.dim(&harmless::line(content, LINE)));
             }
             EventBody::Error { content, .. } => {
@@ -363,6 +365,9 @@ pub fn entry(style: Style, event: &Event) -> Option<String> {
         }
         EventBody::Egress { content, .. } => {
             (style.dim("egress"), harmless::line(content, LINE).into())
+        }
+        EventBody::Usage { content, .. } => {
+            (style.dim("usage"), harmless::line(content, LINE).into())
         }
         EventBody::SessionLaunched { content, .. } => {
             (style.dim("launch"), harmless::line(content, LINE).into())

@@ -117,6 +117,17 @@ pub async fn logs(api: &Api, out: Out, given: &Logs) -> Result<(), Failure> {
 }
 
 pub async fn stop(api: &Api, out: Out, session: &SessionId) -> Result<(), Failure> {
+    let path = format!("/api/agents/sessions/{session}/stop");
+    let told: Value = api.document(api.post(&path)).await?;
+    let status = told.get("status").and_then(Value::as_str);
+    let words = match status {
+        Some("stopped") => "it has ended; its log and files are kept",
+        _ => "its turns and its sandbox are stopped",
+    };
+    out.done(&told, words)
+}
+
+pub async fn interrupt(api: &Api, out: Out, session: &SessionId) -> Result<(), Failure> {
     let path = format!("/api/agents/sessions/{session}/interrupt");
     let told: Value = api.document(api.post(&path)).await?;
     let ran = told.get("interrupted").and_then(Value::as_bool) == Some(true);

@@ -122,6 +122,9 @@ pub enum EventBody {
         host: String,
         decision: EgressDecision,
     },
+    /// What the calls of the model have used that have ended since this was told last, in a turn that goes on.
+    /// The turn's end tells what all of them have.
+    Usage { content: String, usage: Usage },
     /// The agent has begun a session of another agent, with which it works.
     SessionLaunched {
         content: String,
@@ -170,6 +173,9 @@ pub struct Answered {
     /// The session's mode from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_mode: Option<PermissionMode>,
+    /// Who has answered, as the audit log names them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
 }
 
 /// Where a piece of the model's output belongs.

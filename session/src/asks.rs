@@ -108,8 +108,9 @@ impl Stepping<'_> {
         };
         let known = state.open.iter().map(|open| &open.agent_id);
         let mut known = known.chain(state.untold.iter().map(|untold| &untold.agent_id));
+        let under_way = state.open.len() + state.untold.len();
         if stopping
-            || state.open.len() + state.untold.len() >= MAX_OPEN
+            || under_way >= 2 * MAX_OPEN
             || agent_id.is_empty()
             || agent_id.len() > MAX_NAME
             || tool.len() > MAX_NAME
@@ -148,6 +149,7 @@ impl Stepping<'_> {
             rules: rules.clone(),
             expires_at,
         });
+        let named = request_id.clone();
         let body = match kind {
             AskKind::Question => EventBody::Question {
                 content,
@@ -165,10 +167,22 @@ impl Stepping<'_> {
             },
         };
         self.log(Some(turn), body);
+        if under_way >= MAX_OPEN {
+            let message = format!(
+                "Not allowed: {MAX_OPEN} requests wait for answers already. Ask for one thing at a time."
+            );
+            self.close(
+                &named,
+                Decision::Deny,
+                "Denied: too many requests wait".to_owned(),
+                Answered::default(),
+                Some(Verdict::Deny { message }),
+            );
+        }
     }
 
     /// Takes a person's answer.
-    pub fn answer(&mut self, request_id: &str, answer: Answer) -> Result<(), Problem> {
+    pub fn answer(&mut self, request_id: &str, answer: Answer, by: String) -> Result<(), Problem> {
         let state = &self.session.state;
         let Some(open) = state.open.iter().find(|open| open.request_id == request_id) else {
             return Err(not_open(request_id, state.last_ask));
@@ -208,6 +222,7 @@ impl Stepping<'_> {
             updated_input: answer.updated_input,
             rules,
             permission_mode: mode,
+            by,
         };
         self.close(request_id, decision, content, answered, Some(verdict));
         Ok(())

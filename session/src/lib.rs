@@ -72,6 +72,9 @@ pub struct State {
     /// What the router had booked when it was asked last: the next turn tells what came after.
     #[serde(default)]
     pub spent: Option<Spent>,
+    /// The same, as the events of the turn that goes on have told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_spent: Option<Spent>,
     /// The permission mode chosen last; none: the deployment's default.
     #[serde(default)]
     pub mode: Option<PermissionMode>,

@@ -130,6 +130,61 @@ mod tests {
     }
 
     #[test]
+    fn calls_are_told_while_the_turn_goes_on() {
+        let mut session = Session::new(SessionId::parse("s").unwrap());
+        turn(&mut session, Some(spent(2, 0.5, 0)));
+        let mut take = |input| session.step(input, 1).unwrap().events;
+        take(Input::Message {
+            id: "next".to_owned(),
+            content: "hi".to_owned(),
+            model: None,
+            mode: None,
+        });
+        let turn = protocol::TurnId(2);
+        let told = |events: &[Event]| match events {
+            [
+                Event {
+                    body: EventBody::Usage { usage, .. },
+                    ..
+                },
+            ] => Some((usage.num_turns, usage.cost_usd)),
+            _ => None,
+        };
+        let now = |requests, cost| Input::Spent {
+            turn,
+            spent: spent(requests, cost, 0),
+        };
+        // Nothing of the turn has come yet.
+        assert!(take(now(3, 0.75)).is_empty());
+        let record = |n, end| Input::Record {
+            turn,
+            record: Record {
+                n,
+                end,
+                ..Record::default()
+            },
+            spent: Some(spent(6, 2.0, 0)),
+        };
+        take(record(1, None));
+        assert_eq!(told(&take(now(3, 0.75))), Some((1, Some(0.25))));
+        assert!(take(now(3, 0.75)).is_empty(), "it is told once");
+        assert_eq!(told(&take(now(5, 1.75))), Some((2, Some(1.0))));
+        let end = TurnEnd {
+            outcome: Outcome::Completed,
+            content: "Completed".to_owned(),
+            model: None,
+            usage: None,
+        };
+        take(record(2, Some(end)));
+        assert!(take(now(6, 2.0)).is_empty(), "the end tells it");
+        let ended = take(Input::Saved {
+            turn,
+            save: Ok(None),
+        });
+        assert_eq!(usage_in(&ended).unwrap().cost_usd, Some(1.5));
+    }
+
+    #[test]
     fn without_a_beginning_there_is_no_difference() {
         let mut session = Session::new(SessionId::parse("s").unwrap());
         assert_eq!(turn(&mut session, None).cost_usd, None);

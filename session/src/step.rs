@@ -1,6 +1,6 @@
 //! One step of a session: an input in, events and effects out.
 
-use protocol::event::{Status, TurnState, cut};
+use protocol::event::{Status, TurnState, Usage, cut};
 use protocol::sandbox::{Record, TurnEnd};
 use protocol::{
     Answer, EgressDecision, Event, EventBody, Outcome, PermissionMode, Problem, ProblemKind,
@@ -48,6 +48,8 @@ pub enum Input {
     Answer {
         request_id: String,
         answer: Answer,
+        /// Who does, for people.
+        by: String,
     },
     /// Time has passed: the requests that nobody has answered in time are denied.
     Expire,
@@ -103,6 +105,11 @@ pub enum Input {
     Stopped {
         turn: TurnId,
     },
+    /// What the router has booked for the session until now, while a turn goes on.
+    Spent {
+        turn: TurnId,
+        spent: Spent,
+    },
     /// What the router had booked under the session's name before its first turn.
     Booked {
         spent: Spent,
@@ -157,7 +164,11 @@ impl Session {
             Input::SetModel { model } => step.set_model(model),
             Input::SetMode { mode } => step.set_mode(mode),
             Input::RemoveRule { rule } => step.remove_rule(&rule)?,
-            Input::Answer { request_id, answer } => step.answer(&request_id, answer)?,
+            Input::Answer {
+                request_id,
+                answer,
+                by,
+            } => step.answer(&request_id, answer, by)?,
             Input::Expire => step.expire(),
             Input::Answered { request_id } => step.answered(&request_id),
             Input::SettingsHeard { change } => step.settings_heard(change),
@@ -176,6 +187,7 @@ impl Session {
             Input::Egress { host, decision } => step.egress(host, decision),
             Input::Launched { child, config_id } => step.launched(child, config_id),
             Input::Stopped { turn } => step.stopped(turn),
+            Input::Spent { turn, spent } => step.spending(turn, spent),
             Input::Booked { spent } => {
                 step.session.state.spent.get_or_insert(spent);
             }
@@ -288,6 +300,7 @@ impl Stepping<'_> {
     /// What a turn cost, the router alone knows: the agent reckons with Claude's prices, whatever
     /// model answers.
     fn account(&mut self, end: &mut TurnEnd, spent: Option<Spent>) {
+        self.session.state.told_spent = None;
         if let Some(usage) = &mut end.usage {
             usage.cost_usd = None;
         }
@@ -415,6 +428,25 @@ impl Stepping<'_> {
             config_id,
         };
         self.log(turn, body);
+    }
+
+    /// Tells what the calls have used that were booked since it was told last.
+    fn spending(&mut self, turn: TurnId, spent: Spent) {
+        let state = &mut self.session.state;
+        let runs = |current: &Current| current.id == turn && current.phase == Phase::Running;
+        if !state.current.as_ref().is_some_and(runs) {
+            return;
+        }
+        let Some(before) = state.told_spent.or(state.spent) else {
+            return; // Without a beginning there is no difference.
+        };
+        let mut usage = None;
+        spent.tell(&before, &mut usage);
+        let Some(mut usage) = usage else { return };
+        usage.num_turns = spent.requests.saturating_sub(before.requests);
+        state.told_spent = Some(spent);
+        let content = told_usage(&usage);
+        self.log(Some(turn), EventBody::Usage { content, usage });
     }
 
     fn restored(&mut self, turn: TurnId, save: Option<u64>, damage: Option<String>) {
@@ -613,6 +645,24 @@ fn interrupted(content: &str) -> TurnEnd {
     }
 }
 
+/// What calls have used, in a line for people.
+fn told_usage(usage: &Usage) -> String {
+    let calls = match usage.num_turns {
+        1 => "1 call".to_owned(),
+        calls => format!("{calls} calls"),
+    };
+    let input = usage
+        .input_tokens
+        .saturating_add(usage.cache_read_input_tokens)
+        .saturating_add(usage.cache_creation_input_tokens);
+    let cost = usage.cost_usd.map(|cost| format!(", ${cost:.4}"));
+    format!(
+        "{calls} of the model: {input} tokens in, {} out{}",
+        usage.output_tokens,
+        cost.unwrap_or_default()
+    )
+}
+
 /// Whether the agent may have done something by then.
 fn uses_tool(body: &EventBody) -> bool {
     matches!(
@@ -631,6 +681,7 @@ fn is_the_agents(body: &EventBody) -> bool {
     match body {
         EventBody::UserMessage { .. }
         | EventBody::PermissionResponse { .. }
+        | EventBody::Usage { .. }
         | EventBody::SessionLaunched { .. }
         | EventBody::Unknown => false,
         EventBody::Status(status) => status.state == TurnState::Running,

@@ -10,6 +10,9 @@ use super::{Object, failed, now};
 use crate::answer::{internal, time};
 use crate::rows::{integer, member, number, text};
 
+/// Browsers that are signed in to an account at most.
+const MAX_BROWSERS: u64 = 200;
+
 /// Keys of an account at most.
 const MAX_KEYS: usize = 1000;
 
@@ -121,6 +124,16 @@ impl Object {
         self.sql
             .exec("DELETE FROM key WHERE until < ?", vec![now.clone()])
             .map_err(failed)?;
+        if making.get("parent").is_some_and(Value::is_string) {
+            // Browsers sign in again and again; who has signed in longest ago does so once more.
+            self.sql
+                .exec(
+                    "DELETE FROM key WHERE parent IS NOT NULL AND id NOT IN (
+                       SELECT id FROM key WHERE parent IS NOT NULL ORDER BY made_at DESC LIMIT ?)",
+                    vec![integer(MAX_BROWSERS - 1).map_err(failed)?],
+                )
+                .map_err(failed)?;
+        }
         if self
             .rows("SELECT json_quote(id) FROM key", Vec::new())?
             .len()

@@ -48,6 +48,7 @@ impl Object {
         path: &str,
     ) -> std::result::Result<Response, Refusal> {
         let failed = |error: worker::Error| internal("files", &error);
+        self.keep_for_good().await?;
         let reads = matches!(request.method(), Method::Get | Method::Head);
         let body = match (reads, length(request)) {
             (true, _) => Body::None,

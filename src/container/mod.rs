@@ -89,6 +89,8 @@ struct Object {
     disk_ready: Cell<bool>,
     /// What was restored, until the session has heard it.
     restored: RefCell<Option<Restored>>,
+    /// It is known to be for more than a single request.
+    kept: Cell<bool>,
 }
 
 impl DurableObject for ClaudeCodeContainer {
@@ -105,6 +107,7 @@ impl DurableObject for ClaudeCodeContainer {
                 saves,
                 disk_ready: Cell::new(false),
                 restored: RefCell::new(None),
+                kept: Cell::new(false),
             })),
         }
     }
@@ -179,6 +182,9 @@ impl Object {
             None => path.to_owned(),
         };
         let brief = request.headers().has(FOR_ONE_REQUEST).unwrap_or_default();
+        if !brief {
+            self.keep_for_good().await?;
+        }
         if path == "/start" {
             self.ensure_running(&id, brief).await?;
             return Ok(answer::empty(204));
@@ -381,7 +387,7 @@ impl Object {
                             *object.restored.borrow_mut() = Some(restored);
                         }
                         object.disk_ready.set(true);
-                        object.remember_to_look(&id, start.sleep_after).await;
+                        object.remember_to_look(&id, start.sleep_after, brief).await;
                     }
                     Ok(endpoint)
                 }

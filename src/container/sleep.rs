@@ -19,6 +19,9 @@ const SLEEP_AFTER: Duration = Duration::from_secs(10 * 60);
 /// The same for one that was started for a single request.
 const SLEEP_AFTER_ONE: Duration = Duration::from_secs(60);
 
+/// How long what a single request has left is kept, in milliseconds: its session may be named by another.
+const KEEP_ONE_MS: u64 = 24 * 60 * 60 * 1000;
+
 /// When to look again at a sandbox that could not be stopped.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -40,6 +43,10 @@ const GIVE_UP_MS: u64 = 60 * 60 * 1000;
 struct Watch {
     id: SessionId,
     sleep_after_ms: u64,
+    /// It was started for a single request, and is deleted when it was not used again until then: milliseconds
+    /// since the epoch.
+    #[serde(default)]
+    delete_at: Option<u64>,
 }
 
 impl Object {
@@ -54,11 +61,12 @@ impl Object {
     }
 
     /// Sets the alarm by which an unused sandbox is saved and stopped.
-    pub(super) async fn remember_to_look(&self, id: &SessionId, after: Duration) {
+    pub(super) async fn remember_to_look(&self, id: &SessionId, after: Duration, brief: bool) {
         let storage = self.platform.storage();
         let watch = Watch {
             id: id.clone(),
             sleep_after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+            delete_at: brief.then(|| worker::Date::now().as_millis() + KEEP_ONE_MS),
         };
         let set = async {
             storage.put("watch", &watch).await?;
@@ -67,6 +75,24 @@ impl Object {
         if let Err(error) = set.await {
             internal("alarm", &error);
         }
+    }
+
+    /// Keeps a sandbox for good that was started for a single request: another one has come.
+    pub(super) async fn keep_for_good(&self) -> std::result::Result<(), Problem> {
+        if self.kept.replace(true) {
+            return Ok(());
+        }
+        let failed = |error: worker::Error| internal("watch", &error);
+        let storage = self.platform.storage();
+        let watch = storage.get::<Watch>("watch").await.map_err(failed)?;
+        if let Some(watch) = watch.filter(|watch| watch.delete_at.is_some()) {
+            let watch = Watch {
+                delete_at: None,
+                ..watch
+            };
+            storage.put("watch", &watch).await.map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// Sets the alarm by which files are saved that somebody has changed, where no turn does it before.
@@ -135,7 +161,15 @@ impl Object {
         let Some(endpoint) = provider.running().await? else {
             let gone = self.platform.storage().delete(UNSAVED).await;
             gone.map_err(|error| internal("unsaved", &error))?;
-            return Ok(None);
+            let Some(delete_at) = watch.delete_at else {
+                return Ok(None);
+            };
+            let left = delete_at.saturating_sub(worker::Date::now().as_millis());
+            if left == 0 {
+                self.delete(&watch.id).await?;
+                return Ok(None);
+            }
+            return Ok(Some(Duration::from_millis(left)));
         };
         let unused = || async {
             let broke = |error: worker::Error| internal("health", &error);
@@ -173,7 +207,7 @@ impl Object {
         if let Err(problem) = session::fell_asleep(&self.env, &watch.id).await {
             internal("asleep", &problem.detail);
         }
-        Ok(None)
+        Ok(watch.delete_at.map(|_| LOOK_AGAIN))
     }
 
     /// Saves the sandbox, where it runs, and stops it.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ::session::{Input, Session};
+use access::Pass;
 use protocol::sandbox::{AnswerRequest, Settings};
 use protocol::{Answer, TurnId};
 use serde::{Deserialize, Serialize};
@@ -44,11 +45,12 @@ pub fn patience(env: &Env) -> u64 {
 
 impl Object {
     /// Takes an answer, and gives the event that it has become.
-    pub(super) fn reply(self: &Rc<Self>, reply: Reply) -> answer::Answer {
+    pub(super) fn reply(self: &Rc<Self>, reply: Reply, by: &Pass) -> answer::Answer {
         let answer = Answer::from_fields(reply.fields)?;
         let step = self.take(vec![Input::Answer {
             request_id: reply.request_id,
             answer,
+            by: by.by.clone(),
         }])?;
         answer::json(200, &json!(step.events.first()))
     }

@@ -161,6 +161,8 @@ struct Object {
     default_model: RefCell<Option<String>>,
     /// What the index was told last.
     told_index: Cell<Option<&'static str>>,
+    /// The router is being asked what the turn has used until now.
+    asking_spent: Cell<bool>,
     /// The account is being told of turns that have ended.
     reporting: Cell<bool>,
     /// Held while a message is taken, which may wait for the router: messages keep their order.
@@ -207,6 +209,7 @@ impl Object {
             floods: sockets::Floods::default(),
             default_model: RefCell::new(None),
             told_index: Cell::new(None),
+            asking_spent: Cell::new(false),
             reporting: Cell::new(false),
             taking: futures_util::lock::Mutex::new(()),
         }
@@ -272,7 +275,7 @@ impl Object {
                 answer::json(200, &pass)
             }
             "/reply" => {
-                let event = self.reply(asked_for(&mut request).await?)?;
+                let event = self.reply(asked_for(&mut request).await?, &pass)?;
                 self.record(&pass, "answer");
                 Ok(event)
             }
@@ -308,8 +311,11 @@ impl Object {
             }
             "/interrupt" => {
                 let step = self.take(vec![Input::Interrupt { turn: None }])?;
-                self.record(&pass, "interrupt");
-                answer::json(200, &json!({ "interrupted": !step.events.is_empty() }))
+                let interrupted = !step.events.is_empty();
+                if interrupted {
+                    self.record(&pass, "interrupt");
+                }
+                answer::json(200, &json!({ "interrupted": interrupted }))
             }
             "/wait" => {
                 let seconds: u64 = asked_for(&mut request).await?;

@@ -350,8 +350,10 @@ impl Object {
             ClientMessage::Interrupt { turn_id } => {
                 // Behind the messages that were sent before it, which it may be meant for.
                 let _in_order = self.taking.lock().await;
-                self.take(vec![Input::Interrupt { turn: turn_id }])?;
-                self.record(pass, "interrupt");
+                let step = self.take(vec![Input::Interrupt { turn: turn_id }])?;
+                if !step.events.is_empty() {
+                    self.record(pass, "interrupt");
+                }
                 Ok(())
             }
             ClientMessage::SetModel { model } => {
@@ -363,6 +365,7 @@ impl Object {
                 self.take(vec![Input::Answer {
                     request_id,
                     answer: *answer,
+                    by: pass.by.clone(),
                 }])?;
                 self.record(pass, "answer");
                 Ok(())

@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT_SECONDS);
 /// Times in a row that a stream may break, or not open, without a record in between.
 const ATTEMPTS: u32 = 8;
 
-/// How long the sandbox may take to answer: its start is part of it.
+/// How long the sandbox may take to answer, until it is asked again: its start is part of it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long it may take to hear something small.
@@ -32,6 +32,9 @@ const TELLING: Duration = Duration::from_secs(10);
 
 /// How long the router may take to tell what it has booked, for which the end of a turn waits.
 const BOOKS: Duration = Duration::from_secs(1);
+
+/// How long after a call's end what it has used is asked for.
+const BOOKING: Duration = Duration::from_millis(500);
 
 /// Bytes of a stream after which the agent is told that it may forget them.
 const ACKNOWLEDGE_EVERY: usize = 1024 * 1024;
@@ -96,21 +99,23 @@ impl Object {
             let before = self.taken();
             let opened = async { Ok(self.open(&effect).await) };
             let opened = within(PATIENCE, "the sandbox", opened).await;
-            let told = match opened.unwrap_or_else(|late| Err(late.into())) {
-                Ok(response) => match self.read(response, reader, turn).await {
+            let told = match opened {
+                // It may be at the files of a large session; who asks again waits for the same start.
+                Err(late) => late.detail,
+                Ok(Ok(response)) => match self.read(response, reader, turn).await {
                     Reading::Done => return,
                     Reading::Broke => {
                         "the connection to the sandbox kept breaking; send the message again"
                             .to_owned()
                     }
                 },
-                Err(Unopened::Refused(problem)) if may_pass(&problem) => problem.detail,
-                Err(Unopened::Refused(problem)) => {
+                Ok(Err(Unopened::Refused(problem))) if may_pass(&problem) => problem.detail,
+                Ok(Err(Unopened::Refused(problem))) => {
                     self.lose(reader, turn, problem, false);
                     return;
                 }
                 // Where the turn is begun anew, another reader takes over.
-                Err(Unopened::SandboxGone(problem)) => {
+                Ok(Err(Unopened::SandboxGone(problem))) => {
                     self.lose(reader, turn, problem, true);
                     return;
                 }
@@ -230,6 +235,24 @@ impl Object {
                     let _ = within(SAVING, "the storage of saves", sandbox.save(None)).await;
                 }
                 object.saving.set(false);
+            }));
+    }
+
+    /// Tells, beside the turn, what its calls have used until now.
+    fn tell_spending(self: &Rc<Self>, turn: TurnId) {
+        if self.asking_spent.replace(true) {
+            return;
+        }
+        let object = Rc::clone(self);
+        self.platform
+            .wait_until(std::panic::AssertUnwindSafe(async move {
+                // The router books a call when its answer is out.
+                Delay::from(BOOKING).await;
+                let spent = object.spent().await;
+                object.asking_spent.set(false);
+                if let Some(spent) = spent {
+                    let _ = object.take(vec![Input::Spent { turn, spent }]);
+                }
             }));
     }
 
@@ -371,6 +394,9 @@ impl Object {
                 return Reading::Broke;
             };
             unsaved |= step.events.iter().any(|event| changes_files(&event.body));
+            if !ended && step.events.iter().any(|event| ends_a_call(&event.body)) {
+                self.tell_spending(turn);
+            }
             let now = worker::Date::now().as_millis();
             if unsaved && !ended && now.saturating_sub(saved_at) > SAVE_EVERY_MS {
                 (unsaved, saved_at) = (false, now);
@@ -498,6 +524,11 @@ fn transcripts_of(inputs: &mut [Input], from: u64) -> Vec<Transcript> {
         _ => None,
     };
     inputs.iter_mut().filter_map(transcript).collect()
+}
+
+/// Whether a call of the model has ended with this.
+fn ends_a_call(body: &EventBody) -> bool {
+    matches!(body, EventBody::ToolUse { .. })
 }
 
 /// Whether a tool may have changed files by then.

@@ -401,6 +401,7 @@ fn bound(event: &mut EventBody) {
         | EventBody::Question { content, .. }
         | EventBody::PermissionResponse { content, .. }
         | EventBody::Egress { content, .. }
+        | EventBody::Usage { content, .. }
         | EventBody::SessionLaunched { content, .. }
         | EventBody::Error { content, .. } => content,
         EventBody::Status(status) => &mut status.content,

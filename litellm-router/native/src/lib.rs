@@ -260,12 +260,7 @@ async fn collected(mut body: BodyDataStream, room: &Semaphore) -> Result<Bytes, 
         let bytes = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
         match (room.try_acquire_many(bytes), &mut taken) {
             (Ok(more), Some(taken)) => taken.merge(more),
-            _ => {
-                let words = "too many bodies are under way to this router; try again";
-                let mut refusal = Refusal::new(503, words);
-                refusal.headers.push(("retry-after".into(), "1".into()));
-                return Err(refusal);
-            }
+            _ => return Err(serve::no_room()),
         }
         if read.is_empty() && first.is_empty() {
             // Most bodies are of one piece, which need not be copied.

@@ -7,6 +7,7 @@ mod about;
 mod accounts;
 mod begin;
 mod refused;
+mod room;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +38,7 @@ use crate::warnings;
 
 pub use about::without_configuration;
 pub use accounts::Booking;
+pub use room::{Room, no_room};
 
 /// The largest body that is read, the limit of Anthropic's Messages API.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;

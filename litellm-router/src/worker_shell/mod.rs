@@ -7,7 +7,7 @@ mod ledger;
 mod pipe;
 mod promise;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::answer::{Answer, Body, Piece};
 use crate::config::{self, Wrong};
 use crate::error::Refusal;
 use crate::relay::{self, Broken, Relayed};
-use crate::serve::{self, BODY_TIME, Call, LARGEST_BODY, Router, Served};
+use crate::serve::{self, BODY_TIME, Call, LARGEST_BODY, Room, Router, Served};
 use chunks::Chunks;
 use host::WorkerHost;
 use pipe::Pipe;
@@ -123,7 +123,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> Result<Response>
     let (mut served, guest) = match router.enter(&call) {
         Err(served) => (served, None),
         Ok(guest) => {
-            let body = read_body(&request).await;
+            let body = read_body(&request, guest.is_known()).await;
             call.now = host::now();
             let served = match body {
                 Ok(body) => {
@@ -183,20 +183,65 @@ fn path_and_query(url: &str) -> &str {
         .unwrap_or("/")
 }
 
+/// Room for bodies under way in this isolate, which has 128 MB: those of callers whose key the router knows, and
+/// those of strangers, so that these fill nobody else's.
+struct Rooms {
+    known: Room,
+    strangers: Room,
+}
+
+thread_local! {
+    static ROOMS: RefCell<Rooms> = const { RefCell::new(Rooms { known: Room::of(2), strangers: Room::of(1) }) };
+}
+
+/// A body's place in its room.
+struct Place {
+    is_known: bool,
+    ticket: u64,
+}
+
+impl Place {
+    fn begin(is_known: bool) -> Self {
+        let ticket = in_room(is_known, |room| room.begin(host::now()));
+        Self { is_known, ticket }
+    }
+
+    fn grow(&self, bytes: usize) -> std::result::Result<(), Refusal> {
+        in_room(self.is_known, |room| room.grow(self.ticket, bytes))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        in_room(self.is_known, |room| room.end(self.ticket));
+    }
+}
+
+fn in_room<T>(is_known: bool, act: impl FnOnce(&mut Room) -> T) -> T {
+    ROOMS.with_borrow_mut(|rooms| {
+        act(if is_known {
+            &mut rooms.known
+        } else {
+            &mut rooms.strangers
+        })
+    })
+}
+
 /// Reads the body as far as it may go, in the time that it has.
-async fn read_body(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
+async fn read_body(request: &Request, is_known: bool) -> std::result::Result<Vec<u8>, Refusal> {
     // What else is served has none, and anybody may ask for some of it.
     if request.method() != "POST" {
         return Ok(Vec::new());
     }
+    let place = Place::begin(is_known);
     let time = Delay::from(BODY_TIME);
-    match select(pin!(collected(request)), pin!(time)).await {
+    match select(pin!(collected(request, &place)), pin!(time)).await {
         Either::Left((body, _)) => body,
         Either::Right(_) => Err(serve::too_slow(BODY_TIME)),
     }
 }
 
-async fn collected(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
+async fn collected(request: &Request, place: &Place) -> std::result::Result<Vec<u8>, Refusal> {
     let cut = || Refusal::new(400, "the body could not be read to its end");
     let Some(stream) = request.body() else {
         return Ok(Vec::new());
@@ -206,6 +251,7 @@ async fn collected(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
         if length > LARGEST_BODY {
             return Err(serve::too_large());
         }
+        place.grow(length)?;
         // The runtime reads no more than this.
         let all = request.array_buffer().map_err(|_| cut())?;
         let all = JsFuture::from(all).await.map_err(|_| cut())?;
@@ -218,6 +264,7 @@ async fn collected(request: &Request) -> std::result::Result<Vec<u8>, Refusal> {
         if body.len() + chunk.len() > LARGEST_BODY {
             return Err(serve::too_large());
         }
+        place.grow(chunk.len())?;
         body.extend_from_slice(&chunk);
     }
     Ok(body)

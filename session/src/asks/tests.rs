@@ -56,6 +56,7 @@ fn answer(session: &mut Session, request: &str, answer: Value) -> Result<Step, P
     let input = Input::Answer {
         request_id: request.to_owned(),
         answer: Answer::from_fields(fields)?,
+        by: "somebody".to_owned(),
     };
     session.step(input, 2000)
 }
@@ -68,6 +69,38 @@ fn decisions(events: &[Event]) -> Vec<(Decision, String)> {
         _ => None,
     };
     events.iter().filter_map(of).collect()
+}
+
+#[test]
+fn one_too_many_is_denied_at_once() {
+    let mut session = asked();
+    let request = |n: usize| EventBody::PermissionRequest {
+        content: "Bash".to_owned(),
+        request_id: format!("more-{n}"),
+        tool: "Bash".to_owned(),
+        input: json!({}),
+        rules: Vec::new(),
+        asked: Asked::default(),
+    };
+    let record = Record {
+        n: 2,
+        events: (3..=MAX_OPEN).map(request).collect(),
+        ..Record::default()
+    };
+    let record = Input::Record {
+        turn: TurnId(1),
+        record,
+        spent: None,
+    };
+    let step = session.step(record, 1000).unwrap();
+    assert_eq!(session.state.open.len(), MAX_OPEN);
+    let denied = decisions(&step.events);
+    assert!(matches!(&denied[..], [(Decision::Deny, words)] if words.contains("too many")));
+    // The agent hears it, so that its tool does not wait for ever.
+    assert!(matches!(&step.effects[..], [Effect::Answer { .. }]));
+    let told = session.state.untold.last().unwrap();
+    assert!(matches!(&told.verdict, Verdict::Deny { .. }));
+    assert_eq!(told.agent_id, format!("more-{MAX_OPEN}"));
 }
 
 #[test]

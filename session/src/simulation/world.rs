@@ -301,7 +301,11 @@ impl World {
                     ..Spent::default()
                 },
             },
-            Frame::Answer { request_id, answer } => Input::Answer { request_id, answer },
+            Frame::Answer { request_id, answer } => Input::Answer {
+                request_id,
+                answer,
+                by: "somebody".to_owned(),
+            },
         };
         let _ = self.take(vec![input]);
     }
