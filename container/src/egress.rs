@@ -2,13 +2,14 @@
 //! variables. It lets through what the agent's configuration names, answers everything else with words
 //! that an agent understands, and tells the session of both.
 //!
-//! It is no wall. Where the sandbox has one, that is the platform's, and what goes through here meets it
-//! afterwards; on a machine without, a program that does not ask for the proxy is not held up.
+//! It is no wall. Where the sandbox has one, that is the platform's, or a gate ([`crate::gate`]), and what
+//! goes through here meets it afterwards; on a machine without, a program that does not ask for the proxy
+//! is not held up.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use protocol::EgressDecision;
 use protocol::egress::allows;
 use protocol::event::EventBody;
 use protocol::sandbox::Record;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 
 use crate::mask::Secrets;
@@ -56,6 +57,19 @@ type Body = BoxBody<Bytes, hyper::Error>;
 pub struct Egress {
     policy: Mutex<Policy>,
     secrets: Arc<Secrets>,
+    way: Way,
+}
+
+/// How a host is reached that may be.
+#[derive(Debug, Default)]
+enum Way {
+    /// As this machine reaches it.
+    #[default]
+    Direct,
+    /// Through another proxy, `host:port`, which decides anew.
+    Through(String),
+    /// Only at public addresses: a name may point into the network that this machine is in.
+    Public,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +87,27 @@ impl Egress {
         Self {
             policy: Mutex::default(),
             secrets,
+            way: Way::Direct,
+        }
+    }
+
+    /// The same, where everything leaves through another proxy, `host:port`.
+    #[must_use]
+    pub fn through(mut self, gate: Option<String>) -> Self {
+        self.way = gate.map_or(Way::Direct, Way::Through);
+        self
+    }
+
+    /// A way out to these hosts, as [`protocol::egress::hosts`] gives them, at public addresses alone. It
+    /// tells nobody.
+    pub fn public(hosts: Vec<String>) -> Self {
+        Self {
+            policy: Mutex::new(Policy {
+                hosts,
+                ..Policy::default()
+            }),
+            secrets: Arc::default(),
+            way: Way::Public,
         }
     }
 
@@ -131,7 +166,8 @@ impl Egress {
         allowed
     }
 
-    async fn serve(self: Arc<Self>, listener: TcpListener) {
+    /// Answers what comes to a listener, for good.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         loop {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -160,6 +196,19 @@ impl Egress {
         }
     }
 
+    async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        if !matches!(self.way, Way::Public) {
+            return TcpStream::connect((host, port)).await;
+        }
+        // Looked up once: what is asked and what is connected to is the same.
+        let found = lookup_host((host, port)).await?;
+        let public: Vec<SocketAddr> = found.filter(|found| is_public(found.ip())).collect();
+        match public.is_empty() {
+            true => Err(io::Error::other("it has no public address")),
+            false => TcpStream::connect(&*public).await,
+        }
+    }
+
     async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let Some((host, port)) = target(&request) else {
             return said(
@@ -176,8 +225,10 @@ impl Egress {
                 ),
             );
         }
-        let connecting = TcpStream::connect((host.as_str(), port));
-        let stream = match tokio::time::timeout(PATIENCE, connecting).await {
+        if let Way::Through(gate) = &self.way {
+            return through(request, gate, &host, port).await;
+        }
+        let stream = match tokio::time::timeout(PATIENCE, self.connect(&host, port)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
                 let words = format!("{host} can't be reached: {error}.");
@@ -197,7 +248,7 @@ impl Egress {
                     let _cut = tokio::io::copy_bidirectional(&mut client, &mut host).await;
                 }
             });
-            return Response::new(Empty::new().map_err(|never| match never {}).boxed());
+            return Response::new(nothing());
         }
         match pass(request, &host, stream).await {
             Ok(response) => response.map(BodyExt::boxed),
@@ -206,6 +257,114 @@ impl Egress {
                 &format!("{host} did not answer as it should: {error}."),
             ),
         }
+    }
+}
+
+/// Hands a request to another proxy.
+async fn through(request: Request<Incoming>, gate: &str, host: &str, port: u16) -> Response<Body> {
+    let passed = async {
+        let stream = TcpStream::connect(gate).await?;
+        let _slower = stream.set_nodelay(true);
+        pass_to_gate(request, stream, host, port)
+            .await
+            .map_err(io::Error::other)
+    };
+    match passed.await {
+        Ok(response) => response,
+        Err(error) => said(
+            StatusCode::BAD_GATEWAY,
+            &format!("{host} can't be reached: the sandbox's way out does not answer: {error}."),
+        ),
+    }
+}
+
+async fn pass_to_gate(
+    mut request: Request<Incoming>,
+    stream: TcpStream,
+    host: &str,
+    port: u16,
+) -> hyper::Result<Response<Body>> {
+    let mut client = hyper::client::conn::http1::Builder::new();
+    client.preserve_header_case(true);
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+    if request.method() != Method::CONNECT {
+        for name in HOP_BY_HOP {
+            request.headers_mut().remove(HeaderName::from_static(name));
+        }
+        let response = sender.send_request(request.map(BodyExt::boxed)).await?;
+        return Ok(response.map(BodyExt::boxed));
+    }
+    let mut connect = Request::new(nothing());
+    *connect.method_mut() = Method::CONNECT;
+    let target = match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
+    };
+    *connect.uri_mut() = target.parse::<Uri>().unwrap_or_default();
+    if let Ok(target) = HeaderValue::from_str(&target) {
+        connect.headers_mut().insert(HOST, target);
+    }
+    let mut response = sender.send_request(connect).await?;
+    if response.status() != StatusCode::OK {
+        return Ok(response.map(BodyExt::boxed));
+    }
+    tokio::spawn(async move {
+        let both = tokio::join!(
+            hyper::upgrade::on(&mut request),
+            hyper::upgrade::on(&mut response)
+        );
+        if let (Ok(client), Ok(gate)) = both {
+            let (mut client, mut gate) = (TokioIo::new(client), TokioIo::new(gate));
+            let _cut = tokio::io::copy_bidirectional(&mut client, &mut gate).await;
+        }
+    });
+    Ok(Response::new(nothing()))
+}
+
+fn nothing() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed()
+}
+
+/// Whether an address is one of the internet's, and none of a machine, of its network, or of what a
+/// provider of machines keeps for them (169.254.169.254).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_multicast()
+                || v4.is_broadcast()
+                || v4.is_documentation()
+                || a == 0
+                || a >= 240
+                || (a, b & 0xc0) == (100, 64)
+                || (a, b & 0xfe) == (198, 18))
+        }
+        IpAddr::V6(v6) => match embedded(v6) {
+            Some(v4) => is_public(v4),
+            None => {
+                let [first, ..] = v6.segments();
+                // Of all there are, 2000::/3 is what is given out.
+                first & 0xe000 == 0x2000
+            }
+        },
+    }
+}
+
+/// The address of the older internet that one of the newer stands for.
+fn embedded(address: Ipv6Addr) -> Option<IpAddr> {
+    let octets = address.octets();
+    let v4 = |from: usize| {
+        let octets: [u8; 4] = octets.get(from..from + 4)?.try_into().ok()?;
+        Some(IpAddr::from(octets))
+    };
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, ..] => v4(12),
+        [0x2002, ..] => v4(2),
+        _ => None,
     }
 }
 
@@ -308,4 +467,43 @@ pub fn variables(
         }
     }
     variables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_public;
+
+    #[test]
+    fn addresses_inside_are_not_public() {
+        for public in [
+            "1.1.1.1",
+            "140.82.112.3",
+            "2606:4700::1111",
+            "::ffff:1.1.1.1",
+        ] {
+            assert!(is_public(public.parse().unwrap()), "{public}");
+        }
+        for inside in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.17.0.1",
+            "192.168.1.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "2002:a00:1::1",
+        ] {
+            assert!(!is_public(inside.parse().unwrap()), "{inside}");
+        }
+    }
 }

@@ -11,6 +11,7 @@
 //! | [`direct`] | requests beside the session, each with a process of its own |
 //! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
 //! | [`egress`] | the way out of the sandbox, and who is told of it |
+//! | [`gate`] | the gate in a sandbox's wall, where containers have one |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`history`] | what the workspace was at the end of each turn, and what has changed since |
@@ -33,6 +34,7 @@ pub mod disk;
 pub mod drive;
 pub mod egress;
 pub mod files;
+pub mod gate;
 mod guard;
 pub mod history;
 pub mod host;

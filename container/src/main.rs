@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use agent_server::processes::{WITH_PARENT, end_with_parent};
 use agent_server::token::hide;
-use agent_server::{host, serve};
+use agent_server::{gate, host, serve};
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +25,8 @@ enum Command {
     /// Offer sandboxes on this machine, each a folder and a server of its own, for a laptop without
     /// containers. Whoever asks needs the token of AGENT_HOST_TOKEN.
     Host(host::Options),
+    /// Be the gate of a sandbox whose network leads nowhere else.
+    Gate(gate::Options),
     /// Become a program that ends when its parent does.
     #[command(name = WITH_PARENT, hide = true)]
     WithParent {
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
     let taken = match &mut command {
         Command::Serve(options) => options.take_token(),
         Command::Host(options) => options.take_token(),
-        Command::WithParent { .. } => Ok(()),
+        Command::Gate(_) | Command::WithParent { .. } => Ok(()),
     };
     if let Err(error) = taken {
         return failed(&error);
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         match command {
             Command::Serve(options) => serve::serve(options).await,
             Command::Host(options) => host::host(options).await,
+            Command::Gate(options) => gate::gate(options).await,
             Command::WithParent { .. } => Ok(()),
         }
     });

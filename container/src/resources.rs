@@ -1,5 +1,5 @@
-//! What the sandbox uses of its machine: from its own cgroup where it has one (cgroup v2), else from
-//! the processes that descend from this one.
+//! What the sandbox uses of its machine: from its own cgroup where it has one (cgroup v2; of an older one the
+//! limits), else from the processes that descend from this one.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -112,22 +112,28 @@ fn memory() -> u64 {
 }
 
 fn memory_limit() -> u64 {
-    let own = file("memory.max").and_then(|text| text.trim().parse().ok());
-    let machine = || {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let kib = field(&text, "MemTotal:")?;
-        Some(kib.saturating_mul(1024))
-    };
-    own.or_else(machine).unwrap_or(0)
+    let own = file("memory.max").or_else(|| file("memory/memory.limit_in_bytes"));
+    // An older cgroup without a limit has one that no machine reaches.
+    let own: Option<u64> = own.and_then(|text| text.trim().parse().ok());
+    let machine = std::fs::read_to_string("/proc/meminfo").ok();
+    let machine = machine.and_then(|text| field(&text, "MemTotal:"));
+    let machine = machine.map(|kib| kib.saturating_mul(1024));
+    own.into_iter().chain(machine).min().unwrap_or(0)
 }
 
 /// Processors that it may use, as a number that need not be whole.
 fn processors() -> f64 {
     let quota = file("cpu.max").filter(|_| has_cgroup());
-    let quota = quota.and_then(|text| {
+    let older = || {
+        let part = |name: &str| Some(file(&format!("cpu/cpu.cfs_{name}_us"))?.trim().to_owned());
+        Some(format!("{} {}", part("quota")?, part("period")?))
+    };
+    let quota = quota.or_else(older).and_then(|text| {
         let (quota, period) = text.trim().split_once(' ')?;
         Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
     });
+    // None is -1 in an older one.
+    let quota = quota.filter(|quota| *quota > 0.0);
     let all = std::thread::available_parallelism().map_or(1.0, |all| all.get() as f64);
     quota.map_or(all, |quota| quota.min(all))
 }

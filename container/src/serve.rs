@@ -73,6 +73,9 @@ pub struct Options {
     /// Milliseconds that a call of the model may take
     #[arg(long, env = "AGENT_API_TIMEOUT_MS", default_value_t = 600_000)]
     pub api_timeout_ms: u64,
+    /// What leaves the sandbox goes through this proxy, host:port: its gate's
+    #[arg(long, env = "AGENT_EGRESS_VIA")]
+    pub egress_via: Option<String>,
     /// End after so many seconds without a turn or a request other than GET / and GET /debug
     #[arg(long, env = "AGENT_IDLE_SECONDS")]
     pub idle_seconds: Option<u64>,
@@ -140,8 +143,10 @@ pub async fn serve(options: Options) -> io::Result<()> {
     let session = options.session_id.clone();
     let token = options.server_token.clone();
     let awaits = options.await_restore;
+    let via = options.egress_via.clone();
     let mut setup = setup(options)?;
-    let egress = Arc::new(Egress::new(Arc::default()));
+    let egress = Egress::new(Arc::default()).through(via);
+    let egress = Arc::new(egress);
     let way_out = egress.listen().await?;
     setup.egress = variables(way_out, setup.model_host(), authorities().as_deref());
     let disk = Disk::open(&setup.workspace, &setup.home, awaits)?;

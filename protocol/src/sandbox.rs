@@ -32,6 +32,12 @@ pub const PROTOCOL: u32 = 1;
 /// The port that the agent-server listens on in a container.
 pub const PORT: u16 = 3000;
 
+/// The port of a sandbox's gate by which its agent-server is reached, where it has one.
+pub const GATE_IN: u16 = 43000;
+
+/// The port of a sandbox's gate at which it listens as a proxy for what leaves the sandbox.
+pub const GATE_OUT: u16 = 43128;
+
 /// Seconds of silence after which the agent-server sends a [`Record`] without content, so that the
 /// other end can tell a slow turn from a dead link.
 pub const HEARTBEAT_SECONDS: u64 = 5;
