@@ -275,6 +275,8 @@ impl<'a> Desk<'a> {
             config,
             credentials,
             model_key,
+            // Where the deployment has its sandboxes, wherever its own is.
+            provider: None,
             parent,
             workspace_from: None,
         };

@@ -189,6 +189,8 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
             )
             .await
         }
+        Kind::Providers => agents::providers(env),
+        Kind::Sandboxes => agents::sandboxes(env, request.method() == Method::Delete).await,
         Kind::Sessions => agents::sessions(&url, env, known(caller()?)?).await,
         Kind::LaunchedSession => {
             let id = SessionId::parse(name)?;

@@ -149,10 +149,13 @@ async fn beside(world: Arc<World>) -> Result<()> {
     there.say("run `touch go; ls`").await?;
     there.completed().await?;
     ensure!(there.contents("tool_result") == ["go"], "{}", there.seen());
-    ensure!(containers_of(&session)? == 2, "each stack has its own");
+    ensure!(
+        containers_of(&session)?.len() == 2,
+        "each stack has its own"
+    );
     other.stack.stop().await;
     ensure!(
-        containers_of(&session)? == 1,
+        containers_of(&session)?.len() == 1,
         "the other's alone is removed"
     );
 
@@ -173,12 +176,18 @@ async fn ctrl_c() -> Result<()> {
     let seen = Arc::clone(&session);
     dev::ends_without_leftovers("cloudflare", move |session| {
         session.clone_into(&mut seen.lock().unwrap());
-        ensure!(containers_of(session)? == 1, "its sandbox is a container");
+        ensure!(
+            containers_of(session)?.len() == 1,
+            "its sandbox is a container"
+        );
         Ok(())
     })
     .await?;
     let session = session.lock().unwrap().clone();
-    ensure!(containers_of(&session)? == 0, "the container is left over");
+    ensure!(
+        containers_of(&session)?.is_empty(),
+        "the container is left over"
+    );
     Ok(())
 }
 
@@ -212,7 +221,10 @@ async fn early_ctrl_c() -> Result<()> {
     nothing_left(&dev.ctrl_c().await?)?;
     // None that was still being started comes later, either.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    ensure!(containers_of(&session)? == 0, "the container is left over");
+    ensure!(
+        containers_of(&session)?.is_empty(),
+        "the container is left over"
+    );
     Ok(())
 }
 
@@ -228,10 +240,10 @@ fn nothing_left(printed: &str) -> Result<()> {
     Ok(())
 }
 
-/// How many containers there are, also ended ones, that were started for a session.
-fn containers_of(session: &str) -> Result<usize> {
+/// The containers that there are, also ended ones, that were started for a session.
+pub fn containers_of(session: &str) -> Result<Vec<String>> {
     let wanted = format!("AGENT_SESSION_ID={session} ");
-    let mut count = 0;
+    let mut found = Vec::new();
     for id in docker(&["ps", "--all", "--quiet"])?.lines() {
         let environment = docker(&[
             "inspect",
@@ -239,12 +251,14 @@ fn containers_of(session: &str) -> Result<usize> {
             "{{range .Config.Env}}{{.}} {{end}}",
             id,
         ])?;
-        count += usize::from(environment.contains(&wanted));
+        if environment.contains(&wanted) {
+            found.push(id.to_owned());
+        }
     }
-    Ok(count)
+    Ok(found)
 }
 
-fn docker(arguments: &[&str]) -> Result<String> {
+pub fn docker(arguments: &[&str]) -> Result<String> {
     let program = std::env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned());
     let output = std::process::Command::new(program)
         .args(arguments)

@@ -13,6 +13,7 @@ mod direct;
 mod docker;
 mod events;
 mod files;
+mod fly;
 mod fork;
 mod hello_world;
 mod http_message;
@@ -29,6 +30,7 @@ mod panics;
 mod permissions;
 mod platform;
 mod provider_failures;
+mod providers;
 mod queue;
 mod reconnect;
 mod router;
@@ -45,6 +47,7 @@ fn main() {
     let arguments = libtest_mimic::Arguments::from_args();
     let local = world::Running::new(Provider::Local).expect("a runtime");
     let docker = world::Running::new(Provider::Cloudflare).expect("a runtime");
+    let engine = providers::three().expect("a runtime");
     let guarded = access::guarded().expect("a runtime");
     let tests = [
         access::tests(&guarded),
@@ -89,16 +92,18 @@ fn main() {
         streaming::tests(&local),
         versions::tests(&local),
         docker::tests(&docker),
+        providers::tests(&engine, &docker),
     ]
     .concat_tests();
     let conclusion = libtest_mimic::run(&arguments, tests);
-    for world in [local, guarded, docker] {
+    for world in [local, guarded, docker, engine] {
         if let Some(log) = world.stop()
             && conclusion.has_failed()
         {
             eprintln!("\n── what the parts printed ──\n{log}");
         }
     }
+    fly::end();
     conclusion.exit();
 }
 

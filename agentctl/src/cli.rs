@@ -171,6 +171,9 @@ pub struct Launch {
     /// The environment variable with your own key for a provider of models
     #[arg(long, value_name = "VARIABLE")]
     pub provider_key_env: Option<String>,
+    /// Where its sandbox is to run, such as docker; the deployment's default where nothing is said
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
     /// What to say first, - for stdin
     #[arg(long, short)]
     pub prompt: Option<String>,

@@ -32,6 +32,9 @@ pub async fn launch(api: &Api, out: Out, given: &Launch) -> Result<(), Failure> 
         let key = key.ok_or_else(|| Failure::Usage(format!("{name} is not set")))?;
         body.insert("api_key".to_owned(), json!(key));
     }
+    if let Some(provider) = &given.provider {
+        body.insert("provider".to_owned(), json!(provider));
+    }
     // Read before anything is launched.
     let prompt = given
         .prompt

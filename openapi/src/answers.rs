@@ -505,7 +505,8 @@ pub struct LaunchWish {
     /// A preset's, or one's own.
     pub config_id: Option<String>,
     pub config: Option<agents::AgentConfig>,
-    /// Where the sandbox is to run, where that is not the deployment's one place.
+    /// Where the sandbox is to run, for as long as there is the session: one of those that
+    /// `GET /api/providers` names. The deployment's default where nothing is said.
     pub provider: Option<String>,
     /// A session whose workspace, as its last turn left it, this one begins with.
     pub workspace_from: Option<SessionId>,
@@ -523,9 +524,49 @@ pub struct Launched {
     pub config_id: String,
     /// `running`
     pub status: String,
+    /// Where its sandbox runs.
+    pub provider: String,
     pub message: String,
     /// What in the configuration has no effect here.
     pub warnings: Vec<String>,
+}
+
+/// Where sandboxes may run.
+#[derive(Deserialize, JsonSchema)]
+pub struct Providers {
+    pub providers: Vec<Provider>,
+    pub total: u64,
+    /// The name of the one of launches that name none.
+    pub default: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Provider {
+    pub name: String,
+    pub default: bool,
+    /// Which of an agent's limits its sandboxes are held to: `cpu`, `memory`, `storage`.
+    pub enforces: Vec<String>,
+}
+
+/// What runs where sandboxes do.
+#[derive(Deserialize, JsonSchema)]
+pub struct Sandboxes {
+    pub sandboxes: Vec<Sandbox>,
+    pub total: u64,
+    /// So many more were not looked at.
+    pub left_off: u64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub struct Sandbox {
+    pub provider: String,
+    pub session_id: SessionId,
+    /// Of one that does not run, its files are there.
+    pub running: bool,
+    /// No session has it.
+    pub orphan: bool,
+    /// It has been removed now.
+    pub removed: bool,
 }
 
 /// How a session stands.

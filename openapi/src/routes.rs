@@ -384,6 +384,17 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             .text("Sessions that were launched from it keep what it was.")
             .gives::<a::ConfigDone>(s, 200, "It is deleted.")
             .fails(&[P::NotFound]),
+        (Kind::Providers, "GET") => new(AGENTS, "Where sandboxes may run")
+            .text("A launch may name one of them as its `provider`.")
+            .gives::<a::Providers>(s, 200, "The places that this deployment has."),
+        (Kind::Sandboxes, "GET") => new(AGENTS, "Every sandbox that there is")
+            .text("Whoever's it is, as the places tell that keep such a list: those on Docker, and local ones.")
+            .gives::<a::Sandboxes>(s, 200, "Each, and whether a session has it.")
+            .fails(&[P::SandboxFailed, P::NotConfigured, P::TimedOut]),
+        (Kind::Sandboxes, "DELETE") => new(AGENTS, "Remove the sandboxes that no session has")
+            .text("With their files. Those of sessions stay as they are.")
+            .gives::<a::Sandboxes>(s, 200, "Each, and whether it was removed.")
+            .fails(&[P::SandboxFailed, P::NotConfigured, P::TimedOut]),
         (Kind::Launch, "POST") => new(AGENTS, "Launch an agent in a new session")
             .takes::<a::LaunchWish>(s)
             .gives::<a::Launched>(s, 200, "Its sandbox starts; it takes messages at once.")

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use protocol::sandbox::PORT;
 use protocol::{Problem, ProblemKind, SessionId};
 use worker::wasm_bindgen::JsValue;
-use worker::{Delay, Env, Method, State, console_log};
+use worker::{Env, State, console_log};
 
 use super::platform::Container;
 use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start};
-use crate::answer::{internal, within};
+use crate::answer::internal;
 use crate::session;
 
 /// Where the sandbox finds its model. The name exists nowhere: the platform hands what is sent there
@@ -23,9 +23,6 @@ pub const MODEL_HOST: &str = "router.internal";
 /// A sandbox that nobody stops, as its object does when it has saved it, is stopped by the platform
 /// this long after it could have been, in milliseconds.
 const INACTIVITY: f64 = 5.0 * 60.0 * 1000.0;
-
-/// How long its server may take to tell its health.
-const HEALTH: Duration = Duration::from_secs(5);
 
 /// How long a sandbox may take until its server answers.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -127,52 +124,6 @@ impl Cloudflare {
         }));
         Ok(())
     }
-
-    /// Asks the sandbox's server for its health, often at first.
-    async fn until_it_answers(&self, container: &Container) -> Result<(), Problem> {
-        let begin = worker::Date::now().as_millis();
-        let mut pause = 20;
-        loop {
-            let endpoint = Self::endpoint(container)?;
-            let health = async {
-                let answer = endpoint.fetch(Method::Get, "/", None).await;
-                Ok(answer.map_or_else(
-                    |error| error.to_string(),
-                    |answer| answer.status_code().to_string(),
-                ))
-            };
-            let told = within(HEALTH, "the sandbox", health)
-                .await
-                .unwrap_or_else(|late| late.detail);
-            if told == "200" {
-                return Ok(());
-            }
-            if !container.running() {
-                let end = self
-                    .last_end()
-                    .await
-                    .unwrap_or_else(|| "the reason is not known".to_owned());
-                return Err(Problem::new(
-                    ProblemKind::SandboxFailed,
-                    format!("the sandbox stopped while it was starting: {end}"),
-                ));
-            }
-            let waited =
-                Duration::from_millis(worker::Date::now().as_millis().saturating_sub(begin));
-            if waited > PATIENCE {
-                internal("container", &told);
-                return Err(Problem::new(
-                    ProblemKind::TimedOut,
-                    format!(
-                        "the sandbox runs, but its server did not answer within {} seconds",
-                        PATIENCE.as_secs()
-                    ),
-                ));
-            }
-            Delay::from(Duration::from_millis(pause)).await;
-            pause = (pause * 3 / 2).min(250);
-        }
-    }
 }
 
 #[async_trait(?Send)]
@@ -192,7 +143,15 @@ impl Provider for Cloudflare {
             } else {
                 self.start(&container, start).await?;
             }
-            self.until_it_answers(&container).await?;
+            let gone = || async {
+                if container.running() {
+                    return None;
+                }
+                let end = self.last_end().await;
+                Some(end.unwrap_or_else(|| "the reason is not known".to_owned()))
+            };
+            let endpoint = Self::endpoint(&container)?;
+            endpoint.until_it_answers(PATIENCE, gone).await?;
             self.ready.set(true);
         }
         let endpoint = Self::endpoint(&container)?;

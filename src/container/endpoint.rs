@@ -1,9 +1,15 @@
 //! Where a sandbox can be reached.
 
+use std::future::Future;
+use std::time::Duration;
+
+use protocol::{Problem, ProblemKind};
 use worker::wasm_bindgen::JsValue;
 use worker::{
-    Fetch, Fetcher, Headers, Method, Request, RequestInit, RequestRedirect, Response, Result,
+    Delay, Fetch, Fetcher, Headers, Method, Request, RequestInit, RequestRedirect, Response, Result,
 };
+
+use crate::answer::{internal, within};
 
 /// Where a sandbox can be reached.
 #[derive(Clone)]
@@ -13,8 +19,13 @@ pub enum Endpoint {
     Url {
         url: String,
         token: Option<String>,
+        /// The machine that is meant, of those behind the address.
+        instance: Option<String>,
     },
 }
+
+/// How long a server may take to tell its health.
+const HEALTH: Duration = Duration::from_secs(5);
 
 impl Endpoint {
     /// # Errors
@@ -28,6 +39,50 @@ impl Endpoint {
         let headers = json_headers(body.is_some())?;
         self.pass(method, path, headers, body.as_deref().map(bytes))
             .await
+    }
+
+    /// Asks the sandbox's server for its health, often at first, until it answers.
+    ///
+    /// # Errors
+    /// Where it does not within `patience`, or `gone` says how the sandbox has ended meanwhile.
+    pub async fn until_it_answers<G: Future<Output = Option<String>>>(
+        &self,
+        patience: Duration,
+        gone: impl Fn() -> G,
+    ) -> std::result::Result<(), Problem> {
+        let begin = worker::Date::now().as_millis();
+        let mut pause = 20;
+        loop {
+            let health = async {
+                let answer = self.fetch(Method::Get, "/", None).await;
+                Ok(answer.map_or_else(
+                    |error| error.to_string(),
+                    |answer| answer.status_code().to_string(),
+                ))
+            };
+            let told = within(HEALTH, "the sandbox", health).await;
+            let told = told.unwrap_or_else(|late| late.detail);
+            if told == "200" {
+                return Ok(());
+            }
+            if let Some(end) = gone().await {
+                return Err(Problem::new(
+                    ProblemKind::SandboxFailed,
+                    format!("the sandbox stopped while it was starting: {end}"),
+                ));
+            }
+            let waited = worker::Date::now().as_millis().saturating_sub(begin);
+            if Duration::from_millis(waited) > patience {
+                internal("sandbox", &told);
+                let words = format!(
+                    "the sandbox runs, but its server did not answer within {} seconds",
+                    patience.as_secs()
+                );
+                return Err(Problem::new(ProblemKind::TimedOut, words));
+            }
+            Delay::from(Duration::from_millis(pause)).await;
+            pause = (pause * 3 / 2).min(250);
+        }
     }
 
     /// Posts a body that may be a stream.
@@ -56,9 +111,16 @@ impl Endpoint {
                 port.fetch_request(request(&url, method, headers, body)?)
                     .await
             }
-            Self::Url { url, token } => {
+            Self::Url {
+                url,
+                token,
+                instance,
+            } => {
                 if let Some(token) = token {
                     headers.set("authorization", &format!("Bearer {token}"))?;
+                }
+                if let Some(instance) = instance {
+                    headers.set("fly-force-instance-id", instance)?;
                 }
                 let request = request(&format!("{url}{path}"), method, headers, body)?;
                 Fetch::Request(request).send().await

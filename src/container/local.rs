@@ -10,6 +10,7 @@ use serde::Deserialize;
 use worker::wasm_bindgen::JsValue;
 use worker::{Env, Fetch, Headers, Method, Request, RequestInit, Response};
 
+use super::inventory::Found;
 use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start};
 use crate::answer::{internal, read_json, within};
 
@@ -38,7 +39,11 @@ struct Told {
 impl Told {
     fn endpoint(self) -> Option<Endpoint> {
         let token = self.server_token;
-        self.url.map(|url| Endpoint::Url { url, token })
+        self.url.map(|url| Endpoint::Url {
+            url,
+            token,
+            instance: None,
+        })
     }
 }
 
@@ -49,18 +54,10 @@ impl Local {
     /// # Errors
     /// Where the deployment does not say where the host process is.
     pub fn new(env: &Env, id: &SessionId) -> Result<Self, Problem> {
-        let variable = |name: &str| {
-            env.var(name).map(|value| value.to_string()).map_err(|_| {
-                Problem::new(
-                    ProblemKind::NotConfigured,
-                    format!("SANDBOX_PROVIDER is local, but {name} is not set; start with: cargo xtask dev"),
-                )
-            })
-        };
         Ok(Self {
-            host: variable("LOCAL_SANDBOX_URL")?,
-            host_token: variable("LOCAL_SANDBOX_TOKEN")?,
-            own_url: variable("OWN_URL")?,
+            host: variable(env, "LOCAL_SANDBOX_URL")?,
+            host_token: variable(env, "LOCAL_SANDBOX_TOKEN")?,
+            own_url: variable(env, "OWN_URL")?,
             name: id.container_object(),
         })
     }
@@ -75,29 +72,75 @@ impl Local {
         method: Method,
         body: Option<String>,
     ) -> Result<Response, Problem> {
-        let failed = |error: worker::Error| {
-            internal("local host", &error);
-            Problem::new(
-                ProblemKind::SandboxFailed,
-                "the host of local sandboxes does not answer; is cargo xtask dev still running?",
-            )
-        };
-        let headers = Headers::new();
-        headers
-            .set("authorization", &format!("Bearer {}", self.host_token))
-            .map_err(failed)?;
-        headers
-            .set("content-type", "application/json")
-            .map_err(failed)?;
-        let mut init = RequestInit::new();
-        init.with_method(method)
-            .with_headers(headers)
-            .with_body(body.map(JsValue::from));
         let url = format!("{}/sandboxes/{}{query}", self.host, self.name);
-        let request = Request::new_with_init(&url, &init).map_err(failed)?;
-        let answer = async { Fetch::Request(request).send().await.map_err(failed) };
-        within(PATIENCE, "the host of local sandboxes", answer).await
+        ask(&url, &self.host_token, method, body).await
     }
+}
+
+async fn ask(
+    url: &str,
+    token: &str,
+    method: Method,
+    body: Option<String>,
+) -> Result<Response, Problem> {
+    let failed = |error: worker::Error| {
+        internal("local host", &error);
+        Problem::new(
+            ProblemKind::SandboxFailed,
+            "the host of local sandboxes does not answer; is cargo xtask dev still running?",
+        )
+    };
+    let headers = Headers::new();
+    headers
+        .set("authorization", &format!("Bearer {token}"))
+        .map_err(failed)?;
+    headers
+        .set("content-type", "application/json")
+        .map_err(failed)?;
+    let mut init = RequestInit::new();
+    init.with_method(method)
+        .with_headers(headers)
+        .with_body(body.map(JsValue::from));
+    let request = Request::new_with_init(url, &init).map_err(failed)?;
+    let answer = async { Fetch::Request(request).send().await.map_err(failed) };
+    within(PATIENCE, "the host of local sandboxes", answer).await
+}
+
+fn variable(env: &Env, name: &str) -> Result<String, Problem> {
+    super::place::variable(env, name).ok_or_else(|| {
+        let words = format!(
+            "there are no local sandboxes here: {name} is not set; start with: cargo xtask dev"
+        );
+        Problem::new(ProblemKind::NotConfigured, words)
+    })
+}
+
+#[derive(Deserialize)]
+struct List {
+    sandboxes: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    name: String,
+    state: String,
+}
+
+/// The sandboxes that the host process has started, since it was.
+///
+/// # Errors
+/// Where it does not say.
+pub async fn list(env: &Env) -> Result<Vec<Found>, Problem> {
+    let url = format!("{}/sandboxes", variable(env, "LOCAL_SANDBOX_URL")?);
+    let token = variable(env, "LOCAL_SANDBOX_TOKEN")?;
+    let mut response = ask(&url, &token, Method::Get, None).await?;
+    let list: List = read_json(&mut response).await?;
+    let found = list.sandboxes.into_iter().filter_map(|listed| {
+        let id = listed.name.strip_prefix("claude-session-")?;
+        let id = SessionId::parse(id).ok()?;
+        Some(Found::new("local", id, listed.state != "ended"))
+    });
+    Ok(found.collect())
 }
 
 #[async_trait(?Send)]

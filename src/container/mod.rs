@@ -9,10 +9,15 @@
 //! anything else happens in a new one. The object keeps which archives there are, how its sandbox ended,
 //! and its token; it can be deleted with its session.
 
+mod api;
 mod cloudflare;
+mod docker;
 mod endpoint;
 mod files;
+mod fly;
+pub mod inventory;
 mod local;
+mod place;
 mod platform;
 mod provider;
 mod saves;
@@ -32,10 +37,12 @@ use worker::wasm_bindgen;
 use worker::{DurableObject, Env, Method, Request, Response, Result, State, durable_object};
 
 use crate::answer::{self, Answer, internal, within};
+use crate::session;
 pub use cloudflare::MODEL_HOST;
 pub use endpoint::Endpoint;
+use place::Place;
+pub use place::{calls_models_by_route, default_provider, enforced, offered, warnings};
 use provider::{AWAIT_RESTORE, Ensured, Provider, Start};
-pub use provider::{calls_models_by_route, provider_name};
 use saves::{Restored, Saves};
 pub use stub::{DiskSave, Running, Sandbox, of};
 
@@ -71,6 +78,23 @@ fn repeatable(method: &Method, path: &str) -> bool {
     *method != Method::Post || path.split('?').next() != Some("/")
 }
 
+/// A secret of the sandbox's, made when it is wanted first.
+async fn made_once(platform: &State, name: &str) -> std::result::Result<String, Problem> {
+    let failed = |error: worker::Error| internal("container storage", &error);
+    let storage = platform.storage();
+    if let Some(secret) = storage.get(name).await.map_err(failed)? {
+        return Ok(secret);
+    }
+    let secret = crate::random::hex::<32>().map_err(failed)?;
+    storage.put(name, &secret).await.map_err(failed)?;
+    Ok(secret)
+}
+
+/// What the server of a sandbox wants to be shown that others can reach.
+async fn server_token(platform: &State) -> std::result::Result<String, Problem> {
+    made_once(platform, "server_token").await
+}
+
 /// One start that several requests wait for.
 type Starting = Shared<LocalBoxFuture<'static, std::result::Result<Endpoint, Problem>>>;
 
@@ -83,6 +107,7 @@ struct Object {
     platform: Rc<State>,
     env: Env,
     provider: RefCell<Option<Rc<dyn Provider>>>,
+    place: RefCell<Option<Place>>,
     starting: RefCell<Option<Starting>>,
     saves: Option<Saves>,
     /// The sandbox's disk is as its session left it.
@@ -103,6 +128,7 @@ impl DurableObject for ClaudeCodeContainer {
                 platform: Rc::new(state),
                 env,
                 provider: RefCell::new(None),
+                place: RefCell::new(None),
                 starting: RefCell::new(None),
                 saves,
                 disk_ready: Cell::new(false),
@@ -223,6 +249,11 @@ impl Object {
             self.delete(&id).await?;
             return Ok(answer::empty(204));
         }
+        if path == "/owns" {
+            let question = serde_json::from_slice(&body.unwrap_or_default())
+                .map_err(|error| internal("owns", &error))?;
+            return Ok(answer::json(200, &self.owns(&id, &question).await?)?);
+        }
         if path == "/token" {
             let known = self.known_token().await?.unwrap_or_default();
             let same = access::secret::equal(&body.unwrap_or_default(), known.as_bytes());
@@ -304,7 +335,7 @@ impl Object {
         if start {
             return Ok(self.ensure_running(id, brief).await?);
         }
-        let provider = self.provider(id)?;
+        let provider = self.provider(id).await?;
         if let Some(endpoint) = provider.running().await? {
             return Ok(endpoint);
         }
@@ -372,12 +403,14 @@ impl Object {
             None => {
                 let (object, id) = (Rc::clone(self), id.clone());
                 let starting = async move {
+                    let place = object.take_place(&id).await?;
                     let start = Start {
                         session_id: id.clone(),
                         model_token: object.model_token().await?,
+                        limits: place.limits,
                         sleep_after: object.sleep_after(brief),
                     };
-                    let provider = object.provider(&id)?;
+                    let provider = object.provider(&id).await?;
                     let Ensured { endpoint, started } = provider.ensure_running(&start).await?;
                     if started || !object.disk_ready.get() {
                         object.disk_ready.set(false);
@@ -405,48 +438,103 @@ impl Object {
     /// Ends the sandbox and deletes all that there is of it.
     async fn delete(self: &Rc<Self>, id: &SessionId) -> std::result::Result<(), Problem> {
         let failed = |error: worker::Error| internal("delete", &error);
-        self.provider(id)?.delete().await?;
+        self.provider(id).await?.delete().await?;
         self.saves()?.delete(id).await?;
         let storage = self.platform.storage();
         storage.delete_alarm().await.map_err(failed)?;
         storage.delete_all().await.map_err(failed)?;
         self.disk_ready.set(false);
+        self.place.borrow_mut().take();
+        self.provider.borrow_mut().take();
         self.saves()?.begin().map_err(failed)?;
         Ok(())
     }
 
-    fn provider(&self, id: &SessionId) -> std::result::Result<Rc<dyn Provider>, Problem> {
+    /// Where the sandbox runs. Before its first start that is where sandboxes of this deployment run
+    /// that are asked for by nobody in particular: there is none yet.
+    async fn provider(&self, id: &SessionId) -> std::result::Result<Rc<dyn Provider>, Problem> {
         if let Some(provider) = self.provider.borrow().as_ref() {
             return Ok(Rc::clone(provider));
         }
-        let provider: Rc<dyn Provider> = match provider_name(&self.env).as_str() {
-            "cloudflare" => Rc::new(cloudflare::Cloudflare::new(
-                Rc::clone(&self.platform),
-                &self.env,
-                id,
-            )?),
-            "local" => Rc::new(local::Local::new(&self.env, id)?),
-            other => {
-                return Err(Problem::new(
-                    ProblemKind::NotConfigured,
-                    format!("SANDBOX_PROVIDER is {other:?}; known are cloudflare and local"),
-                ));
-            }
-        };
+        let place = self.known_place().await?;
+        let name = place.map_or_else(|| default_provider(&self.env), |place| place.provider);
+        let provider = self.provider_named(&name, id)?;
         *self.provider.borrow_mut() = Some(Rc::clone(&provider));
         Ok(provider)
     }
 
+    fn provider_named(
+        &self,
+        name: &str,
+        id: &SessionId,
+    ) -> std::result::Result<Rc<dyn Provider>, Problem> {
+        if !offered(&self.env).contains(&name) {
+            let words = format!(
+                "this session's sandboxes run with {name}, which this deployment does not have (any more)"
+            );
+            return Err(Problem::new(ProblemKind::NotConfigured, words));
+        }
+        let platform = Rc::clone(&self.platform);
+        Ok(match name {
+            "docker" => Rc::new(docker::Docker::new(platform, &self.env, id)?),
+            "fly_machines" => Rc::new(fly::Fly::new(platform, &self.env, id)?),
+            "local" => Rc::new(local::Local::new(&self.env, id)?),
+            _ => Rc::new(cloudflare::Cloudflare::new(platform, &self.env, id)?),
+        })
+    }
+
+    /// Whether what runs under this object's name with a provider is its own: that is where it has been
+    /// started first, unless it was deleted since.
+    async fn owns(
+        &self,
+        id: &SessionId,
+        question: &inventory::Question,
+    ) -> std::result::Result<bool, Problem> {
+        let place = self.known_place().await?;
+        if place.is_some_and(|place| place.provider == question.provider) {
+            return Ok(true);
+        }
+        if question.remove {
+            self.provider_named(&question.provider, id)?
+                .delete()
+                .await?;
+        }
+        Ok(false)
+    }
+
+    /// Where the sandbox was started first; none where it never was.
+    async fn known_place(&self) -> std::result::Result<Option<Place>, Problem> {
+        if let Some(place) = self.place.borrow().as_ref() {
+            return Ok(Some(place.clone()));
+        }
+        let stored = self.platform.storage().get::<String>("place").await;
+        let stored = stored.map_err(|error| internal("container storage", &error))?;
+        let stored = stored.map(|text| serde_json::from_str::<Place>(&text));
+        let stored = stored.transpose();
+        let stored = stored.map_err(|error| internal("container storage", &error))?;
+        self.place.borrow_mut().clone_from(&stored);
+        Ok(stored)
+    }
+
+    /// Where the sandbox is to start: what its session says, the first time, and the same from then on.
+    async fn take_place(&self, id: &SessionId) -> std::result::Result<Place, Problem> {
+        if let Some(place) = self.known_place().await? {
+            return Ok(place);
+        }
+        let wish = session::outbound(&self.env, id).await?;
+        let name = wish.provider.unwrap_or_else(|| default_provider(&self.env));
+        let place = Place::new(name, wish.limits);
+        let text = serde_json::to_string(&place).map_err(|error| internal("place", &error))?;
+        let kept = self.platform.storage().put("place", text).await;
+        kept.map_err(|error| internal("container storage", &error))?;
+        self.provider.borrow_mut().take();
+        *self.place.borrow_mut() = Some(place.clone());
+        Ok(place)
+    }
+
     /// The token of this sandbox, made once.
     async fn model_token(&self) -> std::result::Result<String, Problem> {
-        if let Some(token) = self.known_token().await? {
-            return Ok(token);
-        }
-        let failed = |error: worker::Error| internal("container storage", &error);
-        let token = crate::random::hex::<32>().map_err(failed)?;
-        let storage = self.platform.storage();
-        storage.put("model_token", &token).await.map_err(failed)?;
-        Ok(token)
+        made_once(&self.platform, "model_token").await
     }
 
     /// The token of this sandbox, where it has one.

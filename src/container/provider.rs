@@ -2,29 +2,19 @@
 
 use std::time::Duration;
 
+use agents::Limits;
 use async_trait::async_trait;
 use protocol::{Problem, SessionId};
-use worker::Env;
 
 use super::Endpoint;
-
-/// Whether sandboxes of this deployment call their models through a route of the Worker, because
-/// their traffic can't be intercepted.
-pub fn calls_models_by_route(env: &Env) -> bool {
-    provider_name(env) == "local"
-}
-
-/// The name of the provider that this deployment uses, for people.
-pub fn provider_name(env: &Env) -> String {
-    env.var("SANDBOX_PROVIDER")
-        .map_or_else(|_| "cloudflare".to_owned(), |name| name.to_string())
-}
 
 /// What a sandbox is started with.
 pub struct Start {
     pub session_id: SessionId,
     /// For providers that can't intercept the sandbox's traffic: what its model calls carry.
     pub model_token: String,
+    /// What it may use, as far as the provider can hold it to that.
+    pub limits: Limits,
     /// How long it is left unused before it is stopped.
     pub sleep_after: Duration,
 }

@@ -157,7 +157,7 @@ impl Object {
         self: &Rc<Self>,
         watch: &Watch,
     ) -> std::result::Result<Option<Duration>, Problem> {
-        let provider = self.provider(&watch.id)?;
+        let provider = self.provider(&watch.id).await?;
         let Some(endpoint) = provider.running().await? else {
             let gone = self.platform.storage().delete(UNSAVED).await;
             gone.map_err(|error| internal("unsaved", &error))?;
@@ -212,7 +212,7 @@ impl Object {
 
     /// Saves the sandbox, where it runs, and stops it.
     pub(super) async fn stop(self: &Rc<Self>, id: &SessionId) -> std::result::Result<(), Problem> {
-        let provider = self.provider(id)?;
+        let provider = self.provider(id).await?;
         if let Some(endpoint) = provider.running().await? {
             self.save(&endpoint, id, None).await?;
         }

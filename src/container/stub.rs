@@ -3,6 +3,7 @@
 use protocol::{Problem, ProblemKind, SessionId, TurnId};
 use worker::{Env, Method, Request, Response, Stub};
 
+use super::inventory::Question;
 use super::saves::Save;
 use super::{FOR_ONE_REQUEST, OWN_PROBLEM, SESSION_ID, STOPPED, endpoint};
 use crate::answer::{Answer, internal, problem_of, read_json};
@@ -148,6 +149,16 @@ impl Sandbox {
     /// What could not be deleted.
     pub async fn delete(&self) -> std::result::Result<(), Problem> {
         self.told("/delete", None).await.map(drop)
+    }
+
+    /// Whether what runs somewhere under its name is its own. Otherwise it is removed, if that is wanted.
+    ///
+    /// # Errors
+    /// Where that can't be found out, or done.
+    pub async fn owns(&self, question: &Question) -> std::result::Result<bool, Problem> {
+        let body = serde_json::to_vec(question).map_err(|error| internal("owns", &error))?;
+        let mut response = self.told("/owns", Some(body)).await?;
+        read_json(&mut response).await
     }
 
     /// Whether this is the token that the sandbox was given for its model calls.

@@ -24,9 +24,6 @@ const MAX_KEY: usize = 1000;
 const PAGE: u64 = 100;
 const MAX_PAGE: u64 = 1000;
 
-/// The places that sandboxes may run in, by the names that clients know.
-const PROVIDERS: [&str; 4] = ["cloudflare", "docker", "fly_machines", "local"];
-
 /// Begins a session with an agent. Who shows nothing else is known by the key for a provider of models
 /// that comes in the body, where this deployment takes such.
 pub async fn launch(
@@ -70,8 +67,10 @@ pub async fn launch(
         config,
         mut warnings,
     } = configuration(env, principal, &mut wish).await?;
-    provider(env, &mut wish)?;
+    let provider = provider(env, &mut wish)?;
     warnings.extend(config.out_of_reach());
+    let limits = config.resource_limits.limits()?;
+    warnings.extend(container::warnings(env, &provider, &limits));
     let credentials = config.credentials(wish.get("mcp_env"))?;
     let workspace_from = text_of(&mut wish, "workspace_from")?
         .map(|id| SessionId::parse(&id).map_err(|problem| problem.at("workspace_from")))
@@ -81,6 +80,7 @@ pub async fn launch(
         config,
         credentials,
         model_key,
+        provider: Some(provider.clone()),
         parent: None,
         workspace_from,
     };
@@ -90,6 +90,7 @@ pub async fn launch(
         "agent_id": id,
         "config_id": config_id,
         "status": "running",
+        "provider": provider,
         "message": "The agent is launched; send it messages at /api/agents/{session_id}/chat",
         "warnings": warnings,
     });
@@ -102,6 +103,8 @@ pub struct Beginning {
     pub credentials: Credentials,
     /// A key of the launcher's own for its provider of models.
     pub model_key: Option<String>,
+    /// Where its sandbox runs; none: where the deployment's do.
+    pub provider: Option<String>,
     /// The session whose agent launches it.
     pub parent: Option<Parent>,
     /// The session whose workspace it begins with.
@@ -117,6 +120,7 @@ pub async fn begin(env: &Env, caller: &Caller, beginning: Beginning) -> Result<S
         mut config,
         credentials,
         model_key,
+        provider,
         parent,
         workspace_from,
     } = beginning;
@@ -136,6 +140,7 @@ pub async fn begin(env: &Env, caller: &Caller, beginning: Beginning) -> Result<S
         credentials,
         model_key,
         parent,
+        provider: Some(provider.unwrap_or_else(|| container::default_provider(env))),
     };
     let Some(from) = workspace_from else {
         session::launch(env, &id, &visit, &launch).await?;
@@ -195,26 +200,43 @@ async fn configuration(
     }
 }
 
-/// Checks the place that a launch asks for.
-fn provider(env: &Env, wish: &mut Map<String, Value>) -> Result<(), Problem> {
+/// The place that a launch asks for, or else the deployment's.
+fn provider(env: &Env, wish: &mut Map<String, Value>) -> Result<String, Problem> {
     let Some(wanted) = text_of(wish, "provider")? else {
-        return Ok(());
+        return Ok(container::default_provider(env));
     };
-    let here = container::provider_name(env);
-    if !PROVIDERS.contains(&wanted.as_str()) {
-        return Err(Problem::bad_request(format!(
-            "provider must be one of {}",
-            PROVIDERS.join(", ")
-        ))
-        .at("provider"));
+    let here = container::offered(env);
+    if here.contains(&wanted.as_str()) {
+        return Ok(wanted);
     }
-    if wanted != here {
-        return Err(Problem::bad_request(format!(
-            "this deployment runs its sandboxes with {here}, and not with {wanted}; leave provider out"
-        ))
-        .at("provider"));
-    }
-    Ok(())
+    let words = format!(
+        "this deployment runs no sandboxes with that; provider may be {}, or left out",
+        here.join(" or ")
+    );
+    Err(Problem::bad_request(words).at("provider"))
+}
+
+/// The places that a launch may ask for, and what of an agent's limits each enforces.
+pub fn providers(env: &Env) -> Answer {
+    let default = container::default_provider(env);
+    let here = container::offered(env);
+    let told = here.iter().map(|name| {
+        json!({ "name": name, "default": *name == default, "enforces": container::enforced(name) })
+    });
+    let told: Vec<Value> = told.collect();
+    answer::json(
+        200,
+        &json!({ "total": told.len(), "providers": told, "default": default }),
+    )
+}
+
+/// What sandboxes there are; those that no session has are removed, if that is wanted.
+pub async fn sandboxes(env: &Env, remove: bool) -> Answer {
+    let (found, more) = container::inventory::look(env, remove).await?;
+    answer::json(
+        200,
+        &json!({ "total": found.len(), "left_off": more, "sandboxes": found }),
+    )
 }
 
 /// The caller's own sessions.

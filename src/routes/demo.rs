@@ -16,7 +16,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
     require-trusted-types-for 'script'; trusted-types 'none'";
 
 pub async fn health(env: &Env) -> Answer {
-    let provider = crate::container::provider_name(env);
+    let provider = crate::container::default_provider(env);
     answer::json(
         200,
         &serde_json::json!({

@@ -80,6 +80,10 @@ pub enum Kind {
     CustomConfigs,
     CustomConfig,
     NewConfig,
+    /// Where sandboxes may run here.
+    Providers,
+    /// What runs there, whoever's it is.
+    Sandboxes,
     Launch,
     /// The sessions of an account.
     Sessions,
@@ -319,6 +323,18 @@ pub const TABLE: &[Row] = &[
         GET,
         Kind::Config,
         Need::Scope(Scopes::READ),
+    ),
+    row(
+        "/api/providers",
+        GET,
+        Kind::Providers,
+        Need::Scope(Scopes::READ),
+    ),
+    row(
+        "/api/sandboxes",
+        &["GET", "DELETE"],
+        Kind::Sandboxes,
+        Need::Operator,
     ),
     row("/api/agents/launch", POST, Kind::Launch, Need::Launch),
     row(

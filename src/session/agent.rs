@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ::session::{Input, Parent};
-use agents::{AgentConfig, Credentials};
+use agents::{AgentConfig, Credentials, Limits};
 use protocol::{Problem, ProblemKind, SessionId};
 use serde::{Deserialize, Serialize};
 use worker::{Env, Result, SqlStorage, Storage};
@@ -22,6 +22,7 @@ const SCHEMA: &str = "
         one INTEGER PRIMARY KEY CHECK (one = 1),
         config TEXT NOT NULL,         -- JSON
         sealed TEXT,                  -- Secrets; NULL where there are none, or not any more
+        provider TEXT,                -- where its sandbox runs
         launched_at INTEGER NOT NULL, -- milliseconds since the epoch
         ended INTEGER NOT NULL DEFAULT 0
     );
@@ -47,15 +48,24 @@ pub struct Launch {
     /// The session whose agent launches it.
     #[serde(default)]
     pub parent: Option<Parent>,
+    /// Where its sandbox runs; none: where the deployment's do.
+    #[serde(default)]
+    pub provider: Option<String>,
 }
 
-/// What leaves a session's sandbox, and with what.
+/// What leaves a session's sandbox, and with what; and where it is to run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Outbound {
     /// A key of its launcher's own for its provider of models.
     pub model_key: Option<String>,
     /// What it may reach besides its model, as [`protocol::egress::hosts`] gives it.
     pub hosts: Vec<String>,
+    /// None: where the deployment's sandboxes run.
+    #[serde(default)]
+    pub provider: Option<String>,
+    /// What its agent may use; none: what one may that names nothing.
+    #[serde(default)]
+    pub limits: Option<Limits>,
 }
 
 /// What a launch has brought that nobody may see.
@@ -69,6 +79,8 @@ struct Secrets {
 pub struct Agent {
     pub config: AgentConfig,
     secrets: Option<Secrets>,
+    /// Where its sandbox runs; none: where the deployment's do.
+    pub provider: Option<String>,
     /// Its time is over: it takes no more messages.
     ended: bool,
 }
@@ -96,13 +108,19 @@ impl Agents {
     }
 
     fn read(&self, env: &Env, id: &SessionId) -> Result<Option<Agent>> {
-        let tables = "SELECT name FROM sqlite_master WHERE name = 'agent'";
-        if rows::texts(&self.sql, tables, Vec::new())?.is_empty() {
+        let table = "SELECT sql FROM sqlite_master WHERE name = 'agent'";
+        let table = rows::texts(&self.sql, table, Vec::new())?;
+        let Some(table) = table.first() else {
             return Ok(None);
+        };
+        if !table.contains("provider") {
+            // One of an earlier version.
+            self.sql
+                .exec("ALTER TABLE agent ADD COLUMN provider TEXT", None)?;
         }
         let stored = rows::values(
             &self.sql,
-            "SELECT json_object('config', json(config), 'sealed', sealed, 'ended', ended) FROM agent",
+            "SELECT json_object('config', json(config), 'sealed', sealed, 'provider', provider, 'ended', ended) FROM agent",
             Vec::new(),
         )?;
         let Some(stored) = stored.first() else {
@@ -117,6 +135,8 @@ impl Agents {
             config: rows::read(&rows::member(stored, "config"))?,
             // What can't be opened any more is missing where it is needed, and said there.
             secrets: sealed.and_then(open),
+            provider: Some(rows::text(stored, "provider").to_owned())
+                .filter(|name| !name.is_empty()),
             ended: rows::number(stored, "ended") == Some(1),
         }))
     }
@@ -152,10 +172,11 @@ impl Agents {
         self.sql.exec(SCHEMA, None).map_err(failed)?;
         self.sql
             .exec(
-                "INSERT OR REPLACE INTO agent (one, config, sealed, launched_at) VALUES (1, ?, ?, ?)",
+                "INSERT OR REPLACE INTO agent (one, config, sealed, provider, launched_at) VALUES (1, ?, ?, ?, ?)",
                 vec![
                     config.into(),
                     sealed.into(),
+                    launch.provider.clone().into(),
                     integer(worker::Date::now().as_millis()).map_err(failed)?,
                 ],
             )
@@ -163,6 +184,7 @@ impl Agents {
         let agent = Rc::new(Agent {
             config: launch.config,
             secrets,
+            provider: launch.provider,
             ended: false,
         });
         *self.agent.borrow_mut() = Some(Rc::clone(&agent));
@@ -187,6 +209,7 @@ impl Agents {
         *self.agent.borrow_mut() = Some(Rc::new(Agent {
             config: agent.config.clone(),
             secrets: None,
+            provider: agent.provider.clone(),
             ended: true,
         }));
         Ok(())
@@ -206,6 +229,7 @@ impl Agent {
             credentials: secrets.map_or_else(Credentials::default, |it| it.credentials.clone()),
             model_key: secrets.and_then(|it| it.model_key.clone()),
             parent: None,
+            provider: self.provider.clone(),
         }
     }
 
@@ -217,6 +241,8 @@ impl Agent {
         Outbound {
             model_key: self.model_key(),
             hosts: protocol::egress::hosts(&self.config.egress),
+            provider: self.provider.clone(),
+            limits: self.config.resource_limits.limits().ok(),
         }
     }
 
@@ -248,6 +274,13 @@ impl Agent {
 }
 
 impl Object {
+    /// The name of the place where its sandbox runs.
+    pub(super) fn provider_name(&self) -> String {
+        let agent = self.agents.get();
+        let own = agent.and_then(|agent| agent.provider.clone());
+        own.unwrap_or_else(|| crate::container::default_provider(&self.env))
+    }
+
     /// What leaves the sandbox, and with what. One that was not launched reaches its model alone.
     pub(super) fn outbound(&self) -> Outbound {
         let agent = self.agents.get();

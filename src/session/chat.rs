@@ -114,7 +114,7 @@ impl Object {
                 "config_id": config.map(|config| &config.id),
                 "title": session.state.title,
                 "status": status,
-                "provider": crate::container::provider_name(&self.env),
+                "provider": self.provider_name(),
                 "created_at": answer::time(session.state.began_at),
                 "last_active": answer::time(active_at),
                 "model": session.state.model,

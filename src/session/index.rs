@@ -8,7 +8,7 @@ use worker::Method;
 use super::Object;
 use crate::account::{self, Sign};
 use crate::answer::internal;
-use crate::container::{self, Running};
+use crate::container::Running;
 
 /// What an index says of a session whose sandbox sleeps.
 const SLEEPING: &str = "sleeping";
@@ -59,7 +59,7 @@ impl Object {
             config_id: config.map_or_else(String::new, |agent| agent.config.id.clone()),
             title: session.state.title.clone(),
             status,
-            provider: container::provider_name(&self.env),
+            provider: self.provider_name(),
             made_at: match session.state.began_at {
                 0 => active_at,
                 began => began,

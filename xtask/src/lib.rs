@@ -8,6 +8,7 @@
 //! | [`wasm`] | the Workers' Wasm without names, and within its budget |
 //! | [`docs`] | the reader's page of the API |
 //! | [`stack`] | both Workers and what they need, running |
+//! | [`docker`] | sandboxes on this machine's Docker engine |
 //! | [`keys`] | API keys of a deployment |
 //! | [`bench`] | the model router measured beside others |
 //! | [`test`] | every test there is |
@@ -15,6 +16,7 @@
 
 pub mod bench;
 pub mod build;
+pub mod docker;
 pub mod docs;
 pub mod keys;
 pub mod process;

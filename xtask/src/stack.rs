@@ -3,7 +3,7 @@
 //! ```text
 //! wrangler dev (session Worker) ──service binding──► wrangler dev (litellm-router)
 //!        │
-//!        └── containers on Docker, or the host of local sandboxes
+//!        └── containers on Docker, by wrangler or by its engine, or the host of local sandboxes
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -16,7 +16,7 @@ use tokio::process::Command;
 
 use crate::process::{Service, output};
 use crate::tools::{self, Tools};
-use crate::{build, root, say};
+use crate::{build, docker, root, say};
 
 /// How long the stack may take until it answers: building the sandbox's image is part of it.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub enum Provider {
     /// Cloudflare Containers, on this machine's Docker engine
     Cloudflare,
+    /// Containers of this machine's Docker engine, by its API
+    Docker,
     /// Processes on this machine, not walled off from it
     Local,
 }
@@ -34,6 +36,7 @@ impl Provider {
     fn name(self) -> &'static str {
         match self {
             Self::Cloudflare => "cloudflare",
+            Self::Docker => "docker",
             Self::Local => "local",
         }
     }
@@ -48,8 +51,10 @@ pub struct StackOptions {
     pub router_port: u16,
     /// Where everything is kept that outlives the stack.
     pub data: PathBuf,
-    /// None: Docker where there is one.
+    /// The default of sessions; none: Docker where there is one.
     pub provider: Option<Provider>,
+    /// Others that sessions may choose.
+    pub more_providers: Vec<Provider>,
     /// The session Worker's configuration; none: the one that is deployed.
     pub worker_config: Option<PathBuf>,
     /// Variables of the session Worker.
@@ -68,6 +73,7 @@ impl StackOptions {
             router_port: 0,
             data,
             provider: None,
+            more_providers: Vec::new(),
             worker_config: None,
             worker_vars: Vec::new(),
             router_vars: Vec::new(),
@@ -86,6 +92,8 @@ pub struct Stack {
     /// Which provider, and why that one.
     pub provider_reason: String,
     services: Vec<Service>,
+    /// What there is for sandboxes on the engine.
+    on_docker: Option<docker::Sandboxes>,
     log: Arc<Mutex<Vec<String>>>,
     options: StackOptions,
     data: PathBuf,
@@ -132,13 +140,25 @@ impl Stack {
         // Whoever tries webhooks here has their server here.
         worker_vars.push(("PRIVATE_WEBHOOKS".to_owned(), "true".to_owned()));
         worker_vars.push(("SANDBOX_PROVIDER".to_owned(), provider.name().to_owned()));
+        worker_vars.push(("OWN_URL".to_owned(), url.clone()));
         let mut services = Vec::new();
-        if provider == Provider::Local {
+        let has = |one: Provider| provider == one || options.more_providers.contains(&one);
+        let containers = has(Provider::Cloudflare);
+        if !containers {
+            // The deployed configuration says what its containers have: here there are none.
+            worker_vars.push(("SANDBOX_INSTANCE_TYPE".to_owned(), String::new()));
+        }
+        let mut on_docker = None;
+        if has(Provider::Docker) {
+            let sandboxes = docker::Sandboxes::prepare(&data, port).await?;
+            worker_vars.extend(sandboxes.vars());
+            on_docker = Some(sandboxes);
+        }
+        if has(Provider::Local) {
             let lines = lines("sandboxes", &log, options.quiet);
             let (host, address, token) = local_host(&options, &data, lines).await?;
             worker_vars.push(("LOCAL_SANDBOX_URL".to_owned(), address));
             worker_vars.push(("LOCAL_SANDBOX_TOKEN".to_owned(), token));
-            worker_vars.push(("OWN_URL".to_owned(), url.clone()));
             services.push(host);
         }
         // What was asked for stands, whatever the stack has of its own: of two, the last one counts.
@@ -168,9 +188,9 @@ impl Stack {
             port,
             data: data.clone(),
             vars: worker_vars,
-            containers: provider == Provider::Cloudflare,
+            containers,
         };
-        if !options.quiet && provider == Provider::Cloudflare {
+        if !options.quiet && containers {
             say("building the sandbox's image with Docker; the first time takes some minutes");
         }
         Ok(Self {
@@ -180,6 +200,7 @@ impl Stack {
             provider,
             provider_reason,
             services,
+            on_docker,
             log,
             options,
             data,
@@ -295,6 +316,9 @@ impl Stack {
         for service in self.services.iter().rev() {
             service.stop().await;
         }
+        if let Some(sandboxes) = &self.on_docker {
+            sandboxes.remove().await;
+        }
         self.remove_containers().await;
     }
 
@@ -312,14 +336,11 @@ impl Stack {
 
     /// Removes the containers that workerd has left: those made from the image of this stack's build.
     async fn remove_containers(&self) {
-        if self.provider != Provider::Cloudflare {
-            return;
-        }
         let Some(image) = self.image() else { return };
         // By the name that they were made from: `ancestor` would also find those of another stack whose
         // image has the same content.
         let list = ["ps", "--all", "--format", "{{.ID}} {{.Names}} {{.Image}}"];
-        let Ok(containers) = output(docker().args(list)).await else {
+        let Ok(containers) = output(docker::client().args(list)).await else {
             return;
         };
         for container in containers.lines() {
@@ -330,11 +351,12 @@ impl Stack {
             {
                 // The sidecar beside it has its name with -proxy.
                 let _ =
-                    output(docker().args(["rm", "--force", id, &format!("{name}-proxy")])).await;
+                    output(docker::client().args(["rm", "--force", id, &format!("{name}-proxy")]))
+                        .await;
             }
         }
         // Its name alone: the layers below make the next build quick.
-        let _ = output(docker().args(["rmi", "--no-prune", &image])).await;
+        let _ = output(docker::client().args(["rmi", "--no-prune", &image])).await;
     }
 
     /// The image that wrangler has built for this stack.
@@ -457,6 +479,14 @@ async fn choose(wanted: Option<Provider>) -> Result<(Provider, String)> {
             Provider::Cloudflare,
             "Cloudflare Containers on this machine's Docker engine".to_owned(),
         ),
+        (Some(Provider::Docker), false) => bail!(
+            "--provider docker needs a Docker engine, and none answers; start one (DOCKER_HOST says where), \
+             or use --provider local"
+        ),
+        (Some(Provider::Docker), true) => (
+            Provider::Docker,
+            "containers of this machine's Docker engine, each in a network of its own".to_owned(),
+        ),
         (Some(Provider::Local), _) => (
             Provider::Local,
             "local processes, as asked; the agent works with your rights on this machine".to_owned(),
@@ -485,7 +515,7 @@ fn secrets_key(data: &Path) -> Result<String> {
     Ok(key)
 }
 
-fn random_hex() -> Result<String> {
+pub(crate) fn random_hex() -> Result<String> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
@@ -516,10 +546,6 @@ fn provider_keys() -> Result<Vec<(String, String)>> {
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), value(name)?)))
         .collect())
-}
-
-fn docker() -> Command {
-    Command::new(std::env::var("WRANGLER_DOCKER_BIN").unwrap_or_else(|_| "docker".to_owned()))
 }
 
 /// A file of variables as wrangler reads it: in quotes a value keeps everything but its own quote, and
@@ -554,7 +580,7 @@ async fn write_private(path: &Path, text: &str) -> Result<()> {
 
 /// A port that nobody listens on: the one wanted, or for 0 one below those that the system gives to
 /// programs by itself, so that no part of the stack gets it before the one it is meant for.
-fn free_port(host: IpAddr, wanted: u16) -> Result<u16> {
+pub(crate) fn free_port(host: IpAddr, wanted: u16) -> Result<u16> {
     if wanted != 0 {
         TcpListener::bind((host, wanted)).with_context(|| {
             format!("port {wanted} is taken; choose another with --port or --router-port")

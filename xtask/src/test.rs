@@ -115,6 +115,8 @@ impl Here {
             "browser::",
             "the browser: no Chromium is installed (CHROMIUM_PATH says where to look)",
         );
+        // Its own providers are in the names of the tests of all providers, too.
+        let containers = (!self.docker).then_some(("providers::", docker.1));
         let docker = (!self.docker).then_some(docker);
         let browser = self.chromium.is_none().then_some(browser);
         let litellm = (
@@ -128,7 +130,12 @@ impl Here {
         );
         let fuzz = (!self.python).then_some(fuzz);
         let browser = browser.into_iter();
-        docker.into_iter().chain(browser).chain(litellm).chain(fuzz)
+        docker
+            .into_iter()
+            .chain(containers)
+            .chain(browser)
+            .chain(litellm)
+            .chain(fuzz)
     }
 
     /// # Errors
