@@ -196,6 +196,12 @@ impl Index {
         Ok(index)
     }
 
+    /// Leaves out a folder of a root, with all that is in it.
+    pub fn leave_out(&mut self, root: Root, folder: &str) {
+        self.entries
+            .retain(|place, _| place.root != root || !place.path.starts_with(folder));
+    }
+
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.entries.values().map(Entry::bytes).sum()

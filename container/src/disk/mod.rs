@@ -142,7 +142,11 @@ impl Disk {
         };
         let (roots, base) = (Arc::clone(&self.roots), before.clone());
         let written = blocking(move || {
-            let index = Index::of(&roots)?;
+            let mut index = Index::of(&roots)?;
+            if index.bytes() > request.max_bytes {
+                // It tells of the workspace, and is not to take its room: without it the history begins anew.
+                index.leave_out(Root::Home, crate::history::FOLDER);
+            }
             if index.bytes() > request.max_bytes {
                 return Ok(Err(too_large(&index, request.max_bytes)));
             }

@@ -40,7 +40,7 @@ use points::{Point, Points, Taken};
 use tree::{Known, Walked};
 
 /// The store's folder in the agent's home, and what is in it.
-const FOLDER: &str = ".agent-server-history";
+pub const FOLDER: &str = ".agent-server-history";
 const OBJECTS: &str = "objects";
 const POINTS: &str = "points";
 
