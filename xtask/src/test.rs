@@ -31,7 +31,8 @@ pub async fn run_all(filter: Option<&str>) -> Result<()> {
     if filter.is_none() {
         say("unit and property tests");
         run(Command::new("cargo")
-            .args(["test", "--workspace", "--exclude", "end-to-end"])
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(["--exclude", "end-to-end"])
             .env("AGENT_TEST_CLAUDE", tools::claude()?)
             .current_dir(root()))
         .await
