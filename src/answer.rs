@@ -111,6 +111,27 @@ pub async fn problem_of(response: &mut Response) -> Option<Problem> {
     )
 }
 
+/// The answer of one of our own objects, where it is no problem.
+///
+/// # Errors
+/// The problem that it is.
+pub async fn done(mut response: Response) -> Answer {
+    match problem_of(&mut response).await {
+        Some(problem) => Err(problem),
+        None => Ok(response),
+    }
+}
+
+/// What one of our own objects tells as JSON.
+///
+/// # Errors
+/// The problem that it answers with instead, and where its answer is not what is expected.
+pub async fn told<T: serde::de::DeserializeOwned>(
+    response: Response,
+) -> std::result::Result<T, Problem> {
+    read_json(&mut done(response).await?).await
+}
+
 /// Bytes of an answer that is read whole: what a sandbox says is among them.
 const LONGEST: usize = 1024 * 1024;
 

@@ -14,9 +14,9 @@ use worker::{Delay, Env, Method, Request, Url};
 
 use crate::account::{self, Search};
 use crate::answer::{self, Answer, SSE, internal};
-use crate::routes::agents::{self as launches, Beginning};
+use crate::routes::agents as launches;
 use crate::routes::configs;
-use crate::session::{self, Child, Family, Form, Parent, Say, Visit};
+use crate::session::{self, Child, Family, Form, Launch, Parent, Say, Visit};
 use crate::{container, routes};
 
 /// Bytes of a message.
@@ -112,19 +112,11 @@ async fn call(env: &Env, asker: Asker, tool: Tool) -> Result<Value, Problem> {
         Tool::StopAgent { session_id } => {
             desk.reaches(&session_id).await?;
             let visit = desk.visit(Right::Write);
-            read(session::interrupt(env, &session_id, &visit).await?).await
+            answer::told(session::interrupt(env, &session_id, &visit).await?).await
         }
         Tool::ListFiles { session_id, path } | Tool::ReadFile { session_id, path } => {
             desk.read(&session_id, &path).await
         }
-    }
-}
-
-/// A JSON answer of one of our own objects.
-async fn read(mut response: worker::Response) -> Result<Value, Problem> {
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => answer::read_json(&mut response).await,
     }
 }
 
@@ -252,7 +244,7 @@ impl<'a> Desk<'a> {
     async fn launch(&self, config_id: &str, message: Option<String>) -> Result<Value, Problem> {
         let refused = |words: String| Err(Problem::new(ProblemKind::Forbidden, words));
         let mut parent = None;
-        let mut model_key = None;
+        let (mut model_key, mut provider) = (None, None);
         if let Some((id, family)) = &self.agent {
             if !self.may_launch(config_id) {
                 return refused(format!("this agent may not launch {config_id}"));
@@ -263,7 +255,9 @@ impl<'a> Desk<'a> {
                 );
             };
             self.within_budget().await?;
-            model_key = session::outbound(self.env, id).await?.model_key;
+            // With its key, and where its own sandbox runs.
+            let own = session::outbound(self.env, id).await?;
+            (model_key, provider) = (own.model_key, own.provider);
             parent = Some(Parent {
                 session_id: id.clone(),
                 levels,
@@ -271,16 +265,14 @@ impl<'a> Desk<'a> {
         }
         let config = configs::find(self.env, &self.principal, config_id).await?;
         let credentials = config.credentials(None)?;
-        let beginning = Beginning {
+        let launch = Launch {
             config,
             credentials,
             model_key,
-            // Where the deployment has its sandboxes, wherever its own is.
-            provider: None,
             parent,
-            workspace_from: None,
+            provider,
         };
-        let id = launches::begin(self.env, &self.caller, beginning).await?;
+        let id = launches::begin(self.env, &self.caller, launch, None).await?;
         if let Some((own, _)) = &self.agent {
             let child = Child {
                 id: id.clone(),
@@ -309,13 +301,13 @@ impl<'a> Desk<'a> {
             form: Form::Accepted,
             after: 0,
         };
-        read(session::say(self.env, &self.visit(Right::Write), &say).await?).await
+        answer::told(session::say(self.env, &self.visit(Right::Write), &say).await?).await
     }
 
     async fn wait(&self, id: &SessionId, seconds: u64) -> Result<Value, Problem> {
         self.reaches(id).await?;
         let visit = self.visit(Right::Read);
-        read(session::wait(self.env, id, &visit, seconds).await?).await
+        answer::told(session::wait(self.env, id, &visit, seconds).await?).await
     }
 
     async fn list_sessions(&self) -> Result<Value, Problem> {
@@ -348,7 +340,7 @@ impl<'a> Desk<'a> {
             segments.extend(path.split('/').filter(|part| !part.is_empty()));
         }
         let sandbox = container::of(self.env, id)?;
-        read(sandbox.agent(Method::Get, url.path(), None).await?).await
+        answer::told(sandbox.agent(Method::Get, url.path(), None).await?).await
     }
 }
 

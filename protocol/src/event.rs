@@ -305,7 +305,7 @@ pub const MAX_TOOL_OUTPUT: usize = 128 * 1024;
 /// Bytes of one event as JSON. A row of a Durable Object's SQLite holds 2 MB.
 pub const MAX_EVENT: usize = 1_500_000;
 
-fn is_false(value: &bool) -> bool {
+pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
 

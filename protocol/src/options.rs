@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::event::is_false;
 use crate::problem::{Problem, ProblemKind};
 
 /// Bytes of a prompt.
@@ -273,10 +274,6 @@ pub struct Launch {
     /// It may launch agents and work with them: it has the tools of the Worker's own server for that.
     #[serde(default, skip_serializing_if = "is_false")]
     pub orchestrates: bool,
-}
-
-fn is_false(value: &bool) -> bool {
-    !value
 }
 
 impl Default for Launch {

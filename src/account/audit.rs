@@ -39,6 +39,15 @@ impl Object {
         Ok(Value::Null)
     }
 
+    /// Records the deed that stands in what was asked, once its thing has a name.
+    pub(super) fn record_about(&self, id: &str, asked: &Value) -> Result<(), Problem> {
+        let mut deed = member(asked, "deed");
+        if let Some(fields) = deed.as_object_mut() {
+            fields.insert("about".to_owned(), id.into());
+        }
+        self.record(&deed).map(drop)
+    }
+
     pub(super) fn audit(&self, span: &Value) -> Result<Value, Problem> {
         let limit = number(span, "limit").unwrap_or(1);
         let before = number(span, "before").unwrap_or(MAX_ID).min(MAX_ID);

@@ -28,9 +28,7 @@ impl Object {
         if !is_there && replace {
             return Err(unknown());
         }
-        let count = self.rows("SELECT cast(count(*) AS TEXT) FROM config", Vec::new())?;
-        let count = count.first().and_then(Value::as_u64).unwrap_or_default();
-        if !is_there && count >= MAX_CONFIGS as u64 {
+        if !is_there && self.count("config", Vec::new())? >= MAX_CONFIGS as u64 {
             return Err(Problem::new(
                 ProblemKind::Conflict,
                 format!("this account has {MAX_CONFIGS} configurations; delete some first"),

@@ -150,10 +150,6 @@ impl Object {
             crate::random::bytes().map_err(random)?,
         );
         let stored = key.stored(crate::random::bytes().map_err(random)?);
-        let mut deed = member(making, "deed");
-        if let Some(fields) = deed.as_object_mut() {
-            fields.insert("about".to_owned(), key.id.clone().into());
-        }
         let until = number(making, "until");
         let parent = making.get("parent").and_then(Value::as_str);
         self.sql
@@ -167,13 +163,13 @@ impl Object {
                     member(making, "scopes").to_string().into(),
                     text(making, "name").into(),
                     now,
-                    text(&deed, "by").into(),
+                    text(&member(making, "deed"), "by").into(),
                     until.map(integer).transpose().map_err(failed)?.into(),
                     parent.map(str::to_owned).into(),
                 ],
             )
             .map_err(failed)?;
-        self.record(&deed)?;
+        self.record_about(&key.id, making)?;
         Ok(json!({
             "id": key.id,
             "key": key.text(),

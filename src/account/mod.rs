@@ -35,7 +35,7 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
-use crate::answer::{self, Answer, internal, problem_of, read_json};
+use crate::answer::{self, Answer, internal, read_json};
 use crate::rows;
 pub use keys::{Wish, unknown_key};
 pub use schedules::{delete_schedule, is_scheduled, put_schedule, schedules};
@@ -344,17 +344,14 @@ async fn ask(
         .with_body(Some(asked.to_string().into()));
     let url = format!("http://account.internal/{what}");
     let request = Request::new_with_init(&url, &init).map_err(failed)?;
-    let mut response = env
+    let response = env
         .durable_object("ACCOUNT")
         .and_then(|namespace| namespace.get_by_name(&owner.account_object()))
         .map_err(failed)?
         .fetch_with_request(request)
         .await
         .map_err(failed)?;
-    match problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => read_json(&mut response).await,
-    }
+    answer::told(response).await
 }
 
 #[durable_object]
@@ -503,6 +500,17 @@ impl Object {
             return Ok(Vec::new());
         }
         rows::values(&self.sql, query, values).map_err(failed)
+    }
+
+    /// How many rows there are: `from` is what stands behind `SELECT count(*) FROM`.
+    fn count(
+        &self,
+        from: &str,
+        values: Vec<worker::SqlStorageValue>,
+    ) -> std::result::Result<u64, Problem> {
+        let query = format!("SELECT cast(count(*) AS TEXT) FROM {from}");
+        let counted = self.rows(&query, values)?;
+        Ok(counted.first().and_then(Value::as_u64).unwrap_or_default())
     }
 }
 

@@ -119,9 +119,7 @@ impl Object {
                 id.to_owned()
             }
             None => {
-                let query = "SELECT cast(count(*) AS TEXT) FROM schedule";
-                let count = self.rows(query, Vec::new())?;
-                if count.first().and_then(Value::as_u64) >= Some(MAX_SCHEDULES) {
+                if self.count("schedule", Vec::new())? >= MAX_SCHEDULES {
                     return Err(Problem::new(
                         ProblemKind::Conflict,
                         format!("this account has {MAX_SCHEDULES} schedules; delete some first"),
@@ -146,11 +144,7 @@ impl Object {
                 ],
             )
             .map_err(failed)?;
-        let mut deed = member(asked, "deed");
-        if let Some(deed) = deed.as_object_mut() {
-            deed.insert("about".to_owned(), json!(id));
-        }
-        self.record(&deed)?;
+        self.record_about(&id, asked)?;
         self.schedule(&id)
     }
 
@@ -233,14 +227,9 @@ impl Object {
             form: Form::Accepted,
             after: 0,
         };
-        let mut said = session::say(&self.env, &visit, &say).await?;
-        match answer::problem_of(&mut said).await {
-            Some(problem) => Err(problem),
-            None => {
-                let said: Value = answer::read_json(&mut said).await?;
-                Ok(text(&said, "turn_id").to_owned())
-            }
-        }
+        let said = session::say(&self.env, &visit, &say).await?;
+        let said: Value = answer::told(said).await?;
+        Ok(text(&said, "turn_id").to_owned())
     }
 
     fn note_said(&self, due: &Value, said: Result<String, Problem>) -> Result<(), Problem> {

@@ -71,12 +71,9 @@ impl Object {
     pub(super) fn sessions(&self, wanted: &Value) -> Result<Value, Problem> {
         let search = text(wanted, "search");
         let status = text(wanted, "status");
-        let matching = "FROM session WHERE status <> 'deleted' AND (?1 = '' OR status = ?1)
+        let matching = "session WHERE status <> 'deleted' AND (?1 = '' OR status = ?1)
             AND (?2 = '' OR instr(lower(id || ' ' || title || ' ' || config_id), lower(?2)) > 0)";
-        let count = self.rows(
-            &format!("SELECT cast(count(*) AS TEXT) {matching}"),
-            vec![status.into(), search.into()],
-        )?;
+        let total = self.count(matching, vec![status.into(), search.into()])?;
         let page = self.rows(
             &format!(
                 "SELECT json_object('session_id', id, 'agent_id', id, 'config_id',
@@ -84,7 +81,7 @@ impl Object {
                    'provider', provider,
                    'created_at', strftime('%Y-%m-%dT%H:%M:%fZ', made_at / 1000.0, 'unixepoch'),
                    'last_active', strftime('%Y-%m-%dT%H:%M:%fZ', active_at / 1000.0, 'unixepoch'))
-                 {matching} ORDER BY active_at DESC, id LIMIT ?3 OFFSET ?4"
+                 FROM {matching} ORDER BY active_at DESC, id LIMIT ?3 OFFSET ?4"
             ),
             vec![
                 status.into(),
@@ -93,7 +90,6 @@ impl Object {
                 integer(number(wanted, "offset").unwrap_or(0)).map_err(failed)?,
             ],
         )?;
-        let total = count.into_iter().next().unwrap_or(json!(0));
         Ok(json!({ "sessions": page, "total": total }))
     }
 }

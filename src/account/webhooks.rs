@@ -108,9 +108,7 @@ pub async fn deliveries(env: &Env, owner: &Owner, id: &str) -> Result<Value, Pro
 impl Object {
     pub(super) fn make_webhook(&self, asked: &Value) -> Result<Value, Problem> {
         self.keep()?;
-        let count = self.rows("SELECT cast(count(*) AS TEXT) FROM webhook", Vec::new())?;
-        let count = count.first().and_then(Value::as_u64).unwrap_or_default();
-        if count >= MAX_WEBHOOKS as u64 {
+        if self.count("webhook", Vec::new())? >= MAX_WEBHOOKS as u64 {
             return Err(Problem::new(
                 ProblemKind::Conflict,
                 format!("this account has {MAX_WEBHOOKS} webhooks; delete some first"),
@@ -136,11 +134,7 @@ impl Object {
                 ],
             )
             .map_err(failed)?;
-        let mut deed = member(asked, "deed");
-        if let Some(deed) = deed.as_object_mut() {
-            deed.insert("about".to_owned(), json!(id));
-        }
-        self.record(&deed)?;
+        self.record_about(&id, asked)?;
         Ok(json!({ "id": id, "url": wish.get("url"), "session_id": session, "secret": secret }))
     }
 
@@ -233,11 +227,7 @@ impl Object {
     }
 
     fn send_later(&self, webhook: &str, message: &Message) -> Result<String, Problem> {
-        let pending = self.rows(
-            "SELECT cast(count(*) AS TEXT) FROM delivery WHERE next_at IS NOT NULL",
-            Vec::new(),
-        )?;
-        if pending.first().and_then(Value::as_u64) >= Some(MAX_PENDING) {
+        if self.count("delivery WHERE next_at IS NOT NULL", Vec::new())? >= MAX_PENDING {
             // The oldest has waited longest for a server that does not answer.
             self.sql
                 .exec(

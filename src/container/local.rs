@@ -12,7 +12,7 @@ use worker::{Env, Fetch, Headers, Method, Request, RequestInit, Response};
 
 use super::inventory::Found;
 use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start};
-use crate::answer::{internal, read_json, within};
+use crate::answer::{self, internal, read_json, within};
 
 pub struct Local {
     /// Where the host process listens.
@@ -152,11 +152,8 @@ impl Provider for Local {
             "model_token": start.model_token,
             "env": { AWAIT_RESTORE.0: AWAIT_RESTORE.1 },
         });
-        let mut response = self.ask(Method::Put, Some(body.to_string())).await?;
-        if let Some(problem) = crate::answer::problem_of(&mut response).await {
-            return Err(problem);
-        }
-        let told: Told = read_json(&mut response).await?;
+        let response = self.ask(Method::Put, Some(body.to_string())).await?;
+        let told: Told = answer::told(response).await?;
         let started = told.started;
         let endpoint = told.endpoint().ok_or_else(|| {
             Problem::new(
@@ -182,7 +179,7 @@ impl Provider for Local {
 
     async fn delete(&self) -> Result<(), Problem> {
         let mut response = self.ask_with("?files=true", Method::Delete, None).await?;
-        match crate::answer::problem_of(&mut response).await {
+        match answer::problem_of(&mut response).await {
             Some(problem) if problem.kind != ProblemKind::NotFound => Err(problem),
             _ => Ok(()),
         }

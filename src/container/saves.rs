@@ -11,7 +11,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Bucket, Data, Env, Method, Response, ResponseBody, Result, SqlStorage, Storage};
 
 use super::Endpoint;
-use crate::answer::{internal, problem_of, read_json};
+use crate::answer::{self, internal, read_json};
 use crate::rows::integer;
 
 const SCHEMA: &str = "
@@ -225,10 +225,7 @@ impl Saves {
             404 => return Ok(None),
             _ => {}
         }
-        if let Some(problem) = problem_of(&mut response).await {
-            return Err(problem);
-        }
-        let archive = Archive::of(response)?;
+        let archive = Archive::of(answer::done(response).await?)?;
         if archive.bytes == 0
             || archive.bytes > MAX_ARCHIVE
             || archive
@@ -385,8 +382,8 @@ impl Saves {
         };
         let body = archive.map_or(JsValue::from(""), JsValue::from);
         let sent = endpoint.send(path, body).await;
-        let mut response = sent.map_err(broke_while_restoring)?;
-        problem_of(&mut response).await.map_or(Ok(()), Err)
+        let response = sent.map_err(broke_while_restoring)?;
+        answer::done(response).await.map(drop)
     }
 }
 

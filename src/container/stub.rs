@@ -6,7 +6,7 @@ use worker::{Env, Method, Request, Response, Stub};
 use super::inventory::Question;
 use super::saves::Save;
 use super::{FOR_ONE_REQUEST, OWN_PROBLEM, SESSION_ID, STOPPED, endpoint};
-use crate::answer::{Answer, internal, problem_of, read_json};
+use crate::answer::{self, Answer, internal, problem_of, read_json};
 
 /// The sandbox of a session, as the rest of the Worker speaks to it.
 pub struct Sandbox {
@@ -102,13 +102,9 @@ impl Sandbox {
     /// Why it could not be saved.
     pub async fn save(&self, turn: Option<TurnId>) -> std::result::Result<DiskSave, Problem> {
         let body = serde_json::to_vec(&turn).map_err(|error| internal("save", &error))?;
-        let mut response = match self.ask(Method::Post, "/save", Some(body)).await? {
-            Running::Answer(response) => response,
-            Running::Stopped(problem) => return Ok(DiskSave::Lost(problem)),
-        };
-        match problem_of(&mut response).await {
-            Some(problem) => Err(problem),
-            None => Ok(DiskSave::Saved(read_json(&mut response).await?)),
+        match self.ask(Method::Post, "/save", Some(body)).await? {
+            Running::Answer(response) => answer::told(response).await.map(DiskSave::Saved),
+            Running::Stopped(problem) => Ok(DiskSave::Lost(problem)),
         }
     }
 
@@ -173,11 +169,7 @@ impl Sandbox {
 
     /// What the sandbox's object answers where it does what it is told.
     async fn told(&self, path: &str, body: Option<Vec<u8>>) -> Answer {
-        let mut response = self.ask(Method::Post, path, body).await?.answer()?;
-        match problem_of(&mut response).await {
-            Some(problem) => Err(problem),
-            None => Ok(response),
-        }
+        answer::done(self.ask(Method::Post, path, body).await?.answer()?).await
     }
 
     async fn ask(

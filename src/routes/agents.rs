@@ -1,7 +1,7 @@
 //! `/api/agents`: agents that are launched, the sessions that they run in, and what is said to them.
 
 use access::{ApiKey, Caller, Origin, Principal, Right, Scopes};
-use agents::{AgentConfig, Checked, Credentials};
+use agents::{AgentConfig, Checked};
 use protocol::client::message_id;
 use protocol::{ClaudeCodeOptions, Problem, ProblemKind, SessionId, TurnId};
 use serde_json::{Map, Value, json};
@@ -12,7 +12,7 @@ use crate::account::{self, Search};
 use crate::admission::Admission;
 use crate::answer::{self, Answer, SSE, internal};
 use crate::container;
-use crate::session::{self, Events, Form, Launch, Parent, Say, Span, Visit};
+use crate::session::{self, Events, Form, Launch, Say, Span, Visit};
 
 /// Bytes of a launch: a configuration, and room for secrets.
 const MAX_LAUNCH: usize = 1024 * 1024;
@@ -76,15 +76,14 @@ pub async fn launch(
         .map(|id| SessionId::parse(&id).map_err(|problem| problem.at("workspace_from")))
         .transpose()?;
     let config_id = config.id.clone();
-    let beginning = Beginning {
+    let launch = Launch {
         config,
         credentials,
         model_key,
-        provider: Some(provider.clone()),
         parent: None,
-        workspace_from,
+        provider: Some(provider.clone()),
     };
-    let id = begin(env, &caller, beginning).await?;
+    let id = begin(env, &caller, launch, workspace_from).await?;
     let told = json!({
         "session_id": id,
         "agent_id": id,
@@ -97,50 +96,30 @@ pub async fn launch(
     answer::json(200, &told)
 }
 
-/// What a session begins with.
-pub struct Beginning {
-    pub config: AgentConfig,
-    pub credentials: Credentials,
-    /// A key of the launcher's own for its provider of models.
-    pub model_key: Option<String>,
-    /// Where its sandbox runs; none: where the deployment's do.
-    pub provider: Option<String>,
-    /// The session whose agent launches it.
-    pub parent: Option<Parent>,
-    /// The session whose workspace it begins with.
-    pub workspace_from: Option<SessionId>,
-}
-
-/// Begins a session with an agent, for who may.
+/// Begins a session with an agent, for who may; with the workspace of another one, where that is wanted.
 ///
 /// # Errors
 /// 400 for a model that nobody serves, and why the session does not begin.
-pub async fn begin(env: &Env, caller: &Caller, beginning: Beginning) -> Result<SessionId, Problem> {
-    let Beginning {
-        mut config,
-        credentials,
-        model_key,
-        provider,
-        parent,
-        workspace_from,
-    } = beginning;
-    match (&config.model, &model_key) {
+pub async fn begin(
+    env: &Env,
+    caller: &Caller,
+    mut launch: Launch,
+    workspace_from: Option<SessionId>,
+) -> Result<SessionId, Problem> {
+    match (&launch.config.model, &launch.model_key) {
         (Some(model), None) => crate::models::check(env, model).await?,
-        (None, Some(key)) => config.model = crate::models::model_of_key(key).map(str::to_owned),
+        (None, Some(key)) => {
+            launch.config.model = crate::models::model_of_key(key).map(str::to_owned);
+        }
         _ => {}
     }
+    let everywhere = || container::default_provider(env);
+    launch.provider.get_or_insert_with(everywhere);
     let id = fresh_id()?;
     let visit = Visit {
         caller: caller.clone(),
         right: Right::Write,
         launches: true,
-    };
-    let launch = Launch {
-        config,
-        credentials,
-        model_key,
-        parent,
-        provider: Some(provider.unwrap_or_else(|| container::default_provider(env))),
     };
     let Some(from) = workspace_from else {
         session::launch(env, &id, &visit, &launch).await?;
@@ -291,8 +270,7 @@ pub async fn fork(mut request: Request, env: &Env, id: &SessionId, visit: &Visit
 
 /// Stops a session, and keeps its log and files.
 pub async fn stop(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
-    let mut response = session::stop(env, id, visit).await?;
-    let status: Value = answer::read_json(&mut response).await?;
+    let status: Value = answer::told(session::stop(env, id, visit).await?).await?;
     answer::json(
         200,
         &json!({ "status": status, "session_id": id, "message": "The session was stopped; its log and files are kept" }),
@@ -301,14 +279,11 @@ pub async fn stop(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
 
 /// Stops a session, and deletes it for good.
 pub async fn remove(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
-    let mut response = session::delete(env, id, visit).await?;
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => answer::json(
-            200,
-            &json!({ "status": "success", "session_id": id, "message": "The session was stopped and removed" }),
-        ),
-    }
+    answer::done(session::delete(env, id, visit).await?).await?;
+    answer::json(
+        200,
+        &json!({ "status": "success", "session_id": id, "message": "The session was stopped and removed" }),
+    )
 }
 
 /// Says something to an agent, and answers with its turn. The session is the path's, or stands in the

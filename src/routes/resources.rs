@@ -9,7 +9,7 @@ use protocol::{Problem, SessionId};
 use serde_json::{Value, json};
 use worker::{Delay, Env, Method, Request};
 
-use crate::answer::{self, Answer, SSE, internal, problem_of, read_json, within};
+use crate::answer::{self, Answer, SSE, internal, within};
 use crate::container::{self, Running};
 use crate::session::{self, Visit};
 
@@ -58,10 +58,7 @@ async fn read(env: &Env, id: &SessionId, visit: &Visit) -> Result<Value, Problem
     let asked = sandbox.running_agent(Method::Get, "/resources", None);
     match within(PATIENCE, "the sandbox", asked).await? {
         Running::Stopped(_) => Ok(document(id, &Resources::default(), "sleeping")),
-        Running::Answer(mut response) => match problem_of(&mut response).await {
-            Some(problem) => Err(problem),
-            None => Ok(document(id, &read_json(&mut response).await?, "running")),
-        },
+        Running::Answer(response) => Ok(document(id, &answer::told(response).await?, "running")),
     }
 }
 

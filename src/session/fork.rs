@@ -11,7 +11,7 @@ use worker::Env;
 use super::agent::Launch;
 use super::streams::{LogReader, stream_out};
 use super::{Form, Object, stub};
-use crate::answer::{Answer, internal, problem_of};
+use crate::answer::{self, Answer, internal};
 
 /// Bytes of a log that are taken in at a time.
 const BATCH: usize = 256 * 1024;
@@ -156,10 +156,8 @@ impl Object {
         if let Some(launch) = fork.launch {
             self.agents.keep(&self.env, &id, launch)?;
         }
-        let mut response = stub::log_up_to(&self.env, &fork.from, fork.seq).await?;
-        if let Some(problem) = problem_of(&mut response).await {
-            return Err(problem);
-        }
+        let log = stub::log_up_to(&self.env, &fork.from, fork.seq).await?;
+        let mut response = answer::done(log).await?;
         let mut stream = response.stream().map_err(failed)?;
         let mut pending = Vec::new();
         while let Some(chunk) = stream.next().await {

@@ -43,8 +43,7 @@ pub async fn reply(env: &Env, id: &SessionId, visit: &Visit, reply: &Reply) -> A
 /// # Errors
 /// 401, 403 or 404 where it may not.
 pub async fn may(env: &Env, id: &SessionId, visit: &Visit) -> std::result::Result<Pass, Problem> {
-    let mut response = told(env, id, visit, post("may", &())?).await?;
-    answer::read_json(&mut response).await
+    answer::told(ask(env, id, visit, post("may", &())?).await?).await
 }
 
 /// The same, for a message to the session's sandbox that goes past its log.
@@ -56,8 +55,7 @@ pub async fn may_send_direct(
     id: &SessionId,
     visit: &Visit,
 ) -> std::result::Result<Pass, Problem> {
-    let mut response = told(env, id, visit, post("direct", &())?).await?;
-    answer::read_json(&mut response).await
+    answer::told(ask(env, id, visit, post("direct", &())?).await?).await
 }
 
 /// A share link that is to be made, or none: the links that there are.
@@ -170,8 +168,7 @@ pub async fn stop(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
 /// # Errors
 /// Where the session can't be reached.
 pub async fn outbound(env: &Env, id: &SessionId) -> std::result::Result<Outbound, Problem> {
-    let mut response = reach(env, id, post("outbound", &())?).await?;
-    answer::read_json(&mut response).await
+    answer::told(reach(env, id, post("outbound", &())?).await?).await
 }
 
 /// Tells a session that something in its sandbox wanted to reach a host.
@@ -193,11 +190,7 @@ pub async fn reached(
 /// # Errors
 /// 404 where nobody has begun it.
 pub async fn family(env: &Env, id: &SessionId) -> std::result::Result<Family, Problem> {
-    let mut response = reach(env, id, post("family", &())?).await?;
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => answer::read_json(&mut response).await,
-    }
+    answer::told(reach(env, id, post("family", &())?).await?).await
 }
 
 /// Tells a session that its agent has launched another one.
@@ -209,8 +202,8 @@ pub async fn take_child(
     id: &SessionId,
     child: &Child,
 ) -> std::result::Result<(), Problem> {
-    let mut response = reach(env, id, post("child", child)?).await?;
-    answer::problem_of(&mut response).await.map_or(Ok(()), Err)
+    let response = reach(env, id, post("child", child)?).await?;
+    answer::done(response).await.map(drop)
 }
 
 /// Waits until a session has nothing more to do, or so many seconds. Where it stands then, and what its agent has
@@ -246,8 +239,7 @@ pub(super) async fn fork(
         is_owner: false,
         id: id.clone(),
     };
-    let mut response = told(env, from, visit, post("fork", &wish)?).await?;
-    answer::read_json(&mut response).await
+    answer::told(ask(env, from, visit, post("fork", &wish)?).await?).await
 }
 
 /// Begins a session as a fork.
@@ -291,11 +283,7 @@ pub async fn state(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
 
 /// What the session answers where it does what it is told.
 async fn told(env: &Env, id: &SessionId, visit: &Visit, request: Result<Request>) -> Answer {
-    let mut response = ask(env, id, visit, request).await?;
-    match answer::problem_of(&mut response).await {
-        Some(problem) => Err(problem),
-        None => Ok(response),
-    }
+    answer::done(ask(env, id, visit, request).await?).await
 }
 
 async fn ask(env: &Env, id: &SessionId, visit: &Visit, request: Result<Request>) -> Answer {

@@ -1,11 +1,11 @@
 /** Keys by which programs speak to the server in the account's name. */
 import { useState } from "preact/hooks";
-import { text } from "../text.ts";
 import { useNow } from "../view/context.ts";
 import { Icon } from "../view/icon.tsx";
 import { more } from "../words/more.ts";
+import { FormFrame } from "./form.tsx";
 import { makeKey, readKeys, revokeKey, type Scope, SCOPES } from "./keys.ts";
-import { DeleteButton, ListPlace, reason, useFirstField, useKept } from "./list.tsx";
+import { DeleteButton, ListPlace, useKept } from "./list.tsx";
 import { SecretOnce } from "./secret.tsx";
 import { fromNow, moment } from "./when.ts";
 
@@ -68,30 +68,9 @@ function KeyForm({ cancel, done }: { cancel: () => void; done: (key: string) => 
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState<readonly Scope[]>(["read", "write", "launch"]);
   const [time, setTime] = useState<Time>("year");
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState<string | null>(null);
-  const make = async () => {
-    setBusy(true);
-    setWrong(null);
-    try {
-      done(await makeKey(name.trim(), scopes, TIMES[time]));
-    } catch (error) {
-      setWrong(reason(error));
-      setBusy(false);
-    }
-  };
+  const send = async () => done(await makeKey(name.trim(), scopes, TIMES[time]));
   return (
-    <form
-      ref={useFirstField()}
-      class="automation-form"
-      autocomplete="off"
-      data-testid="key-form"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (!busy && scopes.length > 0) void make();
-      }}
-    >
-      <h3>{words.addKey}</h3>
+    <FormFrame title={words.addKey} name="key" sends={words.makeKey} lacks={scopes.length === 0} send={send} cancel={cancel}>
       <div class="pair">
         <label class="field">
           <span>{words.name}</span>
@@ -123,17 +102,6 @@ function KeyForm({ cancel, done }: { cancel: () => void; done: (key: string) => 
           </label>
         ))}
       </fieldset>
-      <p role="alert" class="wrong">
-        {wrong}
-      </p>
-      <div class="row end">
-        <button type="button" onClick={cancel}>
-          {text.cancel}
-        </button>
-        <button type="submit" class="primary" disabled={busy || scopes.length === 0} data-testid="key-save">
-          {words.makeKey}
-        </button>
-      </div>
-    </form>
+    </FormFrame>
   );
 }

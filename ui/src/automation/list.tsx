@@ -1,6 +1,6 @@
 /** A list that the server keeps: read when it is opened, and again after each change. */
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { listed, Refused } from "../session/sessions.ts";
 import { text } from "../text.ts";
 import { useSession } from "../view/context.ts";
@@ -44,13 +44,6 @@ export function useKept<T>(read: () => Promise<readonly T[]>): Kept<T> {
 
 export function reason(error: unknown): string {
   return more.automation.failed(error instanceof Error ? error.message : "");
-}
-
-/** Of a form that was asked for: its first field has the focus, and so it is seen. */
-export function useFirstField() {
-  const form = useRef<HTMLFormElement>(null);
-  useEffect(() => form.current?.querySelector<HTMLElement>("input, textarea")?.focus(), []);
-  return form;
 }
 
 interface PlaceProps {

@@ -6,7 +6,8 @@ import { Choices } from "../view/choices.tsx";
 import { useSession } from "../view/context.ts";
 import { more } from "../words/more.ts";
 import { type Plan, putSchedule, type Schedule } from "./automation.ts";
-import { reason, SessionField, useFirstField } from "./list.tsx";
+import { FormFrame } from "./form.tsx";
+import { SessionField } from "./list.tsx";
 import { clock, cronOf, localInput, ownZone, type Rhythm, RHYTHMS, rhythmWords, simpleOf, weekdayName, zones } from "./when.ts";
 
 interface FormProps {
@@ -31,36 +32,18 @@ export function ScheduleForm({ before, cancel, done }: FormProps) {
   const [weekday, setWeekday] = useState(known?.weekday ?? 1);
   const [typed, setTyped] = useState(before?.cron ?? "0 9 * * MON-FRI");
   const [zone, setZone] = useState(before === null || before.cron === null ? ownZone() : (before.timezone ?? "UTC"));
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState<{ field: string | null; words: string } | null>(null);
+  const [refusal, setRefusal] = useState<unknown>(null);
   const [hour = 0, minute = 0] = time.split(":").map(Number);
   const cron = rhythm === "own" ? typed.trim() : cronOf({ rhythm, hour, minute, weekday });
-  const save = async () => {
-    setBusy(true);
-    setWrong(null);
+  const send = async () => {
     const when = kind === "once" ? { at: new Date(at).toISOString(), cron: null, timezone: null } : { at: null, cron, timezone: zone.trim() || null };
     const plan: Plan = { session, prompt, name: name.trim(), enabled: before?.enabled ?? true, ...when };
-    try {
-      await putSchedule(before?.id ?? null, plan);
-      done();
-    } catch (error) {
-      setWrong({ field: error instanceof Refused ? error.field : null, words: reason(error) });
-      setBusy(false);
-    }
+    await putSchedule(before?.id ?? null, plan);
+    done();
   };
-  const flawed = (field: string) => (wrong?.field === field ? true : undefined);
+  const flawed = (field: string) => (refusal instanceof Refused && refusal.field === field ? true : undefined);
   return (
-    <form
-      ref={useFirstField()}
-      class="automation-form"
-      autocomplete="off"
-      data-testid="schedule-form"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (!busy) void save();
-      }}
-    >
-      <h3>{before === null ? words.addSchedule : words.changeSchedule}</h3>
+    <FormFrame title={before === null ? words.addSchedule : words.changeSchedule} name="schedule" send={send} refused={setRefusal} cancel={cancel}>
       <label class="field">
         <span>{words.prompt}</span>
         <textarea rows={3} required maxLength={65_536} value={prompt} aria-invalid={flawed("prompt")} onInput={(event) => setPrompt(event.currentTarget.value)} />
@@ -148,17 +131,6 @@ export function ScheduleForm({ before, cancel, done }: FormProps) {
           <p class="faint">{rhythm === "own" ? words.cronHint : rhythmWords(cron, zone)}</p>
         </>
       )}
-      <p role="alert" class="wrong" data-testid="schedule-wrong">
-        {wrong?.words}
-      </p>
-      <div class="row end">
-        <button type="button" onClick={cancel}>
-          {text.cancel}
-        </button>
-        <button type="submit" class="primary" disabled={busy} data-testid="schedule-save">
-          {text.save}
-        </button>
-      </div>
-    </form>
+    </FormFrame>
   );
 }

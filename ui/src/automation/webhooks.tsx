@@ -1,12 +1,12 @@
 /** Who is told when a turn has ended. */
 import { useEffect, useState } from "preact/hooks";
-import { text } from "../text.ts";
 import { useNow } from "../view/context.ts";
 import { Icon, type IconName } from "../view/icon.tsx";
 import { Skeleton } from "../view/skeleton.tsx";
 import { more } from "../words/more.ts";
 import { type Delivery, deleteWebhook, makeWebhook, pingWebhook, readDeliveries, readWebhooks, type Webhook } from "./automation.ts";
-import { DeleteButton, type Kept, ListPlace, reason, SessionField, SessionLink, useFirstField, useKept } from "./list.tsx";
+import { FormFrame } from "./form.tsx";
+import { DeleteButton, type Kept, ListPlace, reason, SessionField, SessionLink, useKept } from "./list.tsx";
 import { SecretOnce } from "./secret.tsx";
 import { fromNow } from "./when.ts";
 
@@ -50,49 +50,18 @@ function WebhookForm({ cancel, done }: { cancel: () => void; done: (secret: stri
   const words = more.automation;
   const [url, setUrl] = useState("");
   const [session, setSession] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState<string | null>(null);
-  const make = async () => {
-    setBusy(true);
-    setWrong(null);
-    try {
-      done(await makeWebhook(url.trim(), session === "" ? null : session));
-    } catch (error) {
-      setWrong(reason(error));
-      setBusy(false);
-    }
-  };
+  const [flawed, setFlawed] = useState(false);
+  const send = async () => done(await makeWebhook(url.trim(), session === "" ? null : session));
   return (
-    <form
-      ref={useFirstField()}
-      class="automation-form"
-      autocomplete="off"
-      data-testid="webhook-form"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (!busy) void make();
-      }}
-    >
-      <h3>{words.addWebhook}</h3>
+    <FormFrame title={words.addWebhook} name="webhook" send={send} refused={(error) => setFlawed(error !== null)} cancel={cancel}>
       <div class="pair">
         <label class="field">
           <span>{words.url}</span>
-          <input type="url" class="code" required maxLength={2000} value={url} placeholder="https://example.com/hook" aria-invalid={wrong !== null} onInput={(event) => setUrl(event.currentTarget.value)} />
+          <input type="url" class="code" required maxLength={2000} value={url} placeholder="https://example.com/hook" aria-invalid={flawed} onInput={(event) => setUrl(event.currentTarget.value)} />
         </label>
         <SessionField label={words.webhookOf} value={session} all={words.allSessions} change={setSession} />
       </div>
-      <p role="alert" class="wrong">
-        {wrong}
-      </p>
-      <div class="row end">
-        <button type="button" onClick={cancel}>
-          {text.cancel}
-        </button>
-        <button type="submit" class="primary" disabled={busy} data-testid="webhook-save">
-          {text.save}
-        </button>
-      </div>
-    </form>
+    </FormFrame>
   );
 }
 
