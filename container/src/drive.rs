@@ -79,10 +79,7 @@ impl Driver {
                 () = shared.stopped() => break,
                 job = jobs.recv() => match job {
                     Some(Job::Turn(job)) => self.run_job(*job).await,
-                    Some(Job::DiskReady) => {
-                        self.kept.restart();
-                        shared.history.begin().await;
-                    }
+                    Some(Job::DiskReady) => self.kept.restart(),
                     None => break,
                 },
                 heard = self.kept.hear() => self.heard_idle(heard).await,

@@ -517,6 +517,8 @@ async fn restore(
         restored?;
     }
     if last {
+        // Before anybody can write there.
+        server.agent.shared.history.begin().await;
         server.agent.disk_ready();
     }
     Ok(StatusCode::NO_CONTENT.into_response())
