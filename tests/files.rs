@@ -22,10 +22,16 @@ pub fn tests(world: &Arc<Running>, guarded: &Arc<Running>, docker: &Arc<Running>
         test(world, "files::packed", packed),
         test(world, "files::a_sandbox_wakes_for_them", asleep),
         test(world, "files::what_a_turn_has_changed", changed),
+        test(world, "files::read_while_their_sandbox_sleeps", from_save),
         lone_test(world, "files::kept_without_a_turn", kept),
         test(docker, "docker::files_written_and_read", written),
         test(docker, "docker::files_uploaded", uploaded),
         test(docker, "docker::what_a_turn_has_changed", changed),
+        test(
+            docker,
+            "docker::files_read_while_their_sandbox_sleeps",
+            from_save,
+        ),
         test(guarded, "files::of_their_owner_alone", owners),
     ]
 }
@@ -498,6 +504,143 @@ async fn changed(world: Arc<World>) -> Result<()> {
     ensure!(changes(&world, &fork, "?from=turn-1").await?.is_empty());
     ensure!(changes(&world, &fork, "").await? == ["added outside", "added src/hello.txt"]);
     Ok(())
+}
+
+/// What is read of a sandbox that sleeps is what was read of it before, and it sleeps on.
+async fn from_save(world: Arc<World>) -> Result<()> {
+    let session = session_with_files(&world).await?;
+    let url = |path: &str| world.url(&format!("/api/files/{session}{path}"));
+    let large: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let long = format!("/{}/in%20it.rs", "long%20".repeat(20));
+    for (path, content) in [
+        ("/large.bin", &large[..]),
+        (&long, b"fn main() {}\n"),
+        ("/dot.png", b"\x89PNG\xff"),
+    ] {
+        let put = world
+            .http
+            .put(url(path))
+            .body(content.to_vec())
+            .send()
+            .await?;
+        ensure!(put.status() == 201, "{path}: {}", put.text().await?);
+    }
+    let mut tab = world.tab(&session, Some(0)).await?;
+    tab.completed().await?;
+    tab.say("run `printf more >> large.bin && rm outside`")
+        .await?;
+    tab.completed().await?;
+    let paths = [
+        "",
+        "?depth=1",
+        "?limit=2",
+        "/src",
+        "/src/hello.txt",
+        &long,
+        "/large.bin?raw=true",
+        "/large.bin/download",
+        "/dot.png",
+    ];
+    let mut awake = Vec::new();
+    for path in paths {
+        let answer = get(&world, &session, path).await?;
+        ensure!(
+            answer.status() == 200 && !answer.headers().contains_key("x-from-save"),
+            "{path}: {answer:?}"
+        );
+        awake.push((answer.headers().clone(), answer.bytes().await?));
+    }
+    let stop = ask(
+        &world,
+        Method::POST,
+        &format!("/api/agents/sessions/{session}/stop"),
+        None,
+    );
+    ensure!(stop.send().await?.status().is_success());
+    let sleeps = async || -> Result<bool> {
+        let told = world
+            .http
+            .get(world.url(&format!("/api/resources/{session}")))
+            .send()
+            .await?;
+        Ok(told.text().await?.contains("sleeping"))
+    };
+    ensure!(sleeps().await?, "it does not sleep");
+    for (path, (before, content)) in paths.iter().zip(&awake) {
+        let answer = get(&world, &session, path).await?;
+        ensure!(
+            answer.status() == 200 && answer.headers().contains_key("x-from-save"),
+            "{path}: {answer:?}"
+        );
+        for name in [
+            "content-type",
+            "content-disposition",
+            "content-security-policy",
+            "x-content-type-options",
+            "content-length",
+        ] {
+            // A document is as long as its times are.
+            if name == "content-length" && header(&answer, "content-type") == "application/json" {
+                continue;
+            }
+            ensure!(
+                answer.headers().get(name) == before.get(name),
+                "{path}: {name}: {answer:?}\n{before:?}"
+            );
+        }
+        let bytes = answer.bytes().await?;
+        if let (Ok(mut was), Ok(mut is)) = (
+            serde_json::from_slice::<Value>(content),
+            serde_json::from_slice::<Value>(&bytes),
+        ) {
+            without_fractions(&mut was);
+            without_fractions(&mut is);
+            ensure!(was == is, "{path}: {was}\n{is}");
+        } else {
+            ensure!(bytes == *content, "{path}: {} bytes", bytes.len());
+        }
+    }
+    let part = world
+        .http
+        .get(url("/large.bin?raw=true"))
+        .header("range", "bytes=2999998-")
+        .send()
+        .await?;
+    ensure!(
+        part.status() == 206 && header(&part, "content-range") == "bytes 2999998-3000003/3000004",
+        "{part:?}"
+    );
+    ensure!(part.bytes().await?.ends_with(b"more"));
+    let known = awake[4].0["etag"].to_str()?.to_owned();
+    let known = world
+        .http
+        .get(url("/src/hello.txt"))
+        .header("if-none-match", known)
+        .send()
+        .await?;
+    ensure!(known.status() == 304, "{known:?}");
+    ensure!(sleeps().await?, "it was woken");
+    // What is not there is the sandbox's to tell.
+    ensure!(get(&world, &session, "/outside").await?.status() == 404);
+    Ok(())
+}
+
+/// A save has times of change to the second, and of a folder that of its first save.
+fn without_fractions(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(time)) = members.get_mut("modified") {
+                let whole = time.split(['.', 'Z']).next().unwrap_or_default();
+                *time = format!("{whole}Z");
+            }
+            if members.get("type").is_some_and(|kind| kind == "directory") {
+                members.remove("modified");
+            }
+            members.values_mut().for_each(without_fractions);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_fractions),
+        _ => {}
+    }
 }
 
 async fn kept() -> Result<()> {

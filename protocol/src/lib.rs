@@ -6,6 +6,7 @@
 //! on.
 
 pub mod client;
+pub mod content;
 pub mod diff;
 pub mod egress;
 pub mod event;

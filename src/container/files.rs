@@ -50,6 +50,12 @@ impl Object {
         let failed = |error: worker::Error| internal("files", &error);
         self.keep_for_good().await?;
         let reads = matches!(request.method(), Method::Get | Method::Head);
+        if reads
+            && path.starts_with("/files")
+            && let Some(answer) = self.from_save(id, request, path).await
+        {
+            return Ok(answer);
+        }
         let body = match (reads, length(request)) {
             (true, _) => Body::None,
             (false, Some(length)) if length <= KEPT => Body::Kept(whole(request).await?),
@@ -149,7 +155,10 @@ fn harmless(response: Response) -> Result<Response> {
 }
 
 /// The headers of an answer, from those of the sandbox's.
-fn passed_on(status: u16, given: impl Fn(&str) -> Option<String>) -> Vec<(&'static str, String)> {
+pub(super) fn passed_on(
+    status: u16,
+    given: impl Fn(&str) -> Option<String>,
+) -> Vec<(&'static str, String)> {
     let given = |name: &str| {
         given(name).filter(|value| {
             value.len() <= LONGEST && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))

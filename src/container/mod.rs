@@ -10,6 +10,7 @@
 //! and its token; it can be deleted with its session.
 
 mod api;
+mod asleep;
 mod cloudflare;
 mod docker;
 mod endpoint;

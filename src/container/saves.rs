@@ -171,6 +171,15 @@ impl Saves {
         Ok(())
     }
 
+    /// The archives of the last save; none where there is nothing.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub fn last_chain(&self) -> Result<Vec<Save>> {
+        let all = self.all()?;
+        Ok(chain_of(&all).into_iter().cloned().collect())
+    }
+
     fn all(&self) -> Result<Vec<Save>> {
         let rows = "SELECT save, after, key, bytes, damaged FROM save ORDER BY save";
         self.sql.exec(rows, None)?.to_array()

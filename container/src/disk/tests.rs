@@ -448,7 +448,8 @@ fn doing() -> impl Strategy<Value = Doing> {
 
 /// Twelve places, some within others.
 fn path(number: u8) -> PathBuf {
-    let folders = ["", "a", "a/b", "c"];
+    let long = "a name that finds no room in a header ".repeat(4);
+    let folders = ["", "a", "a/b", &long];
     PathBuf::from(folders[usize::from(number % 4)]).join(format!("f{}", number / 4))
 }
 
@@ -483,6 +484,78 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// The workspace as somebody sees it from outside.
+    fn shown(&self) -> BTreeMap<String, (char, Vec<u8>)> {
+        let shown = self
+            .content()
+            .into_iter()
+            .filter_map(|(path, (kind, _, content))| {
+                let path = path.strip_prefix("w").ok()?.to_str()?.to_owned();
+                Some((path, (kind, content)))
+            });
+        shown.collect()
+    }
+}
+
+/// The same, from archives that came one after the other, in pieces.
+fn read_without_a_sandbox(archives: &[Vec<u8>]) -> BTreeMap<String, (char, Vec<u8>)> {
+    use saved::tree::{Path, Tree, Wish};
+    let unpacked: Vec<Vec<u8>> = archives
+        .iter()
+        .map(|archive| {
+            let mut bytes = Vec::new();
+            let mut archive = flate2::read::GzDecoder::new(&archive[..]);
+            archive.read_to_end(&mut bytes).unwrap();
+            bytes
+        })
+        .collect();
+    let wanted = (0..12).map(|number| Path::of(path(number).to_str().unwrap().as_bytes()).unwrap());
+    let mut tree = Tree::with(wanted);
+    for (number, bytes) in unpacked.iter().enumerate() {
+        if number > 0 {
+            tree.next_archive();
+        }
+        let mut archive = saved::tar::Archive::default();
+        for piece in bytes.chunks(1000) {
+            archive.read(piece, &mut tree).unwrap();
+        }
+        assert!(archive.has_ended());
+    }
+    let wish = Wish {
+        depth: 50,
+        limit: 10_000,
+        ignored: true,
+        after: None,
+    };
+    let listing = tree.listing(&Path::default(), &wish).unwrap();
+    let mut shown = BTreeMap::new();
+    let mut nodes: Vec<_> = listing.tree.children.unwrap();
+    while let Some(mut node) = nodes.pop() {
+        use protocol::files::Kind;
+        let (kind, content) = match node.kind {
+            Kind::Directory => ('d', Vec::new()),
+            Kind::Symlink => ('l', node.target.take().unwrap().into_bytes()),
+            _ => {
+                let path = Path::of(node.path.as_bytes()).unwrap();
+                let file = tree.file(&path).unwrap().clone();
+                let mut content = Vec::new();
+                for piece in &file.pieces {
+                    let (at, length) = (piece.at as usize, piece.length as usize);
+                    content.extend_from_slice(&unpacked[piece.archive][at..at + length]);
+                }
+                assert_eq!(node.size, Some(content.len() as u64));
+                // What was kept while it was read is the same.
+                assert_eq!(tree.content(&path), Some(content.clone()), "{}", node.path);
+                ('f', content)
+            }
+        };
+        nodes.extend(node.children.into_iter().flatten());
+        shown.insert(node.path, (kind, content));
+    }
+    shown
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -504,6 +577,7 @@ proptest! {
             }
             let back = restored(&archives).await;
             assert_eq!(back.content(), machine.content());
+            assert_eq!(read_without_a_sandbox(&archives), machine.shown());
         });
     }
 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use gengo_language::Language;
+use protocol::content;
+pub use protocol::content::{begins_as_text, is_image};
 
 /// Bytes from its beginning by which a language is told that shares its ending with another.
 const LOOKED_AT: usize = 16 * 1024;
@@ -10,27 +12,12 @@ const LOOKED_AT: usize = 16 * 1024;
 /// Bytes from its beginning by which a long file is told to be text.
 pub const HEAD: usize = 8 * 1024;
 
-const UNKNOWN: &str = "application/octet-stream";
-const TEXT: &str = "text/plain; charset=utf-8";
-
 /// The text that these bytes are.
 pub fn text(bytes: Vec<u8>) -> Result<String, Vec<u8>> {
     if bytes.contains(&0) {
         return Err(bytes);
     }
     String::from_utf8(bytes).map_err(std::string::FromUtf8Error::into_bytes)
-}
-
-/// Whether a file that begins so is text, as far as can be seen.
-pub fn begins_as_text(head: &[u8]) -> bool {
-    if head.contains(&0) {
-        return false;
-    }
-    match std::str::from_utf8(head) {
-        Ok(_) => true,
-        // A letter may be cut at the end.
-        Err(error) => error.error_len().is_none(),
-    }
 }
 
 /// The language of a text, in small letters.
@@ -42,42 +29,15 @@ pub fn language(path: &Path, text: &str) -> String {
     }
 }
 
-/// The type of a file. What stands in it counts more than its name: `.ts` is a film by name.
+/// The type of a file, see [`content::content_type`].
 pub fn content_type(path: &Path, is_text: bool) -> String {
-    let guessed = mime_guess::from_path(path).first_raw();
-    let Some(guessed) = guessed else {
-        return if is_text { TEXT } else { UNKNOWN }.to_owned();
-    };
-    match (is_text, is_text_type(guessed)) {
-        (true, true) => format!("{guessed}; charset=utf-8"),
-        (true, false) => TEXT.to_owned(),
-        (false, true) => UNKNOWN.to_owned(),
-        (false, false) => guessed.to_owned(),
-    }
-}
-
-fn is_text_type(name: &str) -> bool {
-    name.starts_with("text/")
-        || name.ends_with("+xml")
-        || name.ends_with("+json")
-        || matches!(
-            name,
-            "application/json"
-                | "application/javascript"
-                | "application/xml"
-                | "application/x-sh"
-                | "application/toml"
-                | "application/sql"
-        )
-}
-
-/// Whether it is shown as a picture where nothing else is asked for.
-pub fn is_image(content_type: &str) -> bool {
-    content_type.starts_with("image/")
+    content::content_type(mime_guess::from_path(path).first_raw(), is_text)
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::content::{TEXT, UNKNOWN};
+
     use super::*;
 
     #[test]
@@ -114,6 +74,28 @@ mod tests {
         ] {
             assert_eq!(language(Path::new(name), text), wanted, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_told_of_a_file_while_the_sandbox_sleeps_is_the_same() {
+        let mut other = Vec::new();
+        for end in saved::kinds::known() {
+            let name = format!("name.{end}");
+            let path = Path::new(&name);
+            let guessed = saved::kinds::guessed(name.as_bytes());
+            for is_text in [true, false] {
+                let told = content::content_type(guessed, is_text);
+                let is = content_type(path, is_text);
+                if told != is {
+                    other.push(format!("{name}: {told}, and it is {is}"));
+                }
+            }
+            let (told, is) = (saved::kinds::language(name.as_bytes()), language(path, "x"));
+            if told != is {
+                other.push(format!("{name}: {told}, and it is {is}"));
+            }
+        }
+        assert_eq!(other, [""; 0]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, header};
 use cap_std::fs::{Dir, OpenOptions, Permissions, PermissionsExt};
 use futures_util::{Stream, StreamExt};
+use protocol::content::names;
 use protocol::files::{Change, Changed, MAX_FILE, Written};
 use protocol::{Problem, ProblemKind};
 use rustix::fs::{AtFlags, RenameFlags};
@@ -378,12 +379,12 @@ fn heed(
         value.map(|value| value.to_str().unwrap_or_default().to_owned())
     };
     if let Some(tags) = text(if_match)
-        && !before.is_some_and(|before| read::names(&tags, before, false))
+        && !before.is_some_and(|before| names(&tags, before, false))
     {
         return refused("has been changed since; read it again");
     }
     if let Some(tags) = text(if_none_match)
-        && before.is_some_and(|before| read::names(&tags, before, true))
+        && before.is_some_and(|before| names(&tags, before, true))
     {
         return refused("is there already");
     }
