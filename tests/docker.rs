@@ -99,12 +99,7 @@ async fn egress(world: Arc<World>) -> Result<()> {
     ]) {
         ensure!(output.contains(words), "{words}: {}", tab.seen());
     }
-    let decisions: Vec<(&str, &str)> = tab
-        .events
-        .iter()
-        .filter(|event| event["type"] == "egress")
-        .filter_map(|event| Some((event["host"].as_str()?, event["decision"].as_str()?)))
-        .collect();
+    let decisions = tab.egress();
     ensure!(
         decisions.contains(&("denied.example", "denied"))
             && decisions.contains(&("allowed.example", "allowed"))

@@ -174,6 +174,15 @@ impl Tab {
             .collect()
     }
 
+    /// The hosts that something wanted to reach, and what was decided.
+    pub fn egress(&self) -> Vec<(&str, &str)> {
+        self.events
+            .iter()
+            .filter(|event| event["type"] == "egress")
+            .filter_map(|event| Some((event["host"].as_str()?, event["decision"].as_str()?)))
+            .collect()
+    }
+
     /// The events for a person who wonders what went wrong.
     pub fn seen(&self) -> String {
         let mut seen = String::new();

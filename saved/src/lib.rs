@@ -6,7 +6,6 @@
 //! | [`tar`] | an archive's entries, from pieces of its bytes |
 //! | [`tree`] | what they make together |
 //! | [`kinds`] | what a file is, for the names that are common |
-//! | [`times`] | times of change, as they are written |
 //!
 //! What is read here was written by the sandbox (`container/src/disk`), and its word is hostile: whatever
 //! it is, nothing panics, and nothing is kept but what limits allow. This crate knows nothing of buckets,
@@ -14,7 +13,6 @@
 
 pub mod kinds;
 pub mod tar;
-pub mod times;
 pub mod tree;
 
 /// Why an archive can't be read here.

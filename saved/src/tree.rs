@@ -8,7 +8,6 @@ use protocol::options::WORKSPACE;
 
 use crate::Unread;
 use crate::tar::{self, Entry};
-use crate::times::rfc3339;
 
 /// Entries of a workspace that is read here, and bytes of their paths.
 const MAX_ENTRIES: usize = 50_000;
@@ -362,6 +361,8 @@ pub struct Wish {
     /// Also repositories. What `.gitignore` leaves out is not known here.
     pub ignored: bool,
     pub after: Option<Path>,
+    /// A time of change as it is written, from seconds since the epoch.
+    pub time: fn(u64) -> String,
 }
 
 struct Walk<'a> {
@@ -405,7 +406,7 @@ impl Tree {
             tree: Node {
                 name,
                 children: Some(children),
-                ..node(path, what)
+                ..node(path, what, wish.time)
             },
             total_files: walk.files,
             total_items: walk.items,
@@ -438,7 +439,7 @@ impl<'a> Walk<'a> {
             self.items += 1;
             self.files += usize::from(matches!(what, What::File(_)));
             let keeps = self.keeps(at);
-            let mut node = node(at, what);
+            let mut node = node(at, what, self.wish.time);
             if let What::Folder { .. } = what {
                 if depth + 1 >= self.wish.depth {
                     node.more = true;
@@ -473,7 +474,7 @@ impl<'a> Walk<'a> {
 }
 
 /// An entry without those below it.
-fn node(path: &Path, what: &What) -> Node {
+fn node(path: &Path, what: &What, time: fn(u64) -> String) -> Node {
     let (kind, size, modified, target) = match what {
         What::Folder { modified } => (Kind::Directory, None, *modified, None),
         What::File(file) => (Kind::File, Some(file.size), Some(file.modified), None),
@@ -492,7 +493,7 @@ fn node(path: &Path, what: &What) -> Node {
             .is_err()
             .then(|| address(&bytes)),
         size,
-        modified: modified.map(rfc3339),
+        modified: modified.map(time),
         git: None,
         target,
         more: false,
@@ -590,7 +591,7 @@ mod tests {
                 }
                 prop_assert_eq!(tree.paths, tree.entries.keys().map(|path| path.0.len()).sum::<usize>());
             }
-            let wish = Wish { depth: 50, limit: 10_000, ignored: true, after: None };
+            let wish = Wish { depth: 50, limit: 10_000, ignored: true, after: None, time: |seconds| seconds.to_string() };
             let listing = tree.listing(&Path::default(), &wish).unwrap();
             prop_assert_eq!(listing.total_items, tree.entries.len());
         }

@@ -12,20 +12,20 @@ use protocol::content::{Part, begins_as_text, content_type, is_image, names, par
 use protocol::files::{BinaryFile, MAX_DEPTH, MAX_ITEMS, MAX_TEXT, TextFile};
 use protocol::{Problem, SessionId};
 use saved::tree::{File, Path, Tree, Wish, address};
-use saved::{kinds, tar, times};
+use saved::{kinds, tar};
 use sha2::{Digest, Sha256};
 use worker::wasm_bindgen::prelude::wasm_bindgen;
 use worker::wasm_bindgen::{self, JsCast, JsValue};
 use worker::worker_sys::FixedLengthStream as Fixed;
 use worker::{
     Bucket, ByteStream, Env, FixedLengthStream, Headers, Method, Request, Response, ResponseBody,
-    Url,
+    Url, js_sys,
 };
 
 use super::Object;
 use super::files::passed_on;
 use super::saves::Save;
-use crate::answer::internal;
+use crate::answer::{self, internal};
 
 /// On answers: the save that they come from.
 const FROM_SAVE: &str = "x-from-save";
@@ -105,6 +105,7 @@ impl Asked {
                 limit: MAX_ITEMS,
                 ignored: false,
                 after: None,
+                time: |seconds| answer::time(millis(seconds)),
             },
         };
         let number = |value: &str, most: usize| {
@@ -138,7 +139,7 @@ impl Object {
             return None;
         }
         let asked = Asked::of(address)?;
-        let provider = self.provider(id).ok()?;
+        let provider = self.provider(id).await.ok()?;
         if !matches!(provider.running().await, Ok(None)) {
             return None;
         }
@@ -293,7 +294,7 @@ impl Answering<'_> {
             Some(content) => version(&Sha256::digest(content)),
             None => self.version_of_pieces(file),
         };
-        let modified = times::http(file.modified);
+        let modified = http_date(file.modified);
         let mut given = vec![
             ("etag", version.clone()),
             ("last-modified", modified.clone()),
@@ -407,6 +408,17 @@ impl Answering<'_> {
         }
         version(&hash.finalize())
     }
+}
+
+/// From seconds since the epoch, which the sandbox has chosen: no later than the year 9999.
+fn millis(seconds: u64) -> u64 {
+    seconds.min(253_402_300_799) * 1000
+}
+
+/// As HTTP has it (RFC 9110, 5.6.7).
+fn http_date(seconds: u64) -> String {
+    let date = js_sys::Date::new(&(millis(seconds) as f64).into());
+    date.to_utc_string().into()
 }
 
 /// As the agent-server has it (`container/src/files/read.rs`), so that it is the same there.

@@ -527,6 +527,7 @@ fn read_without_a_sandbox(archives: &[Vec<u8>]) -> BTreeMap<String, (char, Vec<u
         limit: 10_000,
         ignored: true,
         after: None,
+        time: |seconds| seconds.to_string(),
     };
     let listing = tree.listing(&Path::default(), &wish).unwrap();
     let mut shown = BTreeMap::new();
