@@ -22,11 +22,13 @@ pub fn tests(world: &Arc<Running>, guarded: &Arc<Running>, docker: &Arc<Running>
         test(world, "files::packed", packed),
         test(world, "files::a_sandbox_wakes_for_them", asleep),
         test(world, "files::what_a_turn_has_changed", changed),
+        test(world, "files::told_as_they_change", told),
         test(world, "files::read_while_their_sandbox_sleeps", from_save),
         lone_test(world, "files::kept_without_a_turn", kept),
         test(docker, "docker::files_written_and_read", written),
         test(docker, "docker::files_uploaded", uploaded),
         test(docker, "docker::what_a_turn_has_changed", changed),
+        test(docker, "docker::files_told_as_they_change", told),
         test(
             docker,
             "docker::files_read_while_their_sandbox_sleeps",
@@ -503,6 +505,65 @@ async fn changed(world: Arc<World>) -> Result<()> {
     let fork = fork["session_id"].as_str().context("no fork")?.to_owned();
     ensure!(changes(&world, &fork, "?from=turn-1").await?.is_empty());
     ensure!(changes(&world, &fork, "").await? == ["added outside", "added src/hello.txt"]);
+    Ok(())
+}
+
+/// What changes while a turn runs is told as it does: what programs write, once, and not what is left out.
+async fn told(world: Arc<World>) -> Result<()> {
+    let session = session_with_files(&world).await?;
+    let mut tab = world.tab(&session, Some(0)).await?;
+    tab.completed().await?;
+    let first = tab.events.len();
+    tab.say(
+        "run `printf 'out/\\n' > .gitignore && mkdir -p out deep/er && echo x > out/a && echo x > deep/er/one && sleep 3 && rm deep/er/one && sleep 3`",
+    )
+    .await?;
+    tab.completed().await?;
+    let said = &tab.events[first..];
+    let result = said.iter().position(|event| event["type"] == "tool_result");
+    let result = result.context("no result")?;
+    let mut changes = Vec::new();
+    for event in &said[..result] {
+        if event["type"] != "file_change" {
+            continue;
+        }
+        ensure!(event.get("tool_use_id").is_none(), "{event}");
+        let others = event["others"].as_array().cloned().unwrap_or_default();
+        for file in std::iter::once(event).chain(&others) {
+            changes.push(format!("{} {}", file["change"], file["path"]).replace('"', ""));
+        }
+    }
+    ensure!(
+        changes
+            == [
+                "written .gitignore",
+                "written deep/er/one",
+                "removed deep/er/one"
+            ],
+        "{changes:?}"
+    );
+    // What a tool says of itself is not said twice.
+    let first = tab.events.len();
+    tab.say("create a hello world app").await?;
+    tab.completed().await?;
+    let own = tab.events[first..].iter();
+    let own: Vec<_> = own.filter(|event| event["type"] == "file_change").collect();
+    let all_own = own.iter().all(|event| event["tool_use_id"].is_string());
+    ensure!(!own.is_empty() && all_own, "{own:?}");
+    // A flood is told in a few events.
+    let first = tab.events.len();
+    tab.say("run `mkdir many && cd many && for n in $(seq 5000); do echo $n > $n; done; sleep 1`")
+        .await?;
+    tab.completed().await?;
+    let flood = tab.events[first..].iter();
+    let flood: Vec<_> = flood
+        .filter(|event| event["type"] == "file_change")
+        .collect();
+    ensure!(
+        (1..=20).contains(&flood.len()) && flood.iter().any(|event| event["more"] == true),
+        "{} events",
+        flood.len()
+    );
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use crate::launch::Setup;
 use crate::mask::Secrets;
 use crate::processes::Children;
 use crate::turn_log::TurnLog;
+use crate::watcher::Watcher;
 
 /// Bytes of a token for the model that is one; where there is none, a word stands for it.
 const MIN_TOKEN: usize = 16;
@@ -57,6 +58,7 @@ pub struct Shared {
     pub disk: Disk,
     pub history: History,
     pub egress: Arc<Egress>,
+    pub watcher: Arc<Watcher>,
     /// Set once, when the server stops.
     pub stopping: watch::Sender<bool>,
 }
@@ -82,8 +84,10 @@ impl Shared {
         }
         let children: Arc<Children> = Arc::default();
         let history = History::new(&setup.workspace, &setup.home, Arc::clone(&children));
+        let watcher = Watcher::new(&setup.workspace, Arc::clone(&secrets));
         Self {
             secrets,
+            watcher: Arc::new(watcher),
             setup,
             children,
             history,

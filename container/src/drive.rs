@@ -72,14 +72,19 @@ impl Driver {
         if shared.disk.is_ready() {
             self.kept.restart();
             shared.history.begin().await;
+            shared.watcher.start();
         }
+        tokio::spawn(Arc::clone(&shared.watcher).run());
         loop {
             tokio::select! {
                 biased;
                 () = shared.stopped() => break,
                 job = jobs.recv() => match job {
                     Some(Job::Turn(job)) => self.run_job(*job).await,
-                    Some(Job::DiskReady) => self.kept.restart(),
+                    Some(Job::DiskReady) => {
+                        self.kept.restart();
+                        shared.watcher.start();
+                    }
                     None => break,
                 },
                 heard = self.kept.hear() => self.heard_idle(heard).await,
@@ -100,6 +105,7 @@ impl Driver {
             self.shared.history.first_turn().await;
         }
         self.shared.egress.begin(&job.turn.launch.egress, &job.log);
+        self.shared.watcher.begin(&job.log);
         if let Some(transcript) = &job.transcript {
             self.kept.complete(transcript).await;
         }
@@ -118,6 +124,7 @@ impl Driver {
         if let Some(claude) = &mut self.kept.claude {
             claude.asks_people = false;
         }
+        shared.watcher.end().await;
         if *shared.stopping.borrow() {
             self.end_log(&job.log, result, model);
             return;
@@ -350,6 +357,11 @@ impl Driver {
             _ => {}
         }
         pieces.flush(log)?;
+        for event in &events {
+            if let EventBody::FileChange { path, .. } = event {
+                self.shared.watcher.said(path);
+            }
+        }
         if !events.is_empty() || !withdrawn.is_empty() || conversation.is_some() {
             log.add(Record {
                 events,

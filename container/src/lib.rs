@@ -15,6 +15,7 @@
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`history`] | what the workspace was at the end of each turn, and what has changed since |
+//! | [`watcher`] | which files change while a turn runs, told as they do |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
 //! | [`translate`] | lines as events; pure |
 //! | [`mask`] | secrets, replaced in all that is said; pure |
@@ -49,5 +50,6 @@ pub mod serve;
 pub mod token;
 pub mod translate;
 pub mod turn_log;
+pub mod watcher;
 pub mod wire;
 pub mod workspace;

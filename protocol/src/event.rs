@@ -76,12 +76,22 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent_tool_use_id: Option<String>,
     },
-    /// A file of the workspace was written by a tool.
+    /// A file of the workspace was written by a tool, or files of it have changed in some other way while
+    /// the turn ran, such as by a program. Of the second kind there are few events, each with some files.
     FileChange {
         content: String,
+        /// Below the workspace. Empty where nobody can say which files it were.
         path: String,
         change: FileChange,
+        /// The call that says so of itself; empty for other changes.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         tool_use_id: String,
+        /// What else has changed with it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<ChangedFile>,
+        /// More files have changed than are named here.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
     },
     /// The agent's list of what there is to do, whole.
     TodoUpdate { content: String, todos: Vec<Todo> },
@@ -282,6 +292,16 @@ pub struct Usage {
 pub enum FileChange {
     Written,
     Edited,
+    Removed,
+}
+
+/// A file that has changed with others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ChangedFile {
+    /// Below the workspace.
+    pub path: String,
+    pub change: FileChange,
 }
 
 /// One thing to do. TodoWrite's form; TaskCreate and TaskUpdate are brought to it.

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ::session::page::{self, Page, Size};
 use ::session::{Position, Report, Session, State};
+use protocol::event::FileChange;
 use protocol::sandbox::Transcript;
 use protocol::{Event, EventBody, SessionId, Turn, TurnId, TurnState};
 use serde::Deserialize;
@@ -602,10 +603,26 @@ impl History {
         }));
     }
 
+    fn note_file(&mut self, path: String, change: FileChange) {
+        if change == FileChange::Removed {
+            self.files.remove(&path);
+        } else if !path.is_empty() {
+            self.files.insert(path);
+        }
+    }
+
     fn note(&mut self, body: EventBody) {
         match body {
-            EventBody::FileChange { path, .. } => {
-                self.files.insert(path);
+            EventBody::FileChange {
+                path,
+                change,
+                others,
+                ..
+            } => {
+                self.note_file(path, change);
+                for other in others {
+                    self.note_file(other.path, other.change);
+                }
             }
             EventBody::ToolUse {
                 tool, tool_use_id, ..

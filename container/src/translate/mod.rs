@@ -321,12 +321,15 @@ impl Translator {
             let verb = match change {
                 FileChange::Written => "Wrote",
                 FileChange::Edited => "Edited",
+                FileChange::Removed => "Removed",
             };
             events.push(EventBody::FileChange {
                 content: format!("{verb} {path}"),
                 path,
                 change,
                 tool_use_id: id.to_owned(),
+                others: Vec::new(),
+                more: false,
             });
         }
         if let Some(todos) = call.todos {

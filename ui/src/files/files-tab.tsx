@@ -140,7 +140,7 @@ function useChanges(): number {
   const session = useSession();
   const { turns } = session.conversation.value;
   const active = activeTurn(session.conversation.value);
-  return turns.length * 1_000_000 + (active === null ? 0 : 500_000 + filesOf(active).length + active.items.filter((item) => item.kind === "tool" && item.state !== "running").length);
+  return turns.length * 1_000_000 + (active === null ? 0 : 500_000 + filesOf(active).length + active.touches + active.items.filter((item) => item.kind === "tool" && item.state !== "running").length);
 }
 
 /** A file that the list does not have: it is deeper, or left out. */

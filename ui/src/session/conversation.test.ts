@@ -29,6 +29,8 @@ const LOG = log(
   ["turn-1", { type: "tool_use", content: "Write a.txt", tool: "Write", tool_use_id: "t1", input: { file_path: "a.txt" } }],
   ["turn-1", { type: "tool_result", content: "ok", tool_use_id: "t1", is_error: false }],
   ["turn-1", { type: "file_change", path: "a.txt", change: "written", tool_use_id: "t1" }],
+  ["turn-1", { type: "file_change", path: "b.txt", change: "written", others: [{ path: "gone", change: "removed" }, { path: "c", change: "written" }] }],
+  ["turn-1", { type: "file_change", path: "", change: "written", more: true }],
   ["turn-1", { type: "from_the_future", content: "?" }],
   ["turn-1", { type: "tool_use", content: "Task", tool: "Task", tool_use_id: "t2", input: {} }],
   ["turn-1", { type: "tool_use", content: "ls", tool: "Bash", tool_use_id: "t3", input: {}, parent_tool_use_id: "t2" }],
@@ -56,6 +58,7 @@ describe("the fold", () => {
       ["turn-2", "and then this", "failed"],
     ]);
     const [first, second] = turns;
+    expect(first).toMatchObject({ touched: ["b.txt", "c"], touches: 2 });
     expect(first?.items.map((item) => ("text" in item ? item.text : "toolUseId" in item ? item.toolUseId : item.kind))).toEqual([
       "Let me see.", "I'll build it.", "t1", "t2", "t3",
     ]);

@@ -40,6 +40,9 @@ export interface Turn {
   /** Somebody asked to stop it, and it has not ended yet. */
   readonly stopping: boolean;
   readonly items: readonly Item[];
+  /** Files that have changed beside the calls that say so of themselves, and how often that was told. */
+  readonly touched: readonly string[];
+  readonly touches: number;
   /** When it left the queue; 0 while it waits. Times are the server's, in milliseconds. */
   readonly startedAt: number;
   readonly endedAt: number;
@@ -203,7 +206,7 @@ export function waitingTurns(conversation: Conversation): Turn[] {
 /** The files that a turn wrote, each once. */
 export function filesOf(turn: Turn): string[] {
   const files = turn.items.flatMap((item) => (item.kind === "tool" ? item.files : []));
-  return [...new Set(files)];
+  return [...new Set([...files, ...turn.touched])];
 }
 
 function take(conversation: Conversation, event: LogEvent): Conversation {
@@ -318,9 +321,13 @@ function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
         doneAt: event.timestamp,
       }));
     case "file_change":
+      if (event.toolUseId === "") {
+        const touched = [...new Set([...turn.touched, ...event.paths])].slice(-MAX_TOUCHED);
+        return { ...turn, touched, touches: turn.touches + 1 };
+      }
       return changeTool(turn, event.toolUseId, (item) => ({
         ...item,
-        files: [...item.files, event.path],
+        files: [...item.files, ...event.paths],
       }));
     case "error":
       return withItem(turn, {
@@ -450,6 +457,9 @@ function midway(id: string, event: LogEvent): Turn {
   return { ...newTurn(id), cut: true, state: "running", startedAt: waits ? 0 : event.timestamp };
 }
 
+/** Files that a turn keeps that it has not written by a tool of its own. */
+const MAX_TOUCHED = 500;
+
 function newTurn(id: string): Turn {
   return {
     id,
@@ -458,6 +468,8 @@ function newTurn(id: string): Turn {
     state: "queued",
     stopping: false,
     items: [],
+    touched: [],
+    touches: 0,
     startedAt: 0,
     endedAt: 0,
     outcome: null,

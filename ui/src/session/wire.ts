@@ -56,7 +56,7 @@ export type Body =
   | { type: "thinking"; block: string; parent: string | null; partial: boolean }
   | { type: "tool_use"; tool: string; toolUseId: string; input: unknown; parent: string | null }
   | { type: "tool_result"; toolUseId: string; isError: boolean; cutBytes: number }
-  | { type: "file_change"; path: string; toolUseId: string }
+  | { type: "file_change"; paths: string[]; toolUseId: string }
   | { type: "todo_update"; todos: Todo[] }
   | {
       type: "permission_request";
@@ -225,7 +225,7 @@ function body(type: string, fields: Fields): Body {
         cutBytes: number(fields.cut_bytes),
       };
     case "file_change":
-      return { type, path: text(fields.path), toolUseId };
+      return { type, paths: readPaths(fields), toolUseId };
     case "todo_update":
       return { type, todos: readTodos(fields.todos) };
     case "permission_request":
@@ -284,6 +284,13 @@ function usage(fields: Fields): Usage {
     duration_ms: number(fields.duration_ms),
     num_turns: number(fields.num_turns),
   };
+}
+
+/** What has changed, and is not gone. */
+function readPaths(fields: Fields): string[] {
+  const others: unknown[] = Array.isArray(fields.others) ? fields.others : [];
+  const all = [fields, ...others.filter(isFields)].filter(({ change }) => change !== "removed");
+  return all.map(({ path }) => text(path)).filter((path) => path !== "");
 }
 
 export function readTodos(value: unknown): Todo[] {
