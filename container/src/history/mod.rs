@@ -213,20 +213,27 @@ impl History {
     }
 
     fn append(&self, line: &str) -> Result<(), Failed> {
+        let append = || {
+            let home = self.store()?;
+            let list = Path::new(FOLDER).join(POINTS);
+            let mut options = OpenOptions::new();
+            options.append(true).create(true);
+            home.open_with(list, &options)?.write_all(line.as_bytes())
+        };
+        append().map_err(unusable)
+    }
+
+    /// The agent's home, with the store's folders in it.
+    fn store(&self) -> io::Result<Dir> {
         let home = Dir::open_ambient_dir(&self.home, ambient_authority())?;
         home.create_dir_all(Path::new(FOLDER).join(OBJECTS))?;
-        let list = Path::new(FOLDER).join(POINTS);
-        let mut options = OpenOptions::new();
-        options.append(true).create(true);
-        home.open_with(list, &options)?.write_all(line.as_bytes())?;
-        Ok(())
+        Ok(home)
     }
 
     /// Commits what is in the workspace, and notes it.
     async fn take(&self, state: &mut State, point: Point) -> Result<(), Failed> {
-        let points = self.points()?;
-        let home = Dir::open_ambient_dir(&self.home, ambient_authority())?;
-        home.create_dir_all(Path::new(FOLDER).join(OBJECTS))?;
+        let points = self.points().map_err(unusable)?;
+        self.store().map_err(unusable)?;
         let git = self.git(Objects::kept(&self.folder().join(OBJECTS)));
         let (commit, changes) = self.commit(state, &git, points.last()).await?;
         if let Some(known) = &mut state.known {
@@ -305,7 +312,10 @@ impl History {
     /// 404 for a turn that is not there, 400 for what is no point.
     pub async fn pair(&self, from: &str, to: &str) -> Result<Pair, Problem> {
         let mut state = self.state.lock().await;
-        let points = self.points().map_err(|error| failed(&error.into()))?;
+        let points = match self.points() {
+            Ok(points) => points,
+            Err(error) => return Err(self.is_broken(&mut state, &error.to_string()).await),
+        };
         let kept = self.folder().join(OBJECTS);
         let mut now = None;
         let find = |name: &str| -> Result<Option<String>, Problem> {
@@ -387,6 +397,14 @@ impl History {
             Ok(()) => began_anew(),
             Err(error) => failed(&error),
         }
+    }
+}
+
+/// Something is in the store's place, or in that of a part of it, that it can't be used with.
+fn unusable(error: io::Error) -> Failed {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Failed::Other(error),
+        _ => Failed::Broken(error.to_string()),
     }
 }
 

@@ -328,6 +328,16 @@ async fn a_broken_history_begins_anew_and_says_so() {
     std::fs::write(world.store().join("points"), b"begin \xff\0\nturn-9 x\n").unwrap();
     world.end_turn(4).await;
     assert_eq!(world.changes("?from=turn-4").await, [""; 0]);
+    // Something else is where it was.
+    std::fs::remove_dir_all(world.store()).unwrap();
+    std::fs::write(world.store(), "a file").unwrap();
+    assert_eq!(world.diff("").await, Err(StatusCode::CONFLICT));
+    world.write("a", "five\n");
+    assert_eq!(world.changes("").await, ["modified a +1 -1"]);
+    std::fs::remove_dir_all(world.store()).unwrap();
+    std::fs::write(world.store(), "a file").unwrap();
+    world.end_turn(5).await;
+    assert_eq!(world.changes("?from=turn-5").await, [""; 0]);
 }
 
 #[tokio::test]
