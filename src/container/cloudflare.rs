@@ -12,7 +12,7 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Env, State, console_log};
 
 use super::platform::Container;
-use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start};
+use super::{AWAIT_RESTORE, Endpoint, Ensured, Provider, Start, place};
 use crate::answer::internal;
 use crate::session;
 
@@ -81,6 +81,7 @@ impl Cloudflare {
                     AWAIT_RESTORE,
                 ],
                 false,
+                place::instance_of(&self.env, &start.limits),
             )
             .map_err(|error| problem_of_start(&error))?;
         let inactivity = start.sleep_after.as_millis() as f64 + INACTIVITY;

@@ -349,8 +349,8 @@ impl Docker {
                 "SecurityOpt": ["no-new-privileges"],
                 "ReadonlyRootfs": true,
                 "Tmpfs": {
-                    "/tmp": "rw,exec,nosuid,nodev,mode=1777",
-                    "/var/tmp": "rw,exec,nosuid,nodev,mode=1777",
+                    "/tmp": tmpfs(start.limits.memory_bytes / 2),
+                    "/var/tmp": tmpfs(start.limits.memory_bytes / 4),
                 },
                 "Mounts": [volume("work", "/workspace"), volume("home", "/home/agent")],
                 "Init": false,
@@ -404,6 +404,12 @@ pub async fn list(env: &Env) -> Result<Vec<Found>, Problem> {
 /// Of each 100,000 microseconds.
 fn quota(limits: &Limits) -> u64 {
     limits.cpu_millis.saturating_mul(100).max(1000)
+}
+
+/// Options of a folder in memory, of at most so many bytes: without, one that fills it is killed instead of
+/// told.
+fn tmpfs(bytes: u64) -> String {
+    format!("rw,exec,nosuid,nodev,mode=1777,size={bytes}")
 }
 
 /// What a sandbox prints must not fill the engine's disk.

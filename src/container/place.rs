@@ -20,6 +20,9 @@ const KNOWN: [(&str, &[&str]); 4] = [
 /// says of them, a Worker can't read.
 const INSTANCE_TYPE: &str = "SANDBOX_INSTANCE_TYPE";
 
+/// What it holds where each container is started with an instance type of its own.
+const BY_LIMITS: &str = "by-limits";
+
 /// What an instance type has: thousandths of a CPU, MiB of memory, GB of disk
 /// (<https://developers.cloudflare.com/containers/platform-details/limits/>).
 const INSTANCE_TYPES: [(&str, u64, u64, u64); 6] = [
@@ -102,7 +105,14 @@ pub fn warnings(env: &Env, provider: &str, limits: &Limits) -> Vec<String> {
     let words = match provider {
         "cloudflare" => {
             let name = variable(env, INSTANCE_TYPE);
-            name.and_then(|name| against_instance_type(&name, limits))
+            name.and_then(|name| match &*name {
+                BY_LIMITS => against(&format!("gets {}", fitting(limits)), fitting(limits), limits),
+                one => against(
+                    &format!("sandboxes of this deployment have the size {one}"),
+                    one,
+                    limits,
+                ),
+            })
         }
         "local" => Some(
             "resource_limits: local sandboxes are processes of this machine, which holds them to no limits"
@@ -132,13 +142,28 @@ fn cpus(millis: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// Sandboxes of one deployment have one size.
-fn against_instance_type(name: &str, limits: &Limits) -> Option<String> {
+/// The instance type that a container is started with, where it is chosen by what its agent may use.
+pub fn instance_of(env: &Env, limits: &Limits) -> Option<&'static str> {
+    (variable(env, INSTANCE_TYPE)? == BY_LIMITS).then(|| fitting(limits))
+}
+
+/// The smallest instance type that has all that the limits say; the largest where none has.
+fn fitting(limits: &Limits) -> &'static str {
+    let largest = INSTANCE_TYPES.last();
+    let fits = |(_, cpu, memory, disk): &&(&str, u64, u64, u64)| {
+        limits.cpu_millis <= *cpu
+            && limits.memory_bytes <= memory * MIB
+            && limits.storage_bytes <= disk * 1_000_000_000
+    };
+    let fitting = INSTANCE_TYPES.iter().find(fits).or(largest);
+    fitting.map_or("standard-4", |(name, ..)| name)
+}
+
+/// What an instance type has otherwise than the limits say, after these words; none where it is the same.
+fn against(words: &str, name: &str, limits: &Limits) -> Option<String> {
     let known = INSTANCE_TYPES.iter().find(|(known, ..)| *known == name);
     let Some((_, cpu, memory, disk)) = known else {
-        return Some(format!(
-            "resource_limits: sandboxes of this deployment have the size {name}, whatever they say"
-        ));
+        return Some(format!("resource_limits: {words}, whatever they say"));
     };
     let (memory, disk) = (memory * MIB, disk * 1_000_000_000);
     let compare = |what: &str, wanted: u64, has: u64, show: fn(u64) -> String| {
@@ -161,12 +186,7 @@ fn against_instance_type(name: &str, limits: &Limits) -> Option<String> {
     .into_iter()
     .flatten()
     .collect();
-    (!parts.is_empty()).then(|| {
-        format!(
-            "resource_limits: sandboxes of this deployment have the size {name}: {}",
-            parts.join("; ")
-        )
-    })
+    (!parts.is_empty()).then(|| format!("resource_limits: {words}: {}", parts.join("; ")))
 }
 
 /// Processors and MiB of memory of a machine that has at least what the limits say, as Fly Machines have
@@ -204,14 +224,38 @@ mod tests {
 
     #[test]
     fn what_differs_from_the_instance_type_is_said() {
-        let told = against_instance_type("standard-1", &limits(2000, 4096, 10_240)).unwrap();
+        let told = against(
+            "it has standard-1",
+            "standard-1",
+            &limits(2000, 4096, 10_240),
+        )
+        .unwrap();
         assert!(told.contains("cpu 0.5, less than 2"), "{told}");
         assert!(!told.contains("memory"), "{told}");
         assert!(told.contains("storage 7.4 GiB, less than 10 GiB"), "{told}");
-        let told = against_instance_type("standard-4", &limits(4000, 512, 10_240)).unwrap();
+        let told = against(
+            "it has standard-4",
+            "standard-4",
+            &limits(4000, 512, 10_240),
+        )
+        .unwrap();
         assert!(told.contains("memory 12 GiB, more than 0.5 GiB"), "{told}");
-        let other = against_instance_type("huge", &limits(1, 1, 1)).unwrap();
+        let other = against("it is huge", "huge", &limits(1, 1, 1)).unwrap();
         assert!(other.contains("huge"), "{other}");
+    }
+
+    #[test]
+    fn the_smallest_instance_type_that_fits() {
+        for (wanted, name) in [
+            (limits(50, 256, 1024), "lite"),
+            (limits(50, 257, 1024), "basic"),
+            (limits(1000, 512, 1024), "standard-2"),
+            (limits(2000, 4096, 10_240), "standard-3"),
+            (limits(100, 100, 15_000), "standard-3"),
+            (limits(64_000, 1, 1), "standard-4"),
+        ] {
+            assert_eq!(fitting(&wanted), name, "{wanted:?}");
+        }
     }
 
     #[test]

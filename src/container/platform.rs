@@ -69,11 +69,17 @@ impl Container {
         self.inner.running()
     }
 
-    /// Starts it, without waiting until it listens.
+    /// Starts it, without waiting until it listens; as an instance of a type, where one is named, which
+    /// the platform takes of applications whose `scheduling_policy` is `durable_object`.
     ///
     /// # Errors
     /// Where it runs already, or can't be started.
-    pub fn start(&self, env: &[(&str, &str)], enable_internet: bool) -> Result<()> {
+    pub fn start(
+        &self,
+        env: &[(&str, &str)],
+        enable_internet: bool,
+        instance: Option<&str>,
+    ) -> Result<()> {
         let variables = Object::new();
         for (name, value) in env {
             Reflect::set(&variables, &(*name).into(), &(*value).into())?;
@@ -81,6 +87,15 @@ impl Container {
         let options = Object::new();
         Reflect::set(&options, &"env".into(), &variables)?;
         Reflect::set(&options, &"enableInternet".into(), &enable_internet.into())?;
+        if let Some(instance) = instance {
+            Reflect::set(&options, &"instance".into(), &instance.into())?;
+            // Both have to be named. It is the one of the configuration.
+            let images = Reflect::get(&self.inner, &"images".into())?;
+            if images.is_object() {
+                let image = Reflect::get(&images, &"base".into())?;
+                Reflect::set(&options, &"image".into(), &image)?;
+            }
+        }
         Ok(self.inner.start(&options)?)
     }
 

@@ -224,7 +224,7 @@ impl Saves {
                 "the workspace could not be saved: the connection to the sandbox broke",
             )
         };
-        let mut response = endpoint
+        let response = endpoint
             .fetch(Method::Post, "/save", Some(body))
             .await
             .map_err(broke)?;
