@@ -22,6 +22,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             "platform::a_stream_goes_on_after_the_last_event_id",
             comes_back,
         ),
+        test(world, "platform::ten_sessions_at_once", ten),
         test(world, "platform::tools_are_watched", tools),
         test(world, "platform::a_turn_is_interrupted", interrupted),
         test(
@@ -628,13 +629,43 @@ async fn configs(world: Arc<World>) -> Result<()> {
     Ok(())
 }
 
-async fn owners(world: Arc<World>) -> Result<()> {
-    let alice = all_scopes(&world, "platform-alice").await?;
-    let bob = all_scopes(&world, "platform-bob").await?;
-    let body = json!({ "config": demo(json!({})) });
-    let launch = |key: &str| ask(&world, Method::POST, "/api/agents/launch", Some(key)).json(&body);
-    let session = answered(launch(&alice), 200).await?;
-    let session = session["session_id"].as_str().context("no session")?;
+/// Each of ten that work at the same time has its own answer, files and conversation.
+async fn ten(world: Arc<World>) -> Result<()> {
+    let one = async |number: usize| -> Result<()> {
+        let session = launch(&world, json!({ "config": demo(json!({})) })).await?;
+        let path = format!("/api/agents/{session}/chat");
+        let say = async |message: String| {
+            answered(post(&world, &path, &json!({ "message": message })), 200).await
+        };
+        say(format!(
+            "run `echo I am {number} > me.txt && sleep 2 && cat me.txt`"
+        ))
+        .await?;
+        let told = say("run `ls && cat me.txt`".to_owned()).await?;
+        let turns = told["turn_id"] == "turn-2";
+        ensure!(
+            turns && told.to_string().contains(&format!("I am {number}\\n")),
+            "{number}: {told}"
+        );
+        let file = ask(
+            &world,
+            Method::GET,
+            &format!("/api/files/{session}/me.txt"),
+            None,
+        );
+        let file = answered(file, 200).await?;
+        ensure!(
+            file["content"] == format!("I am {number}\n"),
+            "{number}: {file}"
+        );
+        Ok(())
+    };
+    futures_util::future::try_join_all((0..10).map(one)).await?;
+    Ok(())
+}
+
+/// Nothing of a session can be had, changed or used by the holder of a key of another owner.
+async fn beyond_reach(world: &World, session: &str, key: &str) -> Result<()> {
     for (method, path) in [
         (Method::GET, format!("/api/agents/sessions/{session}")),
         (Method::DELETE, format!("/api/agents/sessions/{session}")),
@@ -642,27 +673,83 @@ async fn owners(world: Arc<World>) -> Result<()> {
             Method::POST,
             format!("/api/agents/sessions/{session}/interrupt"),
         ),
+        (Method::POST, format!("/api/agents/sessions/{session}/stop")),
         (Method::POST, format!("/api/agents/{session}/chat")),
         (Method::GET, format!("/api/tools/{session}/stream")),
+        (Method::GET, format!("/api/resources/{session}")),
+        (Method::GET, format!("/api/files/{session}")),
+        (Method::POST, format!("/api/files/{session}")),
+        (Method::GET, format!("/api/files/{session}/secret.txt")),
+        (Method::PUT, format!("/api/files/{session}/secret.txt")),
+        (Method::DELETE, format!("/api/files/{session}/secret.txt")),
+        (Method::POST, format!("/api/files/{session}/download")),
+        (Method::POST, format!("/api/files/{session}/upload")),
+        (Method::GET, format!("/api/sessions/{session}/diff")),
+        (Method::POST, format!("/api/sessions/{session}/fork")),
     ] {
-        let request = ask(&world, method, &path, Some(&bob)).json(&json!({ "message": "hi" }));
+        let request = ask(world, method, &path, Some(key)).json(&json!({ "message": "hi" }));
         answered(request, 403).await?;
     }
-    let beside = ask(&world, Method::POST, "/api/agents/chat", Some(&bob));
+    let beside = ask(world, Method::POST, "/api/agents/chat", Some(key));
     let beside = beside.json(&json!({ "message": "hi", "sessionId": session }));
     answered(beside, 403).await?;
-    let list = answered(
-        ask(&world, Method::GET, "/api/agents/sessions", Some(&bob)),
-        200,
-    )
-    .await?;
-    ensure!(list["total"] == 0, "{list}");
-    let list = answered(
-        ask(&world, Method::GET, "/api/agents/sessions", Some(&alice)),
-        200,
-    )
-    .await?;
-    ensure!(list["total"] == 1, "{list}");
+    let with_its_files = json!({ "config": demo(json!({})), "workspace_from": session });
+    let launch = ask(world, Method::POST, "/api/agents/launch", Some(key)).json(&with_its_files);
+    answered(launch, 403).await?;
+    for (tool, more) in [
+        ("send_message", json!({ "message": "hi" })),
+        ("stop_agent", json!({})),
+        ("list_files", json!({})),
+        ("read_file", json!({ "path": "secret.txt" })),
+    ] {
+        let mut arguments = more;
+        arguments["session_id"] = json!(session);
+        let call = json!({
+            "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+            "params": { "name": tool, "arguments": arguments },
+        });
+        let told = ask(world, Method::POST, "/mcp", Some(key)).json(&call);
+        let told = answered(told, 200).await?;
+        ensure!(
+            told["result"]["isError"] == true && !told.to_string().contains("keep out"),
+            "{tool}: {told}"
+        );
+    }
+    Ok(())
+}
+
+async fn owners(world: Arc<World>) -> Result<()> {
+    let alice = all_scopes(&world, "platform-alice").await?;
+    let bob = all_scopes(&world, "platform-bob").await?;
+    let body = json!({ "config": demo(json!({})) });
+    let launch = |key: &str| ask(&world, Method::POST, "/api/agents/launch", Some(key)).json(&body);
+    let mut sessions = Vec::new();
+    for key in [&alice, &bob] {
+        let session = answered(launch(key), 200).await?;
+        let session = session["session_id"].as_str().context("no session")?;
+        let file = format!("/api/files/{session}/secret.txt");
+        answered(
+            ask(&world, Method::PUT, &file, Some(key)).body("keep out"),
+            201,
+        )
+        .await?;
+        sessions.push(session.to_owned());
+    }
+    for (number, (session, key)) in sessions.iter().zip([&bob, &alice]).enumerate() {
+        beyond_reach(&world, session, key).await?;
+        let list = ask(&world, Method::GET, "/api/agents/sessions", Some(key));
+        let list = answered(list, 200).await?;
+        let own = &sessions[1 - number];
+        ensure!(
+            list["total"] == 1 && list["sessions"][0]["session_id"] == own.as_str(),
+            "{list}"
+        );
+    }
+    for (session, key) in sessions.iter().zip([&alice, &bob]) {
+        let file = format!("/api/files/{session}/secret.txt");
+        let told = answered(ask(&world, Method::GET, &file, Some(key)), 200).await?;
+        ensure!(told["content"] == "keep out", "{told}");
+    }
     // A provider's key makes nobody here, where that was not said.
     let stranger = "sk-ant-api03-a-strangers-key";
     let by_key = json!({ "config": demo(json!({})), "api_key": stranger });

@@ -88,6 +88,7 @@ pub fn tests(docker: &Arc<Running>, cloudflare: &Arc<Running>) -> Vec<Trial> {
         });
     }
     all.push(test(docker, "providers::docker::what_is_offered", offered));
+    all.push(test(docker, "providers::docker::bombs", bombs));
     all.push(test(docker, "providers::docker::walled_off", walled_off));
     all.push(test(
         docker,
@@ -290,6 +291,34 @@ async fn limits(world: Arc<World>, place: Place) -> Result<()> {
     Ok(())
 }
 
+/// What would bring a machine down leaves a sandbox that goes on working.
+async fn bombs(world: Arc<World>) -> Result<()> {
+    let small = json!({ "resource_limits": { "memory_limit": "1g" } });
+    let (session, _) = launch(&world, DOCKER.name, small).await?;
+    let mut tab = world.tab(&session, Some(0)).await?;
+    for (bomb, said) in [
+        // Of the memory that its files are in it gets a part.
+        (
+            "head -c 2G /dev/zero > /tmp/full; rm /tmp/full",
+            "No space left",
+        ),
+        ("yes | head -c 10G | tail -c 4", "y"),
+        ("f() { f | f & }; f; sleep 3; echo over", ""),
+    ] {
+        tab.say(&format!("run `{bomb}`")).await?;
+        tab.end().await?;
+        let told = [tab.contents("tool_result"), tab.contents("error")].concat();
+        let told = told.last().cloned().unwrap_or_default();
+        ensure!(told.contains(said), "{bomb}: {}", tab.seen());
+        let output = last_output(&mut tab, "run `echo still here`").await?;
+        ensure!(output.contains("still here"), "{bomb}: {}", tab.seen());
+    }
+    let resources = format!("/api/resources/{session}");
+    let told = answered(ask(&world, Method::GET, &resources, None), 200).await?;
+    ensure!(told["processes"].as_u64() < Some(50), "{told}");
+    Ok(())
+}
+
 async fn offered(world: Arc<World>) -> Result<()> {
     let told = answered(ask(&world, Method::GET, "/api/providers", None), 200).await?;
     ensure!(told["default"] == "docker" && told["total"] == 3, "{told}");
@@ -412,12 +441,7 @@ async fn egress(world: Arc<World>) -> Result<()> {
     ]) {
         ensure!(output.contains(words), "{words}: {}", tab.seen());
     }
-    let decisions: Vec<(&str, &str)> = tab
-        .events
-        .iter()
-        .filter(|event| event["type"] == "egress")
-        .filter_map(|event| Some((event["host"].as_str()?, event["decision"].as_str()?)))
-        .collect();
+    let decisions = tab.egress();
     ensure!(
         decisions == [("denied.example", "denied"), ("allowed.example", "allowed")],
         "{decisions:?}"

@@ -35,7 +35,7 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
-use crate::answer::{self, Answer, internal, read_json};
+use crate::answer::{self, Answer, internal};
 use crate::rows;
 pub use keys::{Wish, unknown_key};
 pub use schedules::{delete_schedule, is_scheduled, put_schedule, schedules};
