@@ -16,7 +16,7 @@ use notify::{Config, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _}
 use protocol::event::{ChangedFile, EventBody, FileChange, cut};
 use protocol::sandbox::Record;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::disk::is_cache;
 use crate::files::Ignores;
@@ -34,8 +34,16 @@ const MAX_KEPT: usize = 1_000;
 const MAX_TOLD: usize = 50;
 const MAX_PATH: usize = 1_024;
 
-/// Folders within folders.
+/// Folders within folders, folders that are watched, and entries that are looked at for one event.
 const MAX_DEPTH: usize = 200;
+const MAX_WATCHED: usize = 10_000;
+const MAX_LOOKED_AT: usize = 20_000;
+
+/// How long what folders say of what is left out counts without being read again.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long the end of a turn waits for what it has changed last.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A change at the time of which a tool has said that it was its own.
 const OWN: Duration = Duration::from_secs(2);
@@ -49,6 +57,42 @@ pub struct Watcher {
     seen: Arc<Notify>,
     /// Held while something is told.
     telling: tokio::sync::Mutex<()>,
+    /// Not within the state, which its own thread locks. None where nothing can be watched.
+    platform: Arc<Mutex<Platform>>,
+}
+
+/// The folders that are watched. Those that are left out are not: there may be a hundred thousand of them, and
+/// the machine has room for fewer.
+#[derive(Debug, Default)]
+struct Platform {
+    watcher: Option<RecommendedWatcher>,
+    workspace: PathBuf,
+    folders: usize,
+}
+
+impl Platform {
+    /// Watches a folder, from here on. False where there is no room for it.
+    fn watch(&mut self, folder: &Path) -> bool {
+        let Some(watcher) = &mut self.watcher else {
+            return true; // It has been said that there is none.
+        };
+        if self.folders >= MAX_WATCHED {
+            return false;
+        }
+        let path = self.workspace.join(folder);
+        match watcher.watch(&path, RecursiveMode::NonRecursive) {
+            Ok(()) => {
+                self.folders += 1;
+                true
+            }
+            // It is gone again, which is no matter.
+            Err(notify::Error {
+                kind: notify::ErrorKind::PathNotFound,
+                ..
+            }) => true,
+            Err(_) => false,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,8 +102,10 @@ struct State {
     seen: Seen,
     /// What tools have said of themselves, and when.
     said: HashMap<PathBuf, Instant>,
-    /// Ends with this.
-    platform: Option<RecommendedWatcher>,
+    /// It has been told that more has changed than can be named.
+    said_more: bool,
+    /// There are folders that are not watched yet.
+    is_behind: bool,
 }
 
 /// What has changed and is not told yet.
@@ -93,43 +139,33 @@ impl Seen {
             self.more = true;
         }
     }
+}
 
-    /// Takes what the platform says of paths below `workspace`.
-    fn take(&mut self, heard: notify::Result<notify::Event>, workspace: &Path) {
-        let Ok(event) = heard else {
-            // Such as a folder that there is no room to watch.
-            self.more = true;
-            return;
-        };
-        if event.need_rescan() {
-            self.more = true;
-        }
-        let created = match event.kind {
-            EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => true,
-            EventKind::Remove(_)
-            | EventKind::Modify(
-                ModifyKind::Any | ModifyKind::Data(_) | ModifyKind::Name(RenameMode::From),
-            ) => false,
-            _ => return,
-        };
-        for path in &event.paths {
-            if let Ok(path) = path.strip_prefix(workspace)
-                && path != Path::new("")
-            {
-                self.add(path, created);
-            }
-        }
+/// Whether an event tells of something that was not there before; none where nothing has changed.
+fn created(event: &notify::Event) -> Option<bool> {
+    match event.kind {
+        EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Some(true),
+        EventKind::Remove(_)
+        | EventKind::Modify(
+            ModifyKind::Any | ModifyKind::Data(_) | ModifyKind::Name(RenameMode::From),
+        ) => Some(false),
+        _ => None,
     }
 }
 
 impl Watcher {
     pub fn new(workspace: &Path, secrets: Arc<Secrets>) -> Self {
+        let platform = Platform {
+            workspace: workspace.to_owned(),
+            ..Platform::default()
+        };
         Self {
             workspace: workspace.to_owned(),
             secrets,
             state: Arc::default(),
             seen: Arc::default(),
             telling: tokio::sync::Mutex::default(),
+            platform: Arc::new(Mutex::new(platform)),
         }
     }
 
@@ -139,27 +175,37 @@ impl Watcher {
 
     /// Begins to watch. It takes time where there are many folders, and nobody waits for it.
     pub fn start(self: &Arc<Self>) {
-        let own = Arc::clone(self);
+        let (state, seen) = (Arc::clone(&self.state), Arc::clone(&self.seen));
+        let mut filter = Filter::new(&self.workspace);
+        let hear = move |heard: notify::Result<notify::Event>| {
+            let heard = heard.map(|event| filter.take(event));
+            let mut state = lock(&state);
+            state.hear(heard);
+            if !state.seen.is_empty() {
+                seen.notify_one();
+            }
+        };
+        match RecommendedWatcher::new(hear, Config::default().with_follow_symlinks(false)) {
+            Ok(watcher) => lock(&self.platform).watcher = Some(watcher),
+            Err(error) => tracing::warn!(%error, "the workspace can't be watched"),
+        }
+        self.watch_all();
+    }
+
+    /// Watches each folder that is not left out.
+    fn watch_all(&self) {
+        let platform = Arc::clone(&self.platform);
         tokio::task::spawn_blocking(move || {
-            let (state, seen) = (Arc::clone(&own.state), Arc::clone(&own.seen));
-            let workspace = own.workspace.clone();
-            let hear = move |heard| {
-                let mut state = lock(&state);
-                if state.log.is_some() {
-                    state.seen.take(heard, &workspace);
-                    if !state.seen.is_empty() {
-                        seen.notify_one();
-                    }
-                }
-            };
-            let config = Config::default().with_follow_symlinks(false);
-            let watched = RecommendedWatcher::new(hear, config).and_then(|mut platform| {
-                platform.watch(&own.workspace, RecursiveMode::Recursive)?;
-                Ok(platform)
+            let mut platform = lock(&platform);
+            platform.folders = 0;
+            let root = Dir::open_ambient_dir(&platform.workspace, ambient_authority());
+            let walked = root.map(|root| {
+                let mut walk = Walk::new(&root, &mut platform);
+                walk.below(&root, Path::new(""), 0, &mut |_| {});
+                walk.is_whole
             });
-            match watched {
-                Ok(platform) => own.state().platform = Some(platform),
-                Err(error) => tracing::warn!(%error, "the workspace can't be watched"),
+            if !walked.is_ok_and(|is_whole| is_whole) {
+                tracing::warn!("not all folders of the workspace can be watched");
             }
         });
     }
@@ -184,9 +230,15 @@ impl Watcher {
     /// A turn begins, and hears of what changes.
     pub fn begin(&self, log: &Arc<TurnLog>) {
         let mut state = self.state();
-        state.log = Some(Arc::clone(log));
-        state.seen = Seen::default();
-        state.said.clear();
+        let is_behind = state.is_behind;
+        *state = State {
+            log: Some(Arc::clone(log)),
+            ..State::default()
+        };
+        drop(state);
+        if is_behind {
+            self.watch_all();
+        }
     }
 
     /// A tool has told of this change itself.
@@ -199,7 +251,8 @@ impl Watcher {
 
     /// The turn is about to end: what was not told yet is told.
     pub async fn end(&self) {
-        self.tell().await;
+        // One that takes longer has more to look at than anybody wants to read.
+        let _late = timeout(PATIENCE, self.tell()).await;
         self.state().log = None;
     }
 
@@ -213,25 +266,16 @@ impl Watcher {
             };
             (seen, log)
         };
-        let workspace = self.workspace.clone();
+        let platform = Arc::clone(&self.platform);
         let looked = tokio::task::spawn_blocking(move || {
-            let root = Dir::open_ambient_dir(workspace, ambient_authority())?;
-            Ok::<_, std::io::Error>(look(&root, seen))
+            let mut platform = lock(&platform);
+            let root = Dir::open_ambient_dir(&platform.workspace, ambient_authority())?;
+            Ok::<_, std::io::Error>(look(&root, &mut platform, seen))
         });
         let Ok(Ok(mut looked)) = looked.await else {
             return;
         };
-        {
-            let mut state = self.state();
-            let is_own = |path: &Path, at: Instant, said: &HashMap<PathBuf, Instant>| {
-                said.get(path)
-                    .is_some_and(|said| said.max(&at).duration_since(*said.min(&at)) < OWN)
-            };
-            looked
-                .files
-                .retain(|file| !is_own(&file.path, file.at, &state.said));
-            state.said.retain(|_, said| said.elapsed() < OWN);
-        }
+        self.state().leave_out_said(&mut looked);
         if let Some(event) = looked.event(&self.secrets) {
             // Where the log is full, the turn ends of that.
             let _full = log.add(Record {
@@ -242,8 +286,86 @@ impl Watcher {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+impl State {
+    /// Takes what the platform says, and what is left of it.
+    fn hear(&mut self, heard: notify::Result<(notify::Event, Vec<PathBuf>)>) {
+        let Ok((event, paths)) = heard else {
+            self.seen.more = true;
+            return;
+        };
+        let Some(created) = created(&event).or(event.need_rescan().then_some(false)) else {
+            return;
+        };
+        if self.log.is_none() {
+            // Nobody is told; a new folder is watched from the next turn on.
+            self.is_behind |= created || event.need_rescan();
+            return;
+        }
+        self.seen.more |= event.need_rescan();
+        for path in paths {
+            self.seen.add(&path, created);
+        }
+    }
+
+    /// Takes out what tools have told of themselves, and that more has changed where it was said before.
+    fn leave_out_said(&mut self, looked: &mut Looked) {
+        let is_own = |file: &Found| {
+            self.said.get(&file.path).is_some_and(|said| {
+                let (first, last) = (*said.min(&file.at), *said.max(&file.at));
+                last.duration_since(first) < OWN
+            })
+        };
+        looked.files.retain(|file| !is_own(file));
+        self.said.retain(|_, said| said.elapsed() < OWN);
+        if looked.files.is_empty() && looked.more {
+            looked.more = !std::mem::replace(&mut self.said_more, true);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leaves out of events what is left out of the workspace, before it takes anybody's room.
+struct Filter {
+    workspace: PathBuf,
+    descent: Option<(Descent, Instant)>,
+}
+
+impl Filter {
+    fn new(workspace: &Path) -> Self {
+        Self {
+            workspace: workspace.to_owned(),
+            descent: None,
+        }
+    }
+
+    /// An event, and those of its paths that count, below the workspace.
+    fn take(&mut self, event: notify::Event) -> (notify::Event, Vec<PathBuf>) {
+        if created(&event).is_none() {
+            return (event, Vec::new());
+        }
+        let paths = event.paths.iter();
+        let paths = paths.filter_map(|path| path.strip_prefix(&self.workspace).ok());
+        let paths: Vec<PathBuf> = paths.map(Path::to_owned).collect();
+        let paths = paths.into_iter().filter(|path| self.counts(path)).collect();
+        (event, paths)
+    }
+
+    fn counts(&mut self, path: &Path) -> bool {
+        if path == Path::new("") {
+            return false;
+        }
+        let is_fresh = |(_, made): &(Descent, Instant)| made.elapsed() < FRESH;
+        if !self.descent.as_ref().is_some_and(is_fresh) {
+            let root = Dir::open_ambient_dir(&self.workspace, ambient_authority());
+            self.descent = root.ok().map(|root| (Descent::new(&root), Instant::now()));
+        }
+        // Whether it is a folder is seen later.
+        let descent = self.descent.as_mut();
+        descent.is_none_or(|(descent, _)| !descent.leaves_out(path, false))
+    }
 }
 
 /// What there is to be told.
@@ -306,37 +428,37 @@ impl Looked {
     }
 }
 
-/// Looks what has become of paths that something has happened to.
-fn look(root: &Dir, seen: Seen) -> Looked {
-    let mut looked = Looked {
-        more: seen.more,
-        ..Looked::default()
-    };
-    let mut descent = Descent::new(root);
+/// Looks what has become of paths that something has happened to. New folders are watched from now on.
+fn look(root: &Dir, platform: &mut Platform, seen: Seen) -> Looked {
+    let mut looked = Looked::default();
+    let mut walk = Walk::new(root, platform);
+    let mut walked: Option<PathBuf> = None;
     for (path, touch) in seen.paths {
+        // It has been looked at with the new folder that it is in.
+        if walked
+            .as_ref()
+            .is_some_and(|walked| path.starts_with(walked))
+        {
+            continue;
+        }
         let metadata = root.symlink_metadata(&path);
         let is_dir = metadata.as_ref().is_ok_and(|metadata| metadata.is_dir());
-        if descent.leaves_out(&path, is_dir) {
+        if walk.descent.leaves_out(&path, is_dir) {
             continue;
         }
         let mut add = |path: &Path, change| {
-            if looked.files.len() >= MAX_KEPT {
-                looked.more = true;
-            } else if looked.files.last().is_none_or(|last| last.path != path) {
-                looked.files.push(Found {
-                    path: path.to_owned(),
-                    change,
-                    at: touch.at,
-                });
-            }
+            looked.files.push(Found {
+                path: path.to_owned(),
+                change,
+                at: touch.at,
+            });
         };
         match (metadata, touch.created) {
             // What was in it before it was watched has told nobody.
-            (Ok(metadata), true) if metadata.is_dir() => match root.open_dir(&path) {
+            (Ok(_), true) if is_dir => match root.open_dir(&path) {
                 Ok(dir) => {
-                    below(&dir, &path, &mut descent, 0, &mut |path| {
-                        add(path, FileChange::Written);
-                    });
+                    walk.below(&dir, &path, 0, &mut |path| add(path, FileChange::Written));
+                    walked = Some(path);
                 }
                 Err(_) => add(&path, FileChange::Written),
             },
@@ -347,30 +469,59 @@ fn look(root: &Dir, seen: Seen) -> Looked {
         }
     }
     looked.files.sort_by(|one, other| one.path.cmp(&other.path));
-    looked.files.dedup_by(|one, other| one.path == other.path);
+    looked.more = seen.more || !walk.is_whole;
     looked
 }
 
-/// The files of a new folder, or itself where it has none.
-fn below(dir: &Dir, path: &Path, descent: &mut Descent, depth: usize, add: &mut impl FnMut(&Path)) {
-    let entries = dir.entries().into_iter().flatten().flatten();
-    let mut is_empty = true;
-    for entry in entries.take(MAX_KEPT) {
-        is_empty = false;
-        let at = path.join(entry.file_name());
-        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if descent.leaves_out(&at, is_dir) {
-            continue;
-        }
-        match entry.open_dir() {
-            Ok(folder) if is_dir && depth < MAX_DEPTH => {
-                below(&folder, &at, descent, depth + 1, add);
-            }
-            _ => add(&at),
+/// A walk through folders that are watched from now on.
+struct Walk<'a> {
+    descent: Descent,
+    platform: &'a mut Platform,
+    /// Entries that may still be looked at.
+    left: usize,
+    /// Nothing had to be passed by.
+    is_whole: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(root: &Dir, platform: &'a mut Platform) -> Self {
+        Self {
+            descent: Descent::new(root),
+            platform,
+            left: MAX_LOOKED_AT,
+            is_whole: true,
         }
     }
-    if is_empty {
-        add(path);
+
+    /// The files of a folder that was not left out; itself where it has none.
+    fn below(&mut self, dir: &Dir, path: &Path, depth: usize, add: &mut impl FnMut(&Path)) {
+        self.is_whole &= self.platform.watch(path);
+        let mut is_empty = true;
+        for entry in dir.entries().into_iter().flatten().flatten() {
+            is_empty = false;
+            let Some(left) = self.left.checked_sub(1) else {
+                self.is_whole = false;
+                return;
+            };
+            self.left = left;
+            let at = path.join(entry.file_name());
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if self.descent.leaves_out(&at, is_dir) {
+                continue;
+            }
+            match entry.open_dir() {
+                Ok(folder) if is_dir && depth < MAX_DEPTH => {
+                    if is_cache(&folder) {
+                        continue;
+                    }
+                    self.below(&folder, &at, depth + 1, add);
+                }
+                _ => add(&at),
+            }
+        }
+        if is_empty {
+            add(path);
+        }
     }
 }
 
@@ -475,6 +626,7 @@ mod tests {
         root.write("changed", "x").unwrap();
         let looked = look(
             &root,
+            &mut Platform::default(),
             seen(&[
                 ("changed", false),
                 ("new", true),
@@ -519,6 +671,7 @@ mod tests {
         }
         let looked = look(
             &root,
+            &mut Platform::default(),
             seen(&[
                 ("out/deep/a", false),
                 ("cache/b", true),
@@ -551,7 +704,7 @@ mod tests {
             others,
             more,
             ..
-        }) = look(&root, many).event(&Secrets::default())
+        }) = look(&root, &mut Platform::default(), many).event(&Secrets::default())
         else {
             panic!("nothing is told");
         };
