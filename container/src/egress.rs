@@ -26,9 +26,11 @@ use protocol::EgressDecision;
 use protocol::egress::allows;
 use protocol::event::EventBody;
 use protocol::sandbox::Record;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
 
+use crate::hello;
 use crate::mask::Secrets;
 use crate::turn_log::TurnLog;
 
@@ -242,10 +244,14 @@ impl Egress {
         // A word that waits for more to fill a packet is a word that is late.
         let _slower = stream.set_nodelay(true);
         if request.method() == Method::CONNECT {
+            // Behind a wall it has to be the host that was decided about, and not its neighbour.
+            let name = matches!(self.way, Way::Public).then_some(host);
             tokio::spawn(async move {
                 if let Ok(upgraded) = hyper::upgrade::on(&mut request).await {
-                    let (mut client, mut host) = (TokioIo::new(upgraded), stream);
-                    let _cut = tokio::io::copy_bidirectional(&mut client, &mut host).await;
+                    let relayed = relay(TokioIo::new(upgraded), stream, name.as_deref()).await;
+                    if let Err(error) = relayed {
+                        tracing::debug!(%error, "a connection was cut");
+                    }
                 }
             });
             return Response::new(nothing());
@@ -258,6 +264,20 @@ impl Egress {
             ),
         }
     }
+}
+
+/// Hands bytes on both ways; where a name is given, of TLS for that name alone.
+async fn relay(
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    mut host: TcpStream,
+    name: Option<&str>,
+) -> io::Result<()> {
+    if let Some(name) = name {
+        let begun = hello::asks_for(&mut client, name).await?;
+        host.write_all(&begun).await?;
+    }
+    tokio::io::copy_bidirectional(&mut client, &mut host).await?;
+    Ok(())
 }
 
 /// Hands a request to another proxy.

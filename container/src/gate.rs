@@ -11,16 +11,19 @@
 //! TLS. What it says to anybody in the sandbox, somebody else's machine could say as well.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::sandbox::{GATE_IN, GATE_OUT};
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
 use crate::egress::Egress;
+use crate::hello;
 use crate::serve::say;
 
 /// Connections at a time, in each direction.
@@ -37,6 +40,9 @@ pub struct Options {
     /// Where model calls go: the Worker, as host:port. The sandbox finds it at the same port of the gate
     #[arg(long, env = "AGENT_GATE_MODEL")]
     pub model: String,
+    /// The name by which the Worker is asked, where that is by TLS: nothing else is passed on to it then
+    #[arg(long, env = "AGENT_GATE_MODEL_NAME")]
+    pub model_name: Option<String>,
     /// The hosts that the sandbox may reach besides, with commas between them
     #[arg(long, env = "AGENT_GATE_HOSTS", value_delimiter = ',')]
     pub hosts: Vec<String>,
@@ -56,8 +62,18 @@ pub async fn gate(options: Options) -> io::Result<()> {
     let listen = |port: u16| TcpListener::bind(("0.0.0.0", port));
     let hosts = options.hosts.into_iter().filter(|host| !host.is_empty());
     let egress = Arc::new(Egress::public(hosts.collect()));
-    tokio::spawn(relay(listen(GATE_IN).await?, options.sandbox));
-    tokio::spawn(relay(listen(port).await?, options.model));
+    let inward = Relay {
+        to: options.sandbox.clone(),
+        name: None,
+        not_from: Some(options.sandbox),
+    };
+    let outward = Relay {
+        to: options.model,
+        name: options.model_name,
+        not_from: None,
+    };
+    tokio::spawn(inward.run(listen(GATE_IN).await?));
+    tokio::spawn(outward.run(listen(port).await?));
     tokio::spawn(egress.serve(listen(GATE_OUT).await?));
     say(&json!({ "in": GATE_IN, "out": GATE_OUT, "model": port }));
     tokio::select! {
@@ -68,36 +84,68 @@ pub async fn gate(options: Options) -> io::Result<()> {
 }
 
 /// Hands every connection on to another address, bytes as they are.
-async fn relay(listener: TcpListener, to: String) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let Ok((mut near, _)) = listener.accept().await else {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
-        };
-        let to = to.clone();
-        tokio::spawn(async move {
-            let connecting = tokio::time::timeout(PATIENCE, TcpStream::connect(&to));
-            match connecting.await {
-                Ok(Ok(mut far)) => {
-                    // A word that waits for more to fill a packet is a word that is late.
-                    let _slower = (near.set_nodelay(true), far.set_nodelay(true));
-                    let _cut = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+#[derive(Debug)]
+struct Relay {
+    to: String,
+    /// The name that has to be asked for inside TLS, where it has to be TLS.
+    name: Option<String>,
+    /// Who is not let in by here, `host:port`: it could take all the places.
+    not_from: Option<String>,
+}
+
+impl Relay {
+    async fn run(self, listener: TcpListener) {
+        let relay = Arc::new(self);
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let Ok((near, peer)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            let relay = Arc::clone(&relay);
+            tokio::spawn(async move {
+                match tokio::time::timeout(PATIENCE, relay.connect(near, peer)).await {
+                    Ok(Ok((mut near, mut far))) => {
+                        let _cut = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                    }
+                    Ok(Err(error)) => tracing::debug!(to = relay.to, %error, "not relayed"),
+                    Err(_) => tracing::debug!(to = relay.to, "not relayed in time"),
                 }
-                Ok(Err(error)) => tracing::debug!(to, %error, "not reached"),
-                Err(_) => tracing::debug!(to, "not reached in time"),
-            }
-            drop(place);
-        });
+                drop(place);
+            });
+        }
+    }
+
+    /// Both ends of a connection that may be.
+    async fn connect(
+        &self,
+        mut near: TcpStream,
+        peer: SocketAddr,
+    ) -> io::Result<(TcpStream, TcpStream)> {
+        if let Some(host) = &self.not_from
+            && let Ok(mut found) = tokio::net::lookup_host(host).await
+            && found.any(|found| found.ip() == peer.ip())
+        {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let begun = match &self.name {
+            Some(name) => hello::asks_for(&mut near, name).await?,
+            None => Vec::new(),
+        };
+        let mut far = TcpStream::connect(&self.to).await?;
+        // A word that waits for more to fill a packet is a word that is late.
+        let _slower = (near.set_nodelay(true), far.set_nodelay(true));
+        far.write_all(&begun).await?;
+        Ok((near, far))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt;
 
     use super::*;
 
@@ -106,7 +154,12 @@ mod tests {
         let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = near.local_addr().unwrap();
-        tokio::spawn(relay(near, far.local_addr().unwrap().to_string()));
+        let relay = Relay {
+            to: far.local_addr().unwrap().to_string(),
+            name: None,
+            not_from: None,
+        };
+        tokio::spawn(relay.run(near));
         let mut client = TcpStream::connect(at).await.unwrap();
         client.write_all(b"hello").await.unwrap();
         client.shutdown().await.unwrap();
@@ -119,5 +172,27 @@ mod tests {
         let mut told = String::new();
         client.read_to_string(&mut told).await.unwrap();
         assert_eq!(told, "bye");
+    }
+
+    #[tokio::test]
+    async fn who_is_not_let_in_and_what_is_no_tls_is_cut() {
+        let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let to = far.local_addr().unwrap().to_string();
+        for (name, not_from) in [
+            (Some("worker.example".to_owned()), None),
+            (None, Some("127.0.0.1:1".to_owned())),
+        ] {
+            let near = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let at = near.local_addr().unwrap();
+            let to = to.clone();
+            tokio::spawn(Relay { to, name, not_from }.run(near));
+            let mut client = TcpStream::connect(at).await.unwrap();
+            let _cut = client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+            let mut told = Vec::new();
+            let _cut = client.read_to_end(&mut told).await;
+            assert!(told.is_empty());
+        }
+        let asked = tokio::time::timeout(Duration::from_millis(100), far.accept());
+        assert!(asked.await.is_err(), "nobody came through");
     }
 }

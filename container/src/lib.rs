@@ -12,6 +12,7 @@
 //! | [`claude`], [`lines`], [`wire`] | one process: its lines, what they are, how it ends |
 //! | [`egress`] | the way out of the sandbox, and who is told of it |
 //! | [`gate`] | the gate in a sandbox's wall, where containers have one |
+//! | `hello` | the name that is asked for inside TLS, where there is a wall |
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`history`] | what the workspace was at the end of each turn, and what has changed since |
@@ -37,6 +38,7 @@ pub mod egress;
 pub mod files;
 pub mod gate;
 mod guard;
+mod hello;
 pub mod history;
 pub mod host;
 pub mod http;

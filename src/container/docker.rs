@@ -270,16 +270,20 @@ impl Docker {
     }
 
     fn gate(&self, hosts: &[String]) -> Value {
-        let (host, port) = (self.own_host().0, self.own_port());
+        let ((host, name), port) = (self.own_host(), self.own_port());
+        let mut env = vec![
+            format!("AGENT_GATE_SANDBOX=sandbox:{PORT}"),
+            format!("AGENT_GATE_MODEL={host}:{port}"),
+            format!("AGENT_GATE_HOSTS={}", hosts.join(",")),
+        ];
+        if self.own_url.scheme() == "https" {
+            env.push(format!("AGENT_GATE_MODEL_NAME={name}"));
+        }
         json!({
             "Image": self.image,
             "User": USER,
             "Entrypoint": ["/usr/local/bin/agent-server", "gate"],
-            "Env": [
-                format!("AGENT_GATE_SANDBOX=sandbox:{PORT}"),
-                format!("AGENT_GATE_MODEL={host}:{port}"),
-                format!("AGENT_GATE_HOSTS={}", hosts.join(",")),
-            ],
+            "Env": env,
             "Labels": self.labels(),
             "ExposedPorts": { format!("{GATE_IN}/tcp"): {} },
             "HostConfig": {
