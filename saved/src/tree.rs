@@ -13,6 +13,11 @@ use crate::tar::{self, Entry};
 const MAX_ENTRIES: usize = 50_000;
 const MAX_PATHS: usize = 8 * 1024 * 1024;
 
+/// Bytes of what links hold and of where contents stand, and parts of one file: a save's chain has no more
+/// archives.
+const MAX_HELD: usize = 8 * 1024 * 1024;
+const MAX_PIECES: usize = 256;
+
 /// Bytes of a link's content that are shown.
 const LONGEST_TARGET: usize = 4096;
 
@@ -147,6 +152,8 @@ enum What {
 pub struct Tree {
     entries: BTreeMap<Path, What>,
     paths: usize,
+    /// Bytes that were kept beside the paths, also those that were let go since.
+    held: usize,
     archive: usize,
     /// Files whose content is kept, where it is not longer than a text that is shown.
     wanted: Vec<(Path, Option<Vec<u8>>)>,
@@ -228,6 +235,15 @@ impl Tree {
         self.insert(path, what)
     }
 
+    /// Counts what is kept beside the paths.
+    fn hold(&mut self, bytes: usize) -> Result<(), Unread> {
+        self.held = self.held.saturating_add(bytes);
+        match self.held > MAX_HELD {
+            true => Err(Unread::TooMuch),
+            false => Ok(()),
+        }
+    }
+
     fn insert(&mut self, path: Path, what: What) -> Result<(), Unread> {
         let length = path.0.len();
         if self.entries.insert(path, what).is_none() {
@@ -301,9 +317,13 @@ impl tar::Reader for Tree {
             let Some(path) = place(rest.get(1..).unwrap_or_default())? else {
                 return Ok(false);
             };
+            self.hold(size_of::<Piece>())?;
             let Some(What::File(file)) = self.entries.get_mut(&path) else {
                 return Err(Unread::Broken);
             };
+            if file.pieces.len() >= MAX_PIECES {
+                return Err(Unread::TooMuch);
+            }
             if kind != tar::Kind::File || file.size < kept {
                 return Err(Unread::Broken);
             }
@@ -328,7 +348,9 @@ impl tar::Reader for Tree {
                 self.put(path, What::Folder { modified })?;
                 Ok(false)
             }
-            tar::Kind::Link(holds) => {
+            tar::Kind::Link(mut holds) => {
+                holds.truncate(LONGEST_TARGET);
+                self.hold(holds.len())?;
                 self.put(path, What::Link { holds, modified })?;
                 Ok(false)
             }
@@ -554,6 +576,33 @@ mod tests {
         ] {
             assert_eq!(told(&mut tree, bad, "", 0), Err(Unread::Broken), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_held_has_a_bound() {
+        let link = |number: usize| Entry {
+            path: format!("workspace/{number}").into_bytes(),
+            kind: tar::Kind::Link(vec![b'x'; 4095]),
+            size: 0,
+            modified: 0,
+            at: 0,
+        };
+        let mut tree = Tree::default();
+        let read = (0..49_000).try_for_each(|number| tree.entry(link(number)).map(drop));
+        assert_eq!(read, Err(Unread::TooMuch));
+        let mut tree = Tree::default();
+        told(&mut tree, "workspace/a", "", 0).unwrap();
+        let read = (0..1000).try_for_each(|_| told(&mut tree, "append/0/workspace/a", "x", 0));
+        assert_eq!(read, Ok(()), "what is cut off is no part");
+        let read = (0..1000).try_for_each(|kept| {
+            told(
+                &mut tree,
+                &format!("append/{}/workspace/a", kept + 1),
+                "x",
+                0,
+            )
+        });
+        assert_eq!(read, Err(Unread::TooMuch));
     }
 
     #[test]

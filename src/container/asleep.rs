@@ -140,9 +140,11 @@ impl Object {
         }
         let asked = Asked::of(address)?;
         let provider = self.provider(id).await.ok()?;
-        if !matches!(provider.running().await, Ok(None)) {
+        // Some disks outlive their sandbox, and may be newer than the last save.
+        if !matches!(provider.running().await, Ok(None)) || !self.rests().await {
             return None;
         }
+        let _alone = self.reading.lock().await;
         match self.read_save(id, request, asked).await {
             Ok(answer) => answer,
             Err(error) => {

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, Shared};
+use futures_util::lock::Mutex;
 use protocol::{Problem, ProblemKind, SessionId, TurnId};
 use serde::{Deserialize, Serialize};
 use worker::wasm_bindgen;
@@ -110,6 +111,12 @@ struct Object {
     provider: RefCell<Option<Rc<dyn Provider>>>,
     place: RefCell<Option<Place>>,
     starting: RefCell<Option<Starting>>,
+    /// Held while the sandbox is started, stopped or deleted: one after the other.
+    standing: Mutex<()>,
+    /// How often it has been deleted.
+    deletions: Cell<u32>,
+    /// Held while a save is read in its place: each takes memory.
+    reading: Mutex<()>,
     saves: Option<Saves>,
     /// The sandbox's disk is as its session left it.
     disk_ready: Cell<bool>,
@@ -131,6 +138,9 @@ impl DurableObject for ClaudeCodeContainer {
                 provider: RefCell::new(None),
                 place: RefCell::new(None),
                 starting: RefCell::new(None),
+                standing: Mutex::new(()),
+                deletions: Cell::new(0),
+                reading: Mutex::new(()),
                 saves,
                 disk_ready: Cell::new(false),
                 restored: RefCell::new(None),
@@ -403,7 +413,15 @@ impl Object {
             Some(starting) => starting,
             None => {
                 let (object, id) = (Rc::clone(self), id.clone());
+                let deletions = self.deletions.get();
                 let starting = async move {
+                    let _alone = object.standing.lock().await;
+                    if object.deletions.get() != deletions {
+                        return Err(Problem::new(
+                            ProblemKind::NotFound,
+                            "the session was deleted",
+                        ));
+                    }
                     let place = object.take_place(&id).await?;
                     let start = Start {
                         session_id: id.clone(),
@@ -412,6 +430,12 @@ impl Object {
                         sleep_after: object.sleep_after(brief),
                     };
                     let provider = object.provider(&id).await?;
+                    object.note_rest(false).await?;
+                    // One that fails half way may leave something that runs.
+                    let looks = !object.disk_ready.get();
+                    if looks {
+                        object.remember_to_look(&id, start.sleep_after, brief).await;
+                    }
                     let Ensured { endpoint, started } = provider.ensure_running(&start).await?;
                     if started || !object.disk_ready.get() {
                         object.disk_ready.set(false);
@@ -421,7 +445,9 @@ impl Object {
                             *object.restored.borrow_mut() = Some(restored);
                         }
                         object.disk_ready.set(true);
-                        object.remember_to_look(&id, start.sleep_after, brief).await;
+                        if !looks {
+                            object.remember_to_look(&id, start.sleep_after, brief).await;
+                        }
                     }
                     Ok(endpoint)
                 }
@@ -439,6 +465,8 @@ impl Object {
     /// Ends the sandbox and deletes all that there is of it.
     async fn delete(self: &Rc<Self>, id: &SessionId) -> std::result::Result<(), Problem> {
         let failed = |error: worker::Error| internal("delete", &error);
+        self.deletions.set(self.deletions.get().wrapping_add(1));
+        let _alone = self.standing.lock().await;
         self.provider(id).await?.delete().await?;
         self.saves()?.delete(id).await?;
         let storage = self.platform.storage();
@@ -491,6 +519,7 @@ impl Object {
         id: &SessionId,
         question: &inventory::Question,
     ) -> std::result::Result<bool, Problem> {
+        let _alone = self.standing.lock().await;
         let place = self.known_place().await?;
         if place.is_some_and(|place| place.provider == question.provider) {
             return Ok(true);

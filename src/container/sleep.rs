@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use worker::Method;
 
 use super::{Endpoint, Object};
-use crate::answer::{internal, read_json};
+use crate::answer::{self, internal, within};
 use crate::session;
 
 /// How long a sandbox is left unused before it is stopped, where SANDBOX_SLEEP_SECONDS does not say
@@ -32,10 +32,20 @@ const SAVE_SOON: Duration = Duration::from_secs(15);
 /// There is something from outside that no save holds yet.
 const UNSAVED: &str = "unsaved";
 
+/// How long a sandbox may take to say whether it is used.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Since when it has not let itself be looked at, in milliseconds since the epoch.
+const TROUBLE: &str = "trouble";
+
+/// See [`Object::note_rest`].
+const RESTS: &str = "rests";
+
 /// The shortest time until an unused sandbox is looked at again.
 const LOOK_SOON: Duration = Duration::from_secs(1);
 
-/// How long an unused sandbox waits for a storage that does not take its files, in milliseconds.
+/// How long an unused sandbox waits for a storage that does not take its files, or one that does not answer is
+/// asked again, in milliseconds.
 const GIVE_UP_MS: u64 = 60 * 60 * 1000;
 
 /// Whose sandbox an alarm is for.
@@ -139,17 +149,54 @@ impl Object {
             return;
         };
         let again = match self.put_to_sleep(&watch).await {
-            Ok(again) => again,
+            Ok(again) => self.note_trouble(false).await.map(|_| again),
             Err(problem) => {
                 internal("sleep", &problem.detail);
-                Some(LOOK_AGAIN)
+                self.give_up_in_time(&watch.id).await
             }
         };
+        let again = again.unwrap_or_else(|problem| {
+            internal("sleep", &problem.detail);
+            Some(LOOK_AGAIN)
+        });
         if let Some(again) = again
             && let Err(error) = self.platform.storage().set_alarm(again).await
         {
             internal("alarm", &error);
         }
+    }
+
+    /// Stops a sandbox that has not let itself be looked at for an hour. Returns when to look again.
+    async fn give_up_in_time(
+        &self,
+        id: &SessionId,
+    ) -> std::result::Result<Option<Duration>, Problem> {
+        if self.note_trouble(true).await? > GIVE_UP_MS {
+            let _alone = self.standing.lock().await;
+            internal(
+                "sleep",
+                &"it has not answered for an hour, and is stopped without a save",
+            );
+            self.disk_ready.set(false);
+            self.provider(id).await?.stop().await?;
+        }
+        Ok(Some(LOOK_AGAIN))
+    }
+
+    /// Notes whether there is trouble with the sandbox. Returns since how many milliseconds there is.
+    async fn note_trouble(&self, is_there: bool) -> std::result::Result<u64, Problem> {
+        let failed = |error: worker::Error| internal("trouble", &error);
+        let storage = self.platform.storage();
+        if !is_there {
+            storage.delete(TROUBLE).await.map_err(failed)?;
+            return Ok(0);
+        }
+        let now = worker::Date::now().as_millis();
+        if let Some(since) = storage.get::<u64>(TROUBLE).await.map_err(failed)? {
+            return Ok(now.saturating_sub(since));
+        }
+        storage.put(TROUBLE, now).await.map_err(failed)?;
+        Ok(0)
     }
 
     /// Returns when to look again; none where it does not run any more.
@@ -172,14 +219,14 @@ impl Object {
             return Ok(Some(Duration::from_millis(left)));
         };
         let unused = || async {
-            let broke = |error: worker::Error| internal("health", &error);
-            let mut health = endpoint
-                .fetch(Method::Get, "/", None)
-                .await
-                .map_err(broke)?;
-            let health: Health = read_json(&mut health).await?;
-            // An older image does not say it: the platform stops that one.
-            Ok::<u64, Problem>(health.unused_ms.unwrap_or(0))
+            let asked = async {
+                let broke = |error: worker::Error| internal("health", &error);
+                let health = endpoint.fetch(Method::Get, "/", None).await;
+                let health: Health = answer::told(health.map_err(broke)?).await?;
+                // An older image does not say it: the platform stops that one.
+                Ok(health.unused_ms.unwrap_or(0))
+            };
+            within(PATIENCE, "the sandbox", asked).await
         };
         let before = unused().await?;
         if before < watch.sleep_after_ms {
@@ -187,22 +234,25 @@ impl Object {
             let left = watch.sleep_after_ms - before;
             return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
         }
-        match self.save(&endpoint, &watch.id, None).await {
-            Ok(_) => {}
+        let saved = match self.save(&endpoint, &watch.id, None).await {
+            Ok(_) => true,
             // It does not get better by waiting: each turn's end has told of it.
             Err(problem)
                 if problem.kind == ProblemKind::TooLarge
                     || before > watch.sleep_after_ms + GIVE_UP_MS =>
             {
                 internal("sleep without a save", &problem.detail);
+                false
             }
             Err(problem) => return Err(problem),
-        }
+        };
+        let _alone = self.standing.lock().await;
         if unused().await? < before {
             return Ok(Some(LOOK_AGAIN)); // Somebody has come meanwhile.
         }
         self.disk_ready.set(false);
         provider.stop().await?;
+        self.note_rest(saved).await?;
         // It is for people to see; the session itself finds out when it needs it.
         if let Err(problem) = session::fell_asleep(&self.env, &watch.id).await {
             internal("asleep", &problem.detail);
@@ -210,13 +260,46 @@ impl Object {
         Ok(watch.delete_at.map(|_| LOOK_AGAIN))
     }
 
-    /// Saves the sandbox, where it runs, and stops it.
+    /// Saves the sandbox, where it runs, and stops it; without a save where it does not answer.
     pub(super) async fn stop(self: &Rc<Self>, id: &SessionId) -> std::result::Result<(), Problem> {
+        let _alone = self.standing.lock().await;
         let provider = self.provider(id).await?;
+        let mut saved = false;
         if let Some(endpoint) = provider.running().await? {
-            self.save(&endpoint, id, None).await?;
+            match self.save(&endpoint, id, None).await {
+                Err(problem)
+                    if [ProblemKind::SandboxUnreachable, ProblemKind::TimedOut]
+                        .contains(&problem.kind) =>
+                {
+                    internal("stop without a save", &problem.detail);
+                }
+                told => {
+                    told?;
+                    saved = true;
+                }
+            }
         }
         self.disk_ready.set(false);
-        provider.stop().await
+        provider.stop().await?;
+        if saved {
+            self.note_rest(true).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes whether the last save holds all that is on the disk, as the sandbox was stopped right after it.
+    pub(super) async fn note_rest(&self, rests: bool) -> std::result::Result<(), Problem> {
+        let storage = self.platform.storage();
+        let noted = match rests {
+            true => storage.put(RESTS, true).await,
+            false => storage.delete(RESTS).await.map(drop),
+        };
+        noted.map_err(|error| internal("rest", &error))
+    }
+
+    /// Whether the last save holds all that is on the disk.
+    pub(super) async fn rests(&self) -> bool {
+        let stored = self.platform.storage().get::<bool>(RESTS).await;
+        stored.is_ok_and(|rests| rests == Some(true))
     }
 }
