@@ -588,7 +588,7 @@ async fn from_save(world: Arc<World>) -> Result<()> {
     }
     let mut tab = world.tab(&session, Some(0)).await?;
     tab.completed().await?;
-    tab.say("run `printf more >> large.bin && rm outside`")
+    tab.say("run `printf more >> large.bin && python3 -c 'import os; os.unlink(\"outside\")'`")
         .await?;
     tab.completed().await?;
     let paths = [
