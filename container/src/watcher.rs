@@ -497,7 +497,7 @@ impl<'a> Walk<'a> {
     fn below(&mut self, dir: &Dir, path: &Path, depth: usize, add: &mut impl FnMut(&Path)) {
         self.is_whole &= self.platform.watch(path);
         let mut is_empty = true;
-        for entry in dir.entries().into_iter().flatten().flatten() {
+        for entry in dir.entries().into_iter().flatten().map_while(Result::ok) {
             is_empty = false;
             let Some(left) = self.left.checked_sub(1) else {
                 self.is_whole = false;

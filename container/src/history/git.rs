@@ -49,6 +49,9 @@ impl Objects {
     }
 }
 
+/// Bytes without which a disk is full.
+const LEAST_ROOM: u64 = 4 * 1024 * 1024;
+
 #[derive(Debug)]
 pub struct Git {
     children: Arc<Children>,
@@ -62,6 +65,8 @@ pub struct Run {
     children: Arc<Children>,
     pid: Option<u32>,
     repository: TempDir,
+    /// The folder that its objects come into.
+    writes_to: PathBuf,
 }
 
 impl Drop for Run {
@@ -76,13 +81,20 @@ impl Run {
     /// Waits for its end.
     ///
     /// # Errors
-    /// Where it has failed: what it was given can't be used.
+    /// Where it has failed: what it was given can't be used, unless somebody has killed it or the disk is full.
     pub async fn end(&mut self) -> Result<(), Failed> {
         let status = self.child.wait().await?;
-        if !status.success() {
-            return Err(Failed::Broken("it was damaged".to_owned()));
+        if status.success() {
+            return Ok(());
         }
-        Ok(())
+        if status.code().is_none() {
+            return Err(Failed::Other(io::Error::other("Git was killed")));
+        }
+        let disk = rustix::fs::statvfs(&self.writes_to);
+        if disk.is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < LEAST_ROOM) {
+            return Err(Failed::Other(io::ErrorKind::StorageFull.into()));
+        }
+        Err(Failed::Broken("it was damaged".to_owned()))
     }
 
     pub fn output(&mut self) -> Result<ChildStdout, Failed> {
@@ -147,6 +159,7 @@ impl Git {
             children: Arc::clone(&self.children),
             child,
             repository,
+            writes_to: self.objects.write.clone(),
         })
     }
 

@@ -54,6 +54,9 @@ const MAX_STORE: u64 = 512 * 1024 * 1024;
 /// How long a commit may take. A save waits for it.
 const LONGEST_COMMIT: Duration = Duration::from_secs(45);
 
+/// How long the end of a turn waits for a diff that is being made.
+const LONGEST_HOLD: Duration = Duration::from_millis(500);
+
 /// Diffs that are made at a time. Others wait.
 const DIFFS: usize = 2;
 
@@ -152,13 +155,18 @@ impl History {
         tell("the begin", taken);
     }
 
-    /// Nobody else takes a point as long as this is held.
-    pub async fn hold(&self) -> OwnedMutexGuard<State> {
-        Arc::clone(&self.state).lock_owned().await
+    /// Nobody else takes a point as long as this is held. None where a diff takes too long for that.
+    pub async fn hold(&self) -> Option<OwnedMutexGuard<State>> {
+        let held = Arc::clone(&self.state).lock_owned();
+        tokio::time::timeout(LONGEST_HOLD, held).await.ok()
     }
 
     /// Takes the end of a turn.
-    pub async fn turn_ended(&self, mut state: OwnedMutexGuard<State>, turn: TurnId) {
+    pub async fn turn_ended(&self, held: Option<OwnedMutexGuard<State>>, turn: TurnId) {
+        let mut state = match held {
+            Some(state) => state,
+            None => Arc::clone(&self.state).lock_owned().await,
+        };
         let taken = match self.take(&mut state, Point::Turn(turn)).await {
             Err(Failed::Broken(why)) => match self.anew(&mut state, &why).await {
                 // The begin of the new one is the end of this turn.

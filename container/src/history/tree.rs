@@ -19,6 +19,9 @@ use crate::files::Ignores;
 const MAX_ENTRIES: usize = 50_000;
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
+/// Nor are those found among more entries than these.
+const MAX_LOOKED_AT: usize = 1_000_000;
+
 /// A file that was changed so shortly before it was looked at may be changed again without a trace in
 /// its times.
 const FRESH: Duration = Duration::from_secs(2);
@@ -112,6 +115,7 @@ pub fn walk(root: &Dir, mut known: Known, git: &Sender<Vec<u8>>) -> Result<Walke
         ignores: Ignores::default(),
         files: Vec::new(),
         bytes: 0,
+        looked_at: 0,
     };
     walk.folder(root, Path::new(""), 0)?;
     let say = |words: Vec<u8>| {
@@ -180,6 +184,8 @@ struct Walk {
     ignores: Ignores,
     files: Vec<(PathBuf, Metadata)>,
     bytes: u64,
+    /// Entries of all kinds, also those that are left out.
+    looked_at: usize,
 }
 
 impl Walk {
@@ -196,8 +202,9 @@ impl Walk {
     }
 
     fn entries(&mut self, dir: &Dir, path: &Path, depth: usize) -> Result<(), Failed> {
-        for entry in dir.entries()? {
-            let entry = entry?;
+        // A folder that goes meanwhile has nothing in it.
+        for entry in dir.entries().into_iter().flatten().map_while(Result::ok) {
+            self.looked_at += 1;
             let file_name = entry.file_name();
             // A repository of the agent's own, or what leads to one.
             if file_name.eq_ignore_ascii_case(".git") {
@@ -222,7 +229,10 @@ impl Walk {
                 }
                 self.files.push((at, metadata));
             }
-            if self.files.len() > MAX_ENTRIES || self.bytes > MAX_BYTES {
+            if self.files.len() > MAX_ENTRIES
+                || self.bytes > MAX_BYTES
+                || self.looked_at > MAX_LOOKED_AT
+            {
                 return Err(Failed::TooMuch(format!(
                     "the workspace holds more than can be compared: {MAX_ENTRIES} files or {} MB; name what can be made again in .gitignore, or put a CACHEDIR.TAG beside it",
                     MAX_BYTES / 1_000_000

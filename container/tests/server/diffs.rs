@@ -411,3 +411,38 @@ async fn many_files() {
         ["modified 0/0 +1 -1"]
     );
 }
+
+#[tokio::test]
+async fn a_git_that_is_killed_costs_no_history() {
+    let world = World::new().await;
+    world.claude_pid().await;
+    for number in 0..3000 {
+        world.write(&format!("a/{number}"), format!("{number}\n").repeat(50));
+    }
+    world.end_turn(1).await;
+    world.write("a/0", "other\n");
+    let server = world.server.id().unwrap();
+    let killing = async {
+        let mut killed = 0;
+        while killed < 3 {
+            for child in agent_server::processes::descendants(server) {
+                let name = std::fs::read_to_string(format!("/proc/{}/comm", child.pid));
+                if name.is_ok_and(|name| name.trim() == "git") {
+                    agent_server::processes::signal(child.pid, rustix::process::Signal::KILL);
+                    killed += 1;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let asking = async {
+        loop {
+            let _killed = world.diff("?from=turn-1").await;
+        }
+    };
+    tokio::select! {
+        () = killing => {}
+        () = asking => {}
+    }
+    assert_eq!(world.changes("?from=turn-1").await, ["modified a/0 +1 -50"]);
+}
