@@ -49,7 +49,8 @@ impl Told {
     pub fn message(&self) -> String {
         let told: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let message = told.get("message").or(told.get("error"));
-        let message = message.and_then(Value::as_str).map(str::to_owned);
+        let message = message.and_then(Value::as_str);
+        let message = message.map(|message| message.chars().take(1000).collect());
         message.unwrap_or_else(|| format!("status {}", self.status))
     }
 }
@@ -75,7 +76,7 @@ impl Api {
         }
         let body = body.map(|body| bytes(body.to_string().as_bytes()));
         let url = format!("{}{path}", self.url);
-        let request = request(&url, method, headers, body).map_err(failed)?;
+        let request = request(&url, method.clone(), headers, body).map_err(failed)?;
         let asked = async {
             let mut response = match &self.certificate {
                 Some(certificate) => certificate.fetch_request(request).await,
@@ -91,7 +92,9 @@ impl Api {
             Ok(Told { status, body })
         };
         let told = within(PATIENCE, self.what, asked).await?;
-        if matches!(told.status, 401 | 403) {
+        // Docker also says 403 of a network that somebody is in.
+        let is_refused = told.status == 401 || (told.status == 403 && method != Method::Delete);
+        if is_refused {
             internal(self.what, &told.message());
             let words = format!(
                 "{}, which sandboxes run on, does not let this deployment in",

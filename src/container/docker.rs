@@ -74,10 +74,10 @@ impl Container {
     }
 
     /// The port of the engine's machine that one of the container's is opened at.
-    fn port(&self, port: u16) -> Option<&str> {
+    fn port(&self, port: u16) -> Option<u16> {
         let bound = self.0.pointer("/NetworkSettings/Ports")?;
         let first = bound.get(format!("{port}/tcp"))?.get(0)?;
-        first.get("HostPort")?.as_str()
+        first.get("HostPort")?.as_str()?.parse().ok()
     }
 
     /// Its address in a network.
@@ -497,7 +497,7 @@ mod tests {
                 "Networks":{"bridge":{"IPAddress":"172.17.0.2"},"d.net.s":{"IPAddress":"172.18.0.2"}}}}"#,
         );
         assert!(gate.is_running() && gate.end().is_none());
-        assert_eq!((gate.port(43000), gate.port(3000)), (Some("32768"), None));
+        assert_eq!((gate.port(43000), gate.port(3000)), (Some(32_768), None));
         assert_eq!(gate.address("d.net.s"), Some("172.18.0.2"));
         assert!(!container("{}").is_running());
     }

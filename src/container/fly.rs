@@ -91,11 +91,17 @@ impl Machine {
 }
 
 /// A list of machines.
+/// Those whose ids are such as can stand in an address.
 fn machines_in(told: Value) -> Vec<Machine> {
-    match told {
-        Value::Array(all) => all.into_iter().map(Machine).collect(),
-        _ => Vec::new(),
-    }
+    let Value::Array(all) = told else {
+        return Vec::new();
+    };
+    let mut all: Vec<Machine> = all.into_iter().map(Machine).collect();
+    all.retain(|machine| {
+        let id = machine.id();
+        !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
+    all
 }
 
 fn needed(env: &Env, name: &str) -> Result<String, Problem> {
@@ -179,11 +185,18 @@ impl Fly {
         })
     }
 
-    /// The session's machine. There may be more for a moment, of a start that was cut off: then none counts.
+    /// The session's machine. There may be more, of a start that was cut off: the next start, or who stops them,
+    /// removes them all.
+    ///
+    /// # Errors
+    /// Where there are more, or Fly does not say.
     async fn machine(&self) -> Result<Option<Machine>, Problem> {
         let mut all = self.all().await?;
         let one = all.pop();
-        Ok(one.filter(|_| all.is_empty()))
+        match all.is_empty() {
+            true => Ok(one),
+            false => Err(internal("Fly", &"a session has more than one machine")),
+        }
     }
 
     /// All machines of the session that are not being destroyed.
@@ -196,7 +209,9 @@ impl Fly {
         let told = self.api.tell(Method::Get, &path, None).await?;
         let mut all = machines_in(told.read()?);
         all.retain(|machine| {
-            machine.is_of(&self.deployment) && !machine.state().starts_with("destroy")
+            machine.is_of(&self.deployment)
+                && machine.session() == self.id.as_str()
+                && !machine.state().starts_with("destroy")
         });
         Ok(all)
     }
@@ -268,8 +283,11 @@ impl Fly {
 #[async_trait(?Send)]
 impl Provider for Fly {
     async fn ensure_running(&self, start: &Start) -> Result<Ensured, Problem> {
-        let machine = self.machine().await?;
-        let machine = machine.filter(|machine| machine.state() == "started");
+        let mut all = self.all().await?;
+        let machine = all.pop().filter(|machine| {
+            // Of two nobody knows which is the one.
+            all.is_empty() && machine.state() == "started"
+        });
         let started = machine.is_none() || !self.ready.get();
         let machine = match machine {
             Some(machine) => machine,
@@ -303,7 +321,7 @@ impl Provider for Fly {
     }
 
     async fn stop(&self) -> Result<(), Problem> {
-        if let Some(machine) = self.machine().await? {
+        for machine in self.all().await? {
             let path = format!("{}/{}/stop", self.machines, machine.id());
             let how: Value = json!({ "signal": "SIGTERM", "timeout": "7s" });
             let told = self.api.ask(Method::Post, &path, Some(&how)).await?;
