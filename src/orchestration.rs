@@ -272,22 +272,46 @@ impl<'a> Desk<'a> {
             parent,
             provider,
         };
-        let id = launches::begin(self.env, &self.caller, launch, None).await?;
+        let id = launches::fresh_id()?;
+        // First, so that there is never one that its parent does not know of.
         if let Some((own, _)) = &self.agent {
-            let child = Child {
-                id: id.clone(),
-                config_id: config_id.to_owned(),
+            session::take_child(self.env, own, &id).await?;
+        }
+        let begun = launches::begin(self.env, &self.caller, &id, launch, None).await;
+        if let Some((own, _)) = &self.agent {
+            let told = match &begun {
+                Ok(()) => {
+                    let child = Child {
+                        id: id.clone(),
+                        config_id: config_id.to_owned(),
+                    };
+                    session::child_has_begun(self.env, own, &child).await
+                }
+                Err(_) => self.take_back(own, &id).await,
             };
-            if let Err(problem) = session::take_child(self.env, own, &child).await {
-                // One that nobody knows of would stay for ever.
-                let visit = self.visit(Right::Manage);
-                drop(session::delete(self.env, &id, &visit).await);
-                return Err(problem);
+            if let Err(problem) = told {
+                internal("launch", &format!("{id} of {own}: {}", problem.detail));
             }
         }
+        begun?;
         match message {
             Some(message) => self.say(&id, message).await,
             None => Ok(json!({ "session_id": id })),
+        }
+    }
+
+    /// Deletes what a launch that has failed may have left. Where that fails, its parent still knows of it.
+    async fn take_back(&self, own: &SessionId, id: &SessionId) -> Result<(), Problem> {
+        let mut visit = self.visit(Right::Manage);
+        // What an agent may not do with a session, its owner may, whose session this is.
+        visit.caller.who = Who::Known(Principal {
+            scopes: Scopes::own(),
+            ..self.principal.clone()
+        });
+        let deleted = session::delete(self.env, id, &visit).await?;
+        match answer::done(deleted).await {
+            Err(problem) if problem.kind != ProblemKind::NotFound => Err(problem),
+            _ => session::give_child_up(self.env, own, id).await,
         }
     }
 

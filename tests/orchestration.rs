@@ -169,6 +169,7 @@ async fn bounds(world: Arc<World>) -> Result<()> {
     let launching = json!({ "agent": helper });
     let told = called_by(&world, &session, "launch_agent", launching).await?;
     ensure!(told.contains("may launch 1 sessions"), "{told}");
+    only_one_was_launched(&world, &session, &helper).await?;
     let told = called_by(
         &world,
         &session,
@@ -199,6 +200,45 @@ async fn bounds(world: Arc<World>) -> Result<()> {
     let session = launch(&world, &alone).await?;
     let told = called_by(&world, &session, "list_agents", json!({})).await?;
     ensure!(told.contains("does not let it work with others"), "{told}");
+    Ok(())
+}
+
+/// What was refused was not begun either: it is not in the log of what was done, in no list, and not among
+/// what runs.
+async fn only_one_was_launched(world: &World, session: &str, helper: &str) -> Result<()> {
+    let lead = describe(world, session).await?;
+    let children = lead["children"].as_array().context("no children")?;
+    ensure!(children.len() == 1, "{lead}");
+    let audit = ask(world, Method::GET, "/api/audit?limit=100", None);
+    let audit = answered(audit, 200).await?;
+    let entries = audit["entries"].as_array().context("no entries")?;
+    let by = json!(format!("agent:{session}"));
+    let begun = entries
+        .iter()
+        .filter(|entry| entry["what"] == "launch" && entry["by"] == by);
+    ensure!(begun.count() <= 1, "{audit}");
+    let list = format!("/api/agents/sessions?q={helper}&limit=1000");
+    let list = answered(ask(world, Method::GET, &list, None), 200).await?;
+    let sessions = list["sessions"].as_array().context("no sessions")?;
+    let listed: Vec<_> = sessions
+        .iter()
+        .filter(|one| one["config_id"] == json!(helper))
+        .map(|one| &one["session_id"])
+        .collect();
+    ensure!(listed == [&children[0]], "{list}");
+    let running = answered(ask(world, Method::GET, "/api/sandboxes", None), 200).await?;
+    let running = running["sandboxes"].as_array().context("no sandboxes")?;
+    for sandbox in running {
+        let of = &sandbox["session_id"];
+        let path = format!("/api/agents/sessions/{}", of.as_str().unwrap_or_default());
+        // Those of other trials come and go.
+        let told = ask(world, Method::GET, &path, None).send().await?;
+        let told: Value = told.json().await.unwrap_or_default();
+        ensure!(
+            told["config_id"] != json!(helper) || *of == children[0],
+            "{sandbox}"
+        );
+    }
     Ok(())
 }
 

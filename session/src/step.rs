@@ -95,6 +95,14 @@ pub enum Input {
         host: String,
         decision: EgressDecision,
     },
+    /// The agent is about to begin a session of another agent: it is one of its own from now on.
+    Launching {
+        child: SessionId,
+    },
+    /// That session has not begun, and never will.
+    NotLaunched {
+        child: SessionId,
+    },
     /// The agent has begun a session of another agent.
     Launched {
         child: SessionId,
@@ -185,6 +193,8 @@ impl Session {
             Input::Restored { turn, save, damage } => step.restored(turn, save, damage),
             Input::Saved { turn, save } => step.saved(turn, save),
             Input::Egress { host, decision } => step.egress(host, decision),
+            Input::Launching { child } => step.launching(child),
+            Input::NotLaunched { child } => step.session.state.children.retain(|it| *it != child),
             Input::Launched { child, config_id } => step.launched(child, config_id),
             Input::Stopped { turn } => step.stopped(turn),
             Input::Spent { turn, spent } => step.spending(turn, spent),
@@ -415,13 +425,16 @@ impl Stepping<'_> {
         self.log(Some(turn), body);
     }
 
-    fn launched(&mut self, child: SessionId, config_id: String) {
-        let state = &mut self.session.state;
-        if state.children.contains(&child) {
-            return;
+    fn launching(&mut self, child: SessionId) {
+        let children = &mut self.session.state.children;
+        if !children.contains(&child) {
+            children.push(child);
         }
-        state.children.push(child.clone());
-        let turn = state.current.as_ref().map(|current| current.id);
+    }
+
+    fn launched(&mut self, child: SessionId, config_id: String) {
+        self.launching(child.clone());
+        let turn = self.session.state.current.as_ref().map(|it| it.id);
         let body = EventBody::SessionLaunched {
             content: format!("Launched {config_id} as session {child}"),
             launched_session_id: child,

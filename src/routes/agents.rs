@@ -83,7 +83,8 @@ pub async fn launch(
         parent: None,
         provider: Some(provider.clone()),
     };
-    let id = begin(env, &caller, launch, workspace_from).await?;
+    let id = fresh_id()?;
+    begin(env, &caller, &id, launch, workspace_from).await?;
     let told = json!({
         "session_id": id,
         "agent_id": id,
@@ -96,16 +97,18 @@ pub async fn launch(
     answer::json(200, &told)
 }
 
-/// Begins a session with an agent, for who may; with the workspace of another one, where that is wanted.
+/// Begins a session with an agent, for who may, under an id that is new; with the workspace of another one,
+/// where that is wanted.
 ///
 /// # Errors
 /// 400 for a model that nobody serves, and why the session does not begin.
 pub async fn begin(
     env: &Env,
     caller: &Caller,
+    id: &SessionId,
     mut launch: Launch,
     workspace_from: Option<SessionId>,
-) -> Result<SessionId, Problem> {
+) -> Result<(), Problem> {
     match (&launch.config.model, &launch.model_key) {
         (Some(model), None) => crate::models::check(env, model).await?,
         (None, Some(key)) => {
@@ -115,15 +118,13 @@ pub async fn begin(
     }
     let everywhere = || container::default_provider(env);
     launch.provider.get_or_insert_with(everywhere);
-    let id = fresh_id()?;
     let visit = Visit {
         caller: caller.clone(),
         right: Right::Write,
         launches: true,
     };
     let Some(from) = workspace_from else {
-        session::launch(env, &id, &visit, &launch).await?;
-        return Ok(id);
+        return session::launch(env, id, &visit, &launch).await;
     };
     let of_its_own = Visit {
         launches: false,
@@ -133,18 +134,22 @@ pub async fn begin(
         .await
         .map_err(|problem| problem.at("workspace_from"))?;
     // Before its sandbox starts, which begins with what is saved.
-    let sandbox = container::of(env, &id)?;
+    let sandbox = container::of(env, id)?;
     sandbox.copy_saves(&from, save).await?;
-    if let Err(problem) = session::launch(env, &id, &visit, &launch).await {
+    if let Err(problem) = session::launch(env, id, &visit, &launch).await {
         if let Err(left) = sandbox.delete().await {
             internal("launch", &left.detail);
         }
         return Err(problem);
     }
-    Ok(id)
+    Ok(())
 }
 
-fn fresh_id() -> Result<SessionId, Problem> {
+/// An id that no session has.
+///
+/// # Errors
+/// Where the platform has no randomness.
+pub fn fresh_id() -> Result<SessionId, Problem> {
     let bytes = crate::random::bytes().map_err(|error| internal("random", &error))?;
     Ok(SessionId::from_random(bytes))
 }

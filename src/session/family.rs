@@ -61,11 +61,11 @@ impl Object {
         family.map_err(|_| Problem::new(ProblemKind::NotFound, "there is no such session"))
     }
 
-    /// Writes down that the agent has launched another one.
+    /// Writes down that the agent is about to launch another one, which counts from now on.
     ///
     /// # Errors
     /// 429 where it has launched as many as it may.
-    pub(super) fn take_child(self: &Rc<Self>, child: Child) -> Result<(), Problem> {
+    pub(super) fn take_child(self: &Rc<Self>, child: SessionId) -> Result<(), Problem> {
         let family = self.family()?;
         let most = family.orchestration.map_or(0, |it| it.max_sessions);
         if family.children.len() as u64 >= most {
@@ -74,12 +74,28 @@ impl Object {
                 format!("this agent may launch {most} sessions, and has; send messages to those"),
             ));
         }
+        self.take(vec![Input::Launching { child }]).map(drop)
+    }
+
+    /// Writes down that a session which was taken as a child has begun.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub(super) fn child_has_begun(self: &Rc<Self>, child: Child) -> Result<(), Problem> {
         let Child { id, config_id } = child;
         let launched = Input::Launched {
             child: id,
             config_id,
         };
         self.take(vec![launched]).map(drop)
+    }
+
+    /// Forgets a child that has not begun.
+    ///
+    /// # Errors
+    /// Where the storage fails.
+    pub(super) fn give_child_up(self: &Rc<Self>, child: SessionId) -> Result<(), Problem> {
+        self.take(vec![Input::NotLaunched { child }]).map(drop)
     }
 
     /// Waits until there is nothing to do any more, or so long. Tells where the session stands, and what its

@@ -62,9 +62,9 @@ pub use family::{Child, Family};
 pub use fork::{fork, last_save};
 use log::Log;
 pub use stub::{
-    connect, delete, describe, events, export, family, fell_asleep, interrupt, launch, may,
-    may_send_direct, outbound, reached, reply, revoke_shares, say, share, state, stop, take_child,
-    ticket, wait,
+    child_has_begun, connect, delete, describe, events, export, family, fell_asleep, give_child_up,
+    interrupt, launch, may, may_send_direct, outbound, reached, reply, revoke_shares, say, share,
+    state, stop, take_child, ticket, wait,
 };
 pub use wishes::{Events, Form, Say, Span};
 
@@ -235,6 +235,14 @@ impl Object {
             "/family" => return answer::json(200, &self.family()?),
             "/child" => {
                 self.take_child(asked_for(&mut request).await?)?;
+                return Ok(answer::empty(204));
+            }
+            "/child-has-begun" => {
+                self.child_has_begun(asked_for(&mut request).await?)?;
+                return Ok(answer::empty(204));
+            }
+            "/give-child-up" => {
+                self.give_child_up(asked_for(&mut request).await?)?;
                 return Ok(answer::empty(204));
             }
             "/asleep" => {

@@ -193,16 +193,42 @@ pub async fn family(env: &Env, id: &SessionId) -> std::result::Result<Family, Pr
     answer::told(reach(env, id, post("family", &())?).await?).await
 }
 
-/// Tells a session that its agent has launched another one.
+/// Tells a session that its agent is about to launch another one: it is one of its own from now on.
 ///
 /// # Errors
 /// 429 where it has launched as many as it may.
 pub async fn take_child(
     env: &Env,
     id: &SessionId,
-    child: &Child,
+    child: &SessionId,
 ) -> std::result::Result<(), Problem> {
     let response = reach(env, id, post("child", child)?).await?;
+    answer::done(response).await.map(drop)
+}
+
+/// Tells a session that what it has taken as a child has begun.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn child_has_begun(
+    env: &Env,
+    id: &SessionId,
+    child: &Child,
+) -> std::result::Result<(), Problem> {
+    let response = reach(env, id, post("child-has-begun", child)?).await?;
+    answer::done(response).await.map(drop)
+}
+
+/// Tells a session that what it has taken as a child has not begun, and never will.
+///
+/// # Errors
+/// Where the session can't be reached.
+pub async fn give_child_up(
+    env: &Env,
+    id: &SessionId,
+    child: &SessionId,
+) -> std::result::Result<(), Problem> {
+    let response = reach(env, id, post("give-child-up", child)?).await?;
     answer::done(response).await.map(drop)
 }
 

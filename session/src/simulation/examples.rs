@@ -346,3 +346,31 @@ fn a_turn_that_has_done_nothing_is_begun_anew_in_another_sandbox() {
         "turn-1 status ended failed"
     );
 }
+
+#[test]
+fn a_launch_that_fails_is_taken_back() {
+    let child = protocol::SessionId::parse("child").unwrap();
+    let mut tale = Tale::new();
+    tale.say("a");
+    let before = tale.log.len();
+    for _ in 0..2 {
+        tale.take(Input::Launching {
+            child: child.clone(),
+        });
+    }
+    assert_eq!(tale.session.state.children, std::slice::from_ref(&child));
+    tale.take(Input::NotLaunched {
+        child: child.clone(),
+    });
+    assert!(tale.session.state.children.is_empty());
+    assert_eq!(tale.log.len(), before, "nothing has been launched");
+    tale.take(Input::Launching {
+        child: child.clone(),
+    });
+    tale.take(Input::Launched {
+        child: child.clone(),
+        config_id: "c".to_owned(),
+    });
+    assert_eq!(tale.session.state.children, [child]);
+    assert_eq!(kinds(&tale.log).last().unwrap(), "turn-1 session_launched");
+}
