@@ -202,24 +202,38 @@ impl<'a> Desk<'a> {
     }
 
     /// # Errors
-    /// 429 where an agent and those that it has launched have cost what they may.
+    /// 429 where an agent and those that it has launched have cost what they may, or one that is above it and
+    /// all below that one.
     async fn within_budget(&self) -> Result<(), Problem> {
-        let Some((_, family)) = &self.agent else {
+        let Some((_, own)) = &self.agent else {
             return Ok(());
         };
-        let Some(most) = family.orchestration.as_ref().and_then(|it| it.max_cost_usd) else {
-            return Ok(());
-        };
-        let cost = cost(self.env, family, MAX_GENERATIONS).await?;
-        if cost < most {
-            return Ok(());
+        let mut at = own.clone();
+        for generation in 0..=MAX_GENERATIONS {
+            if let Some(most) = at.orchestration.as_ref().and_then(|it| it.max_cost_usd) {
+                let cost = cost(self.env, &at, MAX_GENERATIONS).await?;
+                if cost >= most {
+                    let whose = match generation {
+                        0 => "you and your agents",
+                        _ => "all agents that work on this together",
+                    };
+                    return Err(Problem::new(
+                        ProblemKind::TooManyRequests,
+                        format!(
+                            "{whose} have cost {cost:.4} US dollars of {most}; finish with what there is"
+                        ),
+                    ));
+                }
+            }
+            let Some(parent) = &at.parent else { break };
+            at = match session::family(self.env, &parent.session_id).await {
+                Ok(parent) => parent,
+                // One that was deleted bounds nothing any more.
+                Err(problem) if problem.kind == ProblemKind::NotFound => break,
+                Err(problem) => return Err(problem),
+            };
         }
-        Err(Problem::new(
-            ProblemKind::TooManyRequests,
-            format!(
-                "you and your agents have cost {cost:.4} US dollars of {most}; finish with what there is"
-            ),
-        ))
+        Ok(())
     }
 
     async fn list_agents(&self) -> Result<Value, Problem> {

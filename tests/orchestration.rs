@@ -18,6 +18,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             together,
         ),
         test(world, "orchestration::its_bounds_hold", bounds),
+        test(
+            world,
+            "orchestration::its_budget_bounds_all_below_it",
+            budget,
+        ),
         test(world, "orchestration::a_client_works_with_agents", client),
     ]
 }
@@ -200,6 +205,36 @@ async fn bounds(world: Arc<World>) -> Result<()> {
     let session = launch(&world, &alone).await?;
     let told = called_by(&world, &session, "list_agents", json!({})).await?;
     ensure!(told.contains("does not let it work with others"), "{told}");
+    Ok(())
+}
+
+/// What an agent may cost, those that it has launched may not go beyond either, whatever their own
+/// configurations say.
+async fn budget(world: Arc<World>) -> Result<()> {
+    let last = make(&world, "last", json!({})).await?;
+    // It has no bound of its own, and its calls cost money.
+    let middle = json!({ "model": "priced/demo", "orchestration": { "agents": [last] } });
+    let middle = make(&world, "middle", middle).await?;
+    let orchestration = json!({
+        "orchestration": { "agents": [middle], "max_depth": 2, "max_cost_usd": 0.001 },
+    });
+    let lead = make(&world, "lead", orchestration).await?;
+    let session = launch(&world, &lead).await?;
+    let prompt = format!("ask the agent {middle} to run `echo money`");
+    chat(&world, &session, &prompt).await?;
+    let lead = describe(&world, &session).await?;
+    let below = lead["children"][0].as_str().context("no child")?.to_owned();
+    let told = called_by(&world, &below, "launch_agent", json!({ "agent": last })).await?;
+    ensure!(told.contains("US dollars of 0.001"), "{told}");
+    ensure!(describe(&world, &below).await?["children"] == json!([]));
+    let again = json!({ "session_id": below, "message": "say hello" });
+    let told = called_by(&world, &session, "send_message", again).await?;
+    ensure!(told.contains("US dollars of 0.001"), "{told}");
+    // Without that bound it launches.
+    let free = launch(&world, &middle).await?;
+    chat(&world, &free, "run `echo money`").await?;
+    let told = called_by(&world, &free, "launch_agent", json!({ "agent": last })).await?;
+    ensure!(told.contains("session_id"), "{told}");
     Ok(())
 }
 

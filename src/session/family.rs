@@ -16,7 +16,7 @@ use super::{Object, Said};
 use crate::answer::{self, Answer, internal};
 
 /// How a session stands among those that work together.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Family {
     pub owner: Option<Owner>,
     pub parent: Option<Parent>,
