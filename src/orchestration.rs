@@ -89,6 +89,7 @@ fn stream_of(call: LocalBoxFuture<'static, Value>) -> Answer {
 /// What a tool says.
 async fn call(env: &Env, asker: Asker, tool: Tool) -> Result<Value, Problem> {
     let desk = Desk::open(env, asker).await?;
+    desk.principal.may(needs(&tool))?;
     match tool {
         Tool::ListAgents {} => desk.list_agents().await,
         Tool::LaunchAgent { agent, message } => desk.launch(&agent, message).await,
@@ -117,6 +118,20 @@ async fn call(env: &Env, asker: Asker, tool: Tool) -> Result<Value, Problem> {
         Tool::ListFiles { session_id, path } | Tool::ReadFile { session_id, path } => {
             desk.read(&session_id, &path).await
         }
+    }
+}
+
+/// The scope that a tool needs besides the one that opens this server: that of the route which does the same.
+fn needs(tool: &Tool) -> Scopes {
+    match tool {
+        Tool::ListAgents {}
+        | Tool::ListSessions {}
+        | Tool::WaitForAgents { .. }
+        | Tool::ListFiles { .. }
+        | Tool::ReadFile { .. } => Scopes::READ,
+        Tool::SendMessage { .. } | Tool::StopAgent { .. } => Scopes::WRITE,
+        // That a session may begin, and that something may be said in it, its door looks at.
+        Tool::LaunchAgent { .. } => Scopes::LAUNCH,
     }
 }
 
@@ -401,4 +416,71 @@ fn cost<'a>(
         Ok(all)
     }
     .boxed_local()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routes::table::{Need, Sought, find};
+
+    #[test]
+    fn a_tool_needs_what_its_route_needs() {
+        let session_id = SessionId::parse("s").unwrap();
+        let path = String::new();
+        for (tool, method, route) in [
+            (Tool::ListAgents {}, "GET", "/api/configs"),
+            (Tool::ListSessions {}, "GET", "/api/agents/sessions"),
+            (
+                Tool::WaitForAgents {
+                    session_ids: Vec::new(),
+                    timeout_seconds: 0,
+                },
+                "GET",
+                "/api/agents/sessions/s",
+            ),
+            (
+                Tool::ListFiles {
+                    session_id: session_id.clone(),
+                    path: path.clone(),
+                },
+                "GET",
+                "/api/files/s",
+            ),
+            (
+                Tool::ReadFile {
+                    session_id: session_id.clone(),
+                    path,
+                },
+                "GET",
+                "/api/files/s/a",
+            ),
+            (
+                Tool::SendMessage {
+                    session_id: session_id.clone(),
+                    message: String::new(),
+                },
+                "POST",
+                "/api/agents/s/chat",
+            ),
+            (
+                Tool::StopAgent { session_id },
+                "POST",
+                "/api/agents/sessions/s/interrupt",
+            ),
+        ] {
+            let Sought::Found(row, ..) = find(method, route) else {
+                panic!("{route}");
+            };
+            let needed = match row.needs {
+                Need::Scope(scope) => scope,
+                Need::Session { right, .. } => match right {
+                    Right::Read => Scopes::READ,
+                    Right::Write => Scopes::WRITE,
+                    Right::Manage => Scopes::ADMIN,
+                },
+                other => panic!("{route}: {other:?}"),
+            };
+            assert_eq!(needs(&tool), needed, "{route}");
+        }
+    }
 }

@@ -399,6 +399,27 @@ async fn others(world: Arc<World>) -> Result<()> {
     }
     let told = call(&world, Some(&theirs), "list_sessions", json!({})).await?;
     ensure!(!told.to_string().contains(&session), "{told}");
+    // A key that launches alone reads nothing, and says nothing.
+    let launcher = key(&world, &owner, json!({ "scopes": ["launch"] }))
+        .await?
+        .1;
+    for (tool, arguments) in [
+        ("list_agents", json!({})),
+        ("list_sessions", json!({})),
+        ("wait_for_agents", json!({ "session_ids": [session] })),
+        ("list_files", json!({ "session_id": session })),
+        ("read_file", json!({ "session_id": session, "path": "a" })),
+        (
+            "send_message",
+            json!({ "session_id": session, "message": "hi" }),
+        ),
+        ("stop_agent", json!({ "session_id": session })),
+        ("launch_agent", json!({ "agent": "own-demo" })),
+    ] {
+        let told = call(&world, Some(&launcher), tool, arguments).await?;
+        ensure!(told["isError"] == true, "{tool}: {told}");
+        ensure!(told.to_string().contains("scope"), "{tool}: {told}");
+    }
     let reader = key(&world, &owner, json!({ "scopes": ["read", "write"] }))
         .await?
         .1;
