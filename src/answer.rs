@@ -132,6 +132,22 @@ pub async fn told<T: serde::de::DeserializeOwned>(
     read_json(&mut done(response).await?).await
 }
 
+/// The same, of an answer that may well be long.
+///
+/// # Errors
+/// Also 413 where it has more than `limit` bytes; `words` are for people and models.
+pub async fn told_up_to<T: serde::de::DeserializeOwned>(
+    limit: usize,
+    response: Response,
+    words: &str,
+) -> std::result::Result<T, Problem> {
+    let failed = |error: worker::Error| internal("answer of a part", &error);
+    let stream = done(response).await?.stream().map_err(failed)?;
+    let body = up_to(limit, stream).await.map_err(failed)?;
+    let body = body.ok_or_else(|| Problem::new(ProblemKind::TooLarge, words))?;
+    serde_json::from_slice(&body).map_err(|error| internal("answer of a part", &error))
+}
+
 /// Bytes of an answer that is read whole: what a sandbox says is among them.
 const LONGEST: usize = 1024 * 1024;
 

@@ -28,6 +28,12 @@ const QUIET: Duration = Duration::from_secs(15);
 /// Generations that are climbed in search of who has launched whom: no configuration allows as many.
 const MAX_GENERATIONS: u8 = 8;
 
+/// Bytes of a file or listing, as JSON.
+const MAX_TOLD: usize = 1024 * 1024;
+
+/// Entries of a listing: as the description of the tool says.
+const MAX_ENTRIES: usize = 500;
+
 /// Sessions of a list.
 const PAGE: u64 = 100;
 
@@ -107,7 +113,11 @@ async fn call(env: &Env, asker: Asker, tool: Tool) -> Result<Value, Problem> {
         } => {
             let waits = session_ids.iter().map(|id| desk.wait(id, timeout_seconds));
             let told = join_all(waits).await;
-            Ok(json!({ "sessions": told.into_iter().collect::<Result<Vec<_>, _>>()? }))
+            if told.iter().all(Result::is_err) {
+                let refused: Result<Vec<_>, _> = told.into_iter().collect();
+                return refused.map(Value::from);
+            }
+            Ok(json!({ "sessions": all_of(&session_ids, told) }))
         }
         Tool::ListSessions {} => desk.list_sessions().await,
         Tool::StopAgent { session_id } => {
@@ -119,6 +129,14 @@ async fn call(env: &Env, asker: Asker, tool: Tool) -> Result<Value, Problem> {
             desk.read(&session_id, &path).await
         }
     }
+}
+
+/// What is told of several sessions, and why nothing is of some: one that is gone hides nothing of the others.
+fn all_of(ids: &[SessionId], told: Vec<Result<Value, Problem>>) -> Vec<Value> {
+    let told = told.into_iter().zip(ids).map(|(told, id)| {
+        told.unwrap_or_else(|problem| json!({ "session_id": id, "error": problem.detail }))
+    });
+    told.collect()
 }
 
 /// The scope that a tool needs besides the one that opens this server: that of the route which does the same.
@@ -372,18 +390,17 @@ impl<'a> Desk<'a> {
             return account::sessions(self.env, &self.principal.owner, &search).await;
         };
         let told = join_all(family.children.iter().map(|id| self.wait(id, 0))).await;
-        let told = told.into_iter().zip(&family.children).map(|(told, id)| {
-            let mut told =
-                told.unwrap_or_else(|problem| json!({ "session_id": id, "error": problem.detail }));
-            if let Some(fields) = told.as_object_mut() {
-                fields.remove("answer");
-            }
-            told
-        });
-        Ok(json!({ "sessions": told.collect::<Vec<_>>() }))
+        let mut told = all_of(&family.children, told);
+        for fields in told.iter_mut().filter_map(Value::as_object_mut) {
+            fields.remove("answer");
+        }
+        Ok(json!({ "sessions": told }))
     }
 
-    /// A file, or what is in a folder.
+    /// A text, or what is in a folder. Of a sandbox that sleeps it is read where it was saved.
+    ///
+    /// # Errors
+    /// 400 for a picture, 413 for what is longer than a model is told.
     async fn read(&self, id: &SessionId, path: &str) -> Result<Value, Problem> {
         self.reaches(id).await?;
         session::may(self.env, id, &self.visit(Right::Read)).await?;
@@ -392,8 +409,18 @@ impl<'a> Desk<'a> {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend(path.split('/').filter(|part| !part.is_empty()));
         }
+        let request = Request::new(url.as_str(), Method::Get);
+        let request = request.map_err(|error| internal("mcp", &error))?;
+        let address = url.path().strip_prefix("/files").unwrap_or_default();
+        let address = format!("{address}?limit={MAX_ENTRIES}");
         let sandbox = container::of(self.env, id)?;
-        answer::told(sandbox.agent(Method::Get, url.path(), None).await?).await
+        let told = answer::done(sandbox.files(&request, &address).await?).await?;
+        // What comes as it is has that; what is told of it has not.
+        if told.headers().has("content-disposition").unwrap_or(true) {
+            return Err(Problem::bad_request(format!("{path} is no text")));
+        }
+        let words = "this is longer than can be told here; name a folder or file below it, or have its agent tell a part of it";
+        answer::told_up_to(MAX_TOLD, told, words).await
     }
 }
 
@@ -422,6 +449,18 @@ fn cost<'a>(
 mod tests {
     use super::*;
     use crate::routes::table::{Need, Sought, find};
+
+    #[test]
+    fn one_that_is_gone_hides_nothing_of_the_others() {
+        let ids = ["a", "b"].map(|id| SessionId::parse(id).unwrap());
+        let gone = Err(Problem::new(ProblemKind::NotFound, "gone"));
+        let told = all_of(&ids, vec![gone, Ok(json!({ "session_id": "b" }))]);
+        let expected = [
+            json!({ "session_id": "a", "error": "gone" }),
+            json!({ "session_id": "b" }),
+        ];
+        assert_eq!(told, expected);
+    }
 
     #[test]
     fn a_tool_needs_what_its_route_needs() {

@@ -344,6 +344,34 @@ async fn client(world: Arc<World>) -> Result<()> {
         told["isError"] == true && !told.to_string().contains("root:"),
         "{told}"
     );
+    // What is long, or no text, is said to be so; one that is gone hides nothing of the others.
+    let put = async |path: &str, body: Vec<u8>| {
+        let path = format!("/api/files/{session}/{path}");
+        let put = ask(&world, Method::PUT, &path, None).body(body);
+        answered(put, 201).await
+    };
+    put("long.txt", vec![b'a'; 1_500_000]).await?;
+    put("picture.png", b"\x89PNG\r\n\x1a\n".to_vec()).await?;
+    for (path, words) in [("long.txt", "longer"), ("picture.png", "no text")] {
+        let file = json!({ "session_id": session, "path": path });
+        let told = call(&world, None, "read_file", file).await?;
+        ensure!(
+            told["isError"] == true && told.to_string().contains(words),
+            "{told}"
+        );
+    }
+    let many = "run `mkdir many && cd many && seq 7000 | xargs touch`";
+    let many = json!({ "session_id": session, "message": many });
+    call(&world, None, "send_message", many).await?;
+    let gone = fresh_session("gone");
+    let waiting = json!({ "session_ids": [gone, session], "timeout_seconds": 60 });
+    let told = call(&world, None, "wait_for_agents", waiting).await?;
+    let told = &told["structuredContent"]["sessions"];
+    ensure!(told[0]["error"].is_string(), "{told}");
+    ensure!(told[0]["session_id"] == json!(gone), "{told}");
+    ensure!(told[1]["turn_id"] == "turn-2", "{told}");
+    let told = call(&world, None, "list_files", json!({ "session_id": session })).await?;
+    ensure!(told["structuredContent"]["next"].is_string(), "{told}");
     // Waiting has an end, and a long turn can be stopped.
     let more = json!({ "session_id": session, "message": "stream 1000 words every 100 ms" });
     call(&world, None, "send_message", more).await?;
@@ -357,7 +385,7 @@ async fn client(world: Arc<World>) -> Result<()> {
     let waiting = json!({ "session_ids": [session] });
     let told = call(&world, None, "wait_for_agents", waiting).await?;
     ensure!(
-        told["structuredContent"]["sessions"][0]["turn_id"] == "turn-2",
+        told["structuredContent"]["sessions"][0]["turn_id"] == "turn-3",
         "{told}"
     );
     let told = call(&world, None, "launch_agent", json!({ "agent": "nobody" })).await?;

@@ -188,7 +188,7 @@ pub(crate) fn list() -> Vec<Value> {
         tool(
             "list_files",
             "List files",
-            "The files of an agent's workspace.",
+            "The files of an agent's workspace, with all below: 500 entries at most. Name a folder for what is in it.",
             json!({
                 "session_id": session,
                 "path": { "type": "string", "description": "A folder; the workspace where nothing is given." },

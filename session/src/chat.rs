@@ -120,6 +120,16 @@ impl Chat {
         }))
     }
 
+    /// The same in at most so many bytes of JSON: where that is too little, without what its tools have done.
+    /// None where it is too little for what it says, or the turn has not ended.
+    pub fn short_document(&self, most: usize) -> Option<Value> {
+        let mut document = self.document()?;
+        if document.to_string().len() > most {
+            document.as_object_mut()?.remove("tool_results");
+        }
+        (document.to_string().len() <= most).then_some(document)
+    }
+
     /// What went wrong, in words and as a code, where the turn has failed.
     pub fn failure(&self) -> Option<(String, String)> {
         let end = self.end.as_ref()?;
@@ -256,6 +266,21 @@ mod tests {
         told.iter()
             .filter_map(|told| told["type"].as_str())
             .collect()
+    }
+
+    #[test]
+    fn a_document_may_have_to_be_short() {
+        let mut chat = Chat::default();
+        assert_eq!(chat.short_document(1000), None);
+        for event in turn() {
+            chat.told(&event);
+        }
+        let whole = chat.document().unwrap();
+        let bytes = whole.to_string().len();
+        assert_eq!(chat.short_document(bytes), Some(whole));
+        let short = chat.short_document(bytes - 1).unwrap();
+        assert!(short["content"].is_string() && short.get("tool_results").is_none());
+        assert_eq!(chat.short_document(short.to_string().len() - 1), None);
     }
 
     #[test]

@@ -15,6 +15,13 @@ use super::streams::TurnReader;
 use super::{Object, Said};
 use crate::answer::{self, Answer, internal};
 
+/// Bytes of an answer that whoever waits for an agent is told, as JSON.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// What is told instead of a longer one.
+const TOO_LONG: &str =
+    "its answer is too long to be told here; ask it for a shorter one, or to write it into a file";
+
 /// How a session stands among those that work together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Family {
@@ -128,9 +135,12 @@ impl Object {
         if let (true, Some(said), Some(fields)) = (is_done, said, told.as_object_mut()) {
             let chat = self.read_chat(said).await?;
             fields.insert("turn_id".to_owned(), json!(said.turn));
-            match (chat.failure(), chat.document()) {
+            match (chat.failure(), chat.short_document(MAX_ANSWER)) {
                 (Some((words, _)), _) => fields.insert("error".to_owned(), json!(words)),
                 (None, Some(document)) => fields.insert("answer".to_owned(), document),
+                (None, None) if chat.document().is_some() => {
+                    fields.insert("error".to_owned(), json!(TOO_LONG))
+                }
                 (None, None) => None,
             };
         }
