@@ -16,6 +16,9 @@ const MAX_NAME: usize = 200;
 /// Bytes of a cron pattern.
 const MAX_PATTERN: usize = 200;
 
+/// Minutes that come twice where clocks go back, at most: no zone has ever repeated more than a day.
+const MAX_REPEATED: u32 = 24 * 60;
+
 /// A prompt that is to be said in a session, as it is asked for: at one time, or again and again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -145,8 +148,9 @@ impl When {
             Self::Again { pattern, zone } => {
                 // What the clocks of the zone say is searched as if it were UTC.
                 let mut from = local(now, zone, zones)?;
-                // Where clocks go back, an hour comes twice, and its second time lies before `from`.
-                for _ in 0..3 {
+                // Where clocks go back, an hour comes twice, and is over when it comes again: all that is
+                // due in it, which may be something every minute, lies before `now`.
+                for _ in 0..=MAX_REPEATED {
                     let next = pattern.next(from)?;
                     let at = instant(next, zone, zones)?;
                     if at > now {
@@ -275,6 +279,28 @@ mod tests {
         assert_eq!(
             due(&night, "2026-10-25T00:30:00Z").as_deref(),
             Some("2026-10-26T01:30:00Z")
+        );
+    }
+
+    #[test]
+    fn what_is_due_often_goes_on_after_an_hour_that_comes_twice() {
+        // In the second of the two hours, 02:10 and 02:59:30 in winter time.
+        for now in ["2026-10-25T01:10:00Z", "2026-10-25T01:59:30Z"] {
+            for pattern in ["*/15 * * * *", "* * * * *"] {
+                let often = by_cron(pattern, "Europe/Berlin");
+                assert_eq!(
+                    due(&often, now).as_deref(),
+                    Some("2026-10-25T02:00:00Z"),
+                    "{pattern} at {now}"
+                );
+                assert!(often.first(ms(now), &Berlin).is_ok());
+            }
+        }
+        let often = by_cron("*/15 * * * *", "Europe/Berlin");
+        assert_eq!(
+            due(&often, "2026-10-25T00:10:00Z").as_deref(),
+            Some("2026-10-25T00:15:00Z"),
+            "in the first of them"
         );
     }
 
