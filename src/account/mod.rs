@@ -83,6 +83,10 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS session_active ON session (active_at);
 ";
 
+/// How long the alarm rests at least before it comes again: should something stay due that it has just done,
+/// that is done again and again, but not without a pause.
+const REST: Duration = Duration::from_secs(1);
+
 /// Something that was done in an owner's name. Never what was said.
 #[derive(Debug)]
 pub struct Deed<'a> {
@@ -442,7 +446,7 @@ impl Object {
             }
         };
         if matches!(path, "/report" | "/ping-webhook" | "/put-schedule") {
-            self.set_alarm().await;
+            self.set_alarm(Duration::ZERO).await;
         }
         answer::json(200, &answer)
     }
@@ -457,11 +461,11 @@ impl Object {
                 internal("account", &problem.detail);
             }
         }
-        self.set_alarm().await;
+        self.set_alarm(REST).await;
     }
 
-    /// Has the platform wake this object when something is due.
-    async fn set_alarm(&self) {
+    /// Has the platform wake this object when something is due, but no sooner than `soonest` from now.
+    async fn set_alarm(&self, soonest: Duration) {
         let next = self.rows(
             "SELECT cast(min(next_at) AS TEXT) FROM (
                SELECT min(next_at) AS next_at FROM schedule WHERE next_at IS NOT NULL
@@ -475,7 +479,7 @@ impl Object {
             Err(_) => Some(now() + 60_000),
         };
         let Some(next) = next else { return };
-        let wait = Duration::from_millis(next.saturating_sub(now()));
+        let wait = until(next, now(), soonest);
         if let Err(error) = self.platform.storage().set_alarm(wait).await {
             internal("alarm", &error);
         }
@@ -518,6 +522,25 @@ fn failed(error: worker::Error) -> Problem {
     internal("account", &error)
 }
 
+/// How long until a time, both in milliseconds since the epoch, and `soonest` at least.
+fn until(next: u64, now: u64, soonest: Duration) -> Duration {
+    Duration::from_millis(next.saturating_sub(now)).max(soonest)
+}
+
 fn now() -> u64 {
     worker::Date::now().as_millis()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_rests_before_it_comes_again() {
+        let second = Duration::from_secs(1);
+        assert_eq!(until(5_000, 2_000, REST), 3 * second);
+        assert_eq!(until(5_000, 9_000, REST), REST);
+        assert_eq!(until(5_000, 4_999, REST), REST);
+        assert_eq!(until(5_000, 9_000, Duration::ZERO), Duration::ZERO);
+    }
 }

@@ -235,6 +235,8 @@ impl Object {
     fn note_said(&self, due: &Value, said: Result<String, Problem>) -> Result<(), Problem> {
         let failures = number(due, "failures").unwrap_or_default() + 1;
         let id = text(due, "id");
+        // One that was changed meanwhile is another, which has not failed, and was not said.
+        let due_at = integer(number(due, "due_at").unwrap_or_default()).map_err(failed)?;
         if let Err(problem) = &said
             && may_pass(problem)
             && failures < ATTEMPTS
@@ -242,12 +244,14 @@ impl Object {
             return self
                 .sql
                 .exec(
-                    "UPDATE schedule SET failures = ?, next_at = ?, last_error = ? WHERE id = ?",
+                    "UPDATE schedule SET failures = ?, next_at = ?, last_error = ?
+                     WHERE id = ? AND due_at = ?",
                     vec![
                         integer(failures).map_err(failed)?,
                         integer(now() + AGAIN_MS).map_err(failed)?,
                         problem.detail.as_str().into(),
                         id.into(),
+                        due_at,
                     ],
                 )
                 .map(drop)
@@ -276,7 +280,7 @@ impl Object {
                     turn.into(),
                     error.into(),
                     id.into(),
-                    integer(number(due, "due_at").unwrap_or_default()).map_err(failed)?,
+                    due_at,
                 ],
             )
             .map(drop)
