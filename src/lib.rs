@@ -11,7 +11,7 @@
 //! | [`egress`] | one object a sandbox: what leaves it arrives here, and only here |
 //! | [`orchestration`] | agents that work with others: the server of tools for that |
 //! | [`models`] | which models there are, as the router says |
-//! | [`rows`] | how rows of a database are read |
+//! | [`rows`] | how rows of a database are read, and written together |
 //! | [`secrets`] | with what secrets are sealed that have to be stored |
 //! | [`zones`] | time zones, as the platform knows them |
 //! | [`answer`] | how answers and problems are written |

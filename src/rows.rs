@@ -1,8 +1,44 @@
-//! Reading rows of a database. Each has one column, a text: SQLite writes JSON where there is more to
-//! say. So one reader serves every query, where a type for each would be compiled for each.
+//! Reading rows of a database, and writing several or none. Each row that is read has one column, a text:
+//! SQLite writes JSON where there is more to say. So one reader serves every query, where a type for each
+//! would be compiled for each.
 
 use serde_json::Value;
-use worker::{Result, SqlStorage, SqlStorageValue};
+use worker::js_sys::{Function, Reflect};
+use worker::wasm_bindgen::closure::ScopedClosure;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::{Result, SqlStorage, SqlStorageValue, Storage};
+
+/// What the platform calls in a transaction.
+type Run<'a> = dyn FnMut() -> std::result::Result<(), JsValue> + 'a;
+
+/// Carries out all of `writes`, or none of it where it fails.
+///
+/// # Errors
+/// That of `writes`, or where the storage fails.
+pub fn transaction(storage: &Storage, writes: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mut writes = Some(writes);
+    let mut failure = None;
+    let mut run = || {
+        let written = writes.take().map_or(Ok(()), |writes| writes());
+        written.map_err(|error| {
+            failure = Some(error);
+            // What is thrown makes the storage take back what was written.
+            JsValue::from("the writes failed")
+        })
+    };
+    // The `worker` crate has only transactions that wait, and between writes that belong together
+    // nothing may. A panic in it is thrown as well, so that nothing half-written stays.
+    let run = ScopedClosure::<Run<'_>>::borrow_mut_assert_unwind_safe(&mut run);
+    let storage = storage.as_raw();
+    let done = Reflect::get(storage, &"transactionSync".into())
+        .and_then(JsCast::dyn_into::<Function>)
+        .and_then(|transaction| transaction.call1(storage, run.as_js_value()));
+    drop(run);
+    match (failure, done) {
+        (Some(error), _) => Err(error),
+        (None, done) => Ok(done.map(drop)?),
+    }
+}
 
 /// The one column of each row.
 ///

@@ -21,6 +21,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
     vec![
         test(world, "automation::webhooks_hear_of_ended_turns", webhooks),
         test(world, "automation::a_webhook_is_tried_again", tried_again),
+        test(
+            world,
+            "automation::nothing_is_sent_where_nobody_is",
+            gone_meanwhile,
+        ),
         test(world, "automation::what_is_scheduled_is_said", schedules),
         test(world, "automation::what_is_wrong_is_named", wrong),
         test(world, "automation::what_was_used_by_day_and_session", usage),
@@ -253,6 +258,32 @@ async fn tried_again(world: Arc<World>) -> Result<()> {
     say(&world, &session, &token, "say hello").await?;
     broken.hears(3).await?;
     ensure!(gone.hears(1).await?.len() == 1);
+    Ok(())
+}
+
+/// What waits to be sent once more when its webhook's server says that nobody is there any more is not sent.
+async fn gone_meanwhile(world: Arc<World>) -> Result<()> {
+    let token = all_scopes(&world, &format!("gone-{}", fresh_session("o"))).await?;
+    let hook = Hook::answering(&[503, 410]).await?;
+    let wish = json!({ "url": hook.url });
+    let made = send(&world, Method::POST, "/api/webhooks", &token, &wish);
+    let made = answered(made, 201).await?;
+    let path = format!("/api/webhooks/{}", made["id"].as_str().context("no id")?);
+    let ping = format!("{path}/ping");
+    for heard in 1..=2 {
+        answered(send(&world, Method::POST, &ping, &token, &json!({})), 202).await?;
+        hook.hears(heard).await?;
+    }
+    let sent = until(&world, &format!("{path}/deliveries"), &token, |sent| {
+        let all = sent["deliveries"].as_array();
+        all.is_some_and(|all| all.iter().all(|one| one["outcome"] == "failed"))
+    })
+    .await?;
+    for delivery in sent["deliveries"].as_array().context("no list")? {
+        ensure!(delivery["attempts"] == 1, "{sent}");
+        ensure!(delivery["next_attempt_at"].is_null(), "{sent}");
+    }
+    ensure!(hook.hears(2).await?.len() == 2);
     Ok(())
 }
 

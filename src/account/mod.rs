@@ -506,6 +506,25 @@ impl Object {
         rows::values(&self.sql, query, values).map_err(failed)
     }
 
+    /// Carries out all of `writes`, or none of it where it fails.
+    fn all_or_nothing(
+        &self,
+        writes: impl FnOnce() -> std::result::Result<(), Problem>,
+    ) -> std::result::Result<(), Problem> {
+        let mut refused = None;
+        let written = rows::transaction(&self.platform.storage(), || {
+            writes().map_err(|problem| {
+                let words = problem.detail.clone();
+                refused = Some(problem);
+                worker::Error::RustError(words)
+            })
+        });
+        match refused {
+            Some(problem) => Err(problem),
+            None => written.map_err(failed),
+        }
+    }
+
     /// How many rows there are: `from` is what stands behind `SELECT count(*) FROM`.
     fn count(
         &self,

@@ -78,10 +78,16 @@ pub async fn usage(env: &Env, owner: &Owner, span: &Span) -> Result<Value, Probl
 }
 
 impl Object {
-    /// Counts turns that have ended, and has webhooks told of them.
+    /// Counts turns that have ended, and has webhooks told of them: both or neither, as what is counted is not
+    /// looked at again.
     pub(super) fn report(&self, asked: &Value) -> Result<Value, Problem> {
         let told: Reports = rows::read(asked).map_err(|error| internal("report", &error))?;
         self.keep()?;
+        self.all_or_nothing(|| self.count_reports(&told))?;
+        Ok(Value::Null)
+    }
+
+    fn count_reports(&self, told: &Reports) -> Result<(), Problem> {
         let session = told.session_id.as_str();
         let began_at = integer(told.began_at).map_err(failed)?;
         let last = self.rows(
@@ -130,7 +136,7 @@ impl Object {
                 .map_err(failed)?;
             self.tell_webhooks(&told.session_id, report)?;
         }
-        Ok(Value::Null)
+        Ok(())
     }
 
     /// What was used, in all, by day, and by session.

@@ -251,6 +251,14 @@ impl Object {
 
     /// Sends what is due.
     pub(super) async fn deliver(&self) -> Result<(), Problem> {
+        // Where nobody is any more, what still waits is not sent either.
+        self.sql
+            .exec(
+                "UPDATE delivery SET next_at = NULL, outcome = 'failed', answer = '410'
+                 WHERE next_at IS NOT NULL AND webhook IN (SELECT id FROM webhook WHERE gone)",
+                None,
+            )
+            .map_err(failed)?;
         let old = integer(now().saturating_sub(KEEP_MS)).map_err(failed)?;
         self.sql
             .exec(

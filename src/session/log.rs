@@ -16,9 +16,6 @@ use protocol::sandbox::Transcript;
 use protocol::{Event, EventBody, SessionId, Turn, TurnId, TurnState};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use worker::js_sys::{Function, Reflect};
-use worker::wasm_bindgen::closure::ScopedClosure;
-use worker::wasm_bindgen::{JsCast, JsValue};
 use worker::{Result, SqlStorage, Storage};
 
 use super::Said;
@@ -87,9 +84,6 @@ pub struct Log {
     unsummed: Cell<usize>,
 }
 
-/// The writes of a transaction, as the platform calls them.
-type Run<'a> = dyn FnMut() -> std::result::Result<(), JsValue> + 'a;
-
 impl Log {
     pub fn new(storage: Storage) -> Self {
         let sql = storage.sql();
@@ -107,28 +101,7 @@ impl Log {
     /// # Errors
     /// That of `writes`, or where the storage fails.
     pub fn transaction(&self, writes: impl FnOnce() -> Result<()>) -> Result<()> {
-        let mut writes = Some(writes);
-        let mut failure = None;
-        let mut run = || {
-            let written = writes.take().map_or(Ok(()), |writes| writes());
-            written.map_err(|error| {
-                failure = Some(error);
-                // What is thrown makes the storage take back what was written.
-                JsValue::from("the writes failed")
-            })
-        };
-        // The `worker` crate has only transactions that wait, and between a step and its storing
-        // nothing may. A panic in it is thrown as well, so that nothing half-written stays.
-        let run = ScopedClosure::<Run<'_>>::borrow_mut_assert_unwind_safe(&mut run);
-        let storage = self.storage.as_raw();
-        let done = Reflect::get(storage, &"transactionSync".into())
-            .and_then(JsCast::dyn_into::<Function>)
-            .and_then(|transaction| transaction.call1(storage, run.as_js_value()));
-        drop(run);
-        match (failure, done) {
-            (Some(error), _) => Err(error),
-            (None, done) => Ok(done.map(drop)?),
-        }
+        rows::transaction(&self.storage, writes)
     }
 
     /// The session as it is stored; none where it has never been met.
