@@ -1,6 +1,7 @@
 //! What happens without a person at hand: turns that webhooks hear of, prompts that are said at a time, and
 //! what an account is told that it has used.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,11 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             world,
             "automation::nothing_is_sent_where_nobody_is",
             gone_meanwhile,
+        ),
+        test(
+            world,
+            "automation::a_webhook_that_never_answers_keeps_none_waiting",
+            silent,
         ),
         test(world, "automation::what_is_scheduled_is_said", schedules),
         test(world, "automation::what_is_wrong_is_named", wrong),
@@ -284,6 +290,59 @@ async fn gone_meanwhile(world: Arc<World>) -> Result<()> {
         ensure!(delivery["next_attempt_at"].is_null(), "{sent}");
     }
     ensure!(hook.hears(2).await?.len() == 2);
+    Ok(())
+}
+
+/// A server that takes connections, and says nothing. Gives its address, and counts those that are open and
+/// those that were closed.
+async fn silent_server() -> Result<(String, Arc<AtomicUsize>, Arc<AtomicUsize>)> {
+    let counts = || Arc::new(AtomicUsize::new(0));
+    let (open, closed) = (counts(), counts());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/hook", listener.local_addr()?);
+    let counted = (Arc::clone(&open), Arc::clone(&closed));
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let (open, closed) = counted.clone();
+            open.fetch_add(1, SeqCst);
+            tokio::spawn(async move {
+                let _ = tokio::io::copy(&mut connection, &mut tokio::io::sink()).await;
+                open.fetch_sub(1, SeqCst);
+                closed.fetch_add(1, SeqCst);
+            });
+        }
+    });
+    Ok((url, open, closed))
+}
+
+async fn silent(world: Arc<World>) -> Result<()> {
+    let token = all_scopes(&world, &format!("silent-{}", fresh_session("o"))).await?;
+    let (url, open, closed) = silent_server().await?;
+    let good = Hook::answering(&[204]).await?;
+    let mut pings = Vec::new();
+    for url in [&url, &good.url] {
+        let wish = json!({ "url": url });
+        let made = send(&world, Method::POST, "/api/webhooks", &token, &wish);
+        let made = answered(made, 201).await?;
+        let id = made["id"].as_str().context("no id")?;
+        pings.push(format!("/api/webhooks/{id}/ping"));
+    }
+    for ping in std::iter::repeat_n(&pings[0], 8).chain([&pings[1]]) {
+        answered(send(&world, Method::POST, ping, &token, &json!({})), 202).await?;
+    }
+    good.hears(1).await?;
+    // Two at a time; where these were given up just now, others take their places.
+    let at_once = open.load(SeqCst);
+    ensure!(at_once <= 4, "{at_once} are under way at once");
+    // What takes too long is given up, and does not stay open.
+    let began = Instant::now();
+    while closed.load(SeqCst) == 0 {
+        ensure!(began.elapsed() < world::PATIENCE, "nothing is given up");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let ping = send(&world, Method::POST, &pings[1], &token, &json!({}));
+    answered(ping, 202).await?;
+    good.hears(2).await?;
     Ok(())
 }
 

@@ -100,6 +100,29 @@ pub fn signature(secret: &str, id: &str, at: u64, body: &str) -> Option<String> 
     Some(format!("v1,{signature}"))
 }
 
+/// What is sent at once: the platform lets no more requests of one object wait for their answers, and those
+/// that it holds back would count as tried.
+pub const AT_ONCE: usize = 6;
+
+/// What is sent to one webhook at once, so that one whose server does not answer leaves room for the others.
+pub const OF_ONE: usize = 2;
+
+/// What is sent next, by its place in `due`, the oldest first; none where there is enough under way. Both tell
+/// of each delivery the webhook that it is for, and its own id.
+pub fn next(due: &[(&str, &str)], under_way: &[(&str, &str)]) -> Option<usize> {
+    if under_way.len() >= AT_ONCE {
+        return None;
+    }
+    let sent_to = |webhook: &str| under_way.iter().filter(|it| it.0 == webhook).count();
+    due.iter()
+        .enumerate()
+        .filter(|(_, delivery)| !under_way.contains(delivery))
+        .map(|(place, (webhook, _))| (sent_to(webhook), place))
+        .filter(|(sent, _)| *sent < OF_ONE)
+        .min()
+        .map(|(_, place)| place)
+}
+
 /// Milliseconds until the next attempt after `attempts` of them have failed; none where there is no other.
 pub fn pause(attempts: u64) -> Option<u64> {
     let done = usize::try_from(attempts.checked_sub(1)?).ok()?;
@@ -123,6 +146,40 @@ mod tests {
         assert_eq!(signature("no secret", "m", 1, body), None);
         let own = super::secret(&[7; 32]);
         assert_ne!(signature(&own, "m", 1, body), signature(&own, "m", 2, body));
+    }
+
+    #[test]
+    fn one_that_does_not_answer_leaves_room_for_the_others() {
+        let due: Vec<(&str, &str)> = [
+            ("dead", "1"),
+            ("dead", "2"),
+            ("dead", "3"),
+            ("good", "4"),
+            ("good", "5"),
+        ]
+        .into();
+        let mut under_way = Vec::new();
+        while let Some(place) = next(&due, &under_way) {
+            under_way.push(due[place]);
+        }
+        let sent: Vec<_> = under_way.iter().map(|it| it.1).collect();
+        assert_eq!(sent, ["1", "4", "2", "5"]);
+        // The next to the dead one waits until it has answered; that to another goes.
+        under_way.retain(|it| it.0 == "dead");
+        assert_eq!(next(&due[..3], &under_way), None);
+        under_way.remove(0);
+        assert_eq!(next(&due[1..3], &under_way), Some(1));
+    }
+
+    #[test]
+    fn no_more_is_under_way_than_the_platform_lets() {
+        let names: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+        let due: Vec<_> = names.iter().map(|id| (id.as_str(), id.as_str())).collect();
+        let mut under_way = Vec::new();
+        while let Some(place) = next(&due, &under_way) {
+            under_way.push(due[place]);
+        }
+        assert_eq!(under_way, due[..AT_ONCE]);
     }
 
     #[test]

@@ -456,7 +456,9 @@ impl Object {
         if !self.kept.get() {
             return;
         }
-        for done in [self.say_what_is_due().await, self.deliver().await] {
+        // Side by side: a server that is slow to answer does not keep prompts waiting.
+        let (said, sent) = futures_util::join!(self.say_what_is_due(), self.deliver());
+        for done in [said, sent] {
             if let Err(problem) = done {
                 internal("account", &problem.detail);
             }

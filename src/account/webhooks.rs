@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use ::session::Report;
 use automation::webhook::{self, Data, Message, Webhook};
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
 use protocol::{Owner, Problem, ProblemKind, SessionId};
 use serde_json::{Value, json};
-use worker::{Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
+use worker::{
+    AbortController, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
+};
 
 use super::{Deed, Object, ask, failed, now};
 use crate::answer::{internal, time, within};
@@ -37,19 +41,23 @@ pub(super) const SCHEMA: &str = "
     );
     CREATE INDEX IF NOT EXISTS delivery_next ON delivery (next_at) WHERE next_at IS NOT NULL;
     CREATE INDEX IF NOT EXISTS delivery_of ON delivery (webhook, made_at);
+    CREATE INDEX IF NOT EXISTS delivery_due ON delivery (webhook, next_at) WHERE next_at IS NOT NULL;
 ";
 
 /// Webhooks of an account at most.
 const MAX_WEBHOOKS: usize = 20;
-
-/// What is sent at once.
-const AT_ONCE: u64 = 20;
 
 /// What waits to be sent, at most: an account whose webhooks answer nobody does not grow for ever.
 const MAX_PENDING: u64 = 5000;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long one alarm begins to send what is due, in milliseconds. The next goes on.
+const SENDING_MS: u64 = 15_000;
+
+/// How often it is looked meanwhile what else is due.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// How long it is kept what was sent, in milliseconds.
 const KEEP_MS: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -266,21 +274,55 @@ impl Object {
                 vec![old],
             )
             .map_err(failed)?;
+        let until = now().saturating_add(SENDING_MS);
+        let mut answers = FuturesUnordered::new();
+        let mut under_way: Vec<Value> = Vec::new();
+        loop {
+            if now() < until {
+                for delivery in self.next_due(&under_way)? {
+                    under_way.push(delivery.clone());
+                    answers.push(self.send_one(delivery));
+                }
+            }
+            let (delivery, answer) = match select(answers.next(), Delay::from(LOOK)).await {
+                Either::Left((Some(answered), _)) => answered,
+                Either::Left((None, _)) => return Ok(()),
+                // Something else may have come meanwhile, for a server that answers.
+                Either::Right(_) => continue,
+            };
+            under_way.retain(|other| text(other, "id") != text(&delivery, "id"));
+            self.note_answer(&delivery, answer)?;
+        }
+    }
+
+    /// What is to be sent besides what is under way.
+    fn next_due(&self, under_way: &[Value]) -> Result<Vec<Value>, Problem> {
+        // Those that are under way are the oldest of their webhooks, and due until they are answered.
         let due = self.rows(
             "SELECT json_object('id', delivery.id, 'webhook', webhook.id, 'url', url, 'sealed', sealed,
                'body', body, 'attempts', attempts)
-             FROM delivery JOIN webhook ON webhook.id = delivery.webhook
-             WHERE next_at <= ? ORDER BY next_at LIMIT ?",
+             FROM webhook CROSS JOIN delivery ON delivery.id IN (
+               SELECT id FROM delivery AS due WHERE due.webhook = webhook.id AND due.next_at <= ?
+               ORDER BY due.next_at, due.id LIMIT ?)
+             ORDER BY delivery.next_at, delivery.id",
             vec![
                 integer(now()).map_err(failed)?,
-                integer(AT_ONCE).map_err(failed)?,
+                integer(webhook::OF_ONE as u64).map_err(failed)?,
             ],
         )?;
-        let answers = join_all(due.iter().map(|delivery| self.send(delivery))).await;
-        for (delivery, answer) in due.iter().zip(answers) {
-            self.note_answer(delivery, answer)?;
+        let names: Vec<_> = due.iter().map(names_of).collect();
+        let mut under_way: Vec<_> = under_way.iter().map(names_of).collect();
+        let mut chosen = Vec::new();
+        while let Some(place) = webhook::next(&names, &under_way) {
+            under_way.extend(names.get(place));
+            chosen.extend(due.get(place).cloned());
         }
-        Ok(())
+        Ok(chosen)
+    }
+
+    async fn send_one(&self, delivery: Value) -> (Value, Result<u16, String>) {
+        let answer = self.send(&delivery).await;
+        (delivery, answer)
     }
 
     /// Sends one, and gives the status of the answer, or why there was none.
@@ -315,11 +357,15 @@ impl Object {
             .with_body(Some(body.into()));
         let request = Request::new_with_init(text(delivery, "url"), &init)
             .map_err(|error| refused(&error))?;
+        let abort = AbortController::default();
+        let signal = abort.signal();
         let sent = async {
-            let sent = Fetch::Request(request).send().await;
+            let sent = Fetch::Request(request).send_with_signal(&signal).await;
             sent.map_err(|_| Problem::new(ProblemKind::Internal, "its server can't be reached"))
         };
         let answer = within(PATIENCE, "its server", sent).await;
+        // Neither what takes too long nor a body, which nobody reads, keeps a place among those under way.
+        abort.abort();
         answer
             .map(|response| response.status_code())
             .map_err(|problem| problem.detail)
@@ -360,4 +406,9 @@ impl Object {
             .map_err(failed)?;
         Ok(())
     }
+}
+
+/// The webhook that a delivery is for, and its own id.
+fn names_of(delivery: &Value) -> (&str, &str) {
+    (text(delivery, "webhook"), text(delivery, "id"))
 }
