@@ -273,6 +273,27 @@ impl Agent {
     }
 }
 
+/// What becomes of a session whose time seems to be over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    /// It is in use.
+    Used,
+    /// Something is to be said in it.
+    PutOff,
+    Over,
+}
+
+impl Idle {
+    /// `left` is how long it is until it ends, none where it does not; it `works` where a turn runs or waits.
+    fn of(left: Option<Duration>, works: bool, is_scheduled: bool) -> Self {
+        match (left, works, is_scheduled) {
+            (Some(Duration::ZERO), false, true) => Self::PutOff,
+            (Some(Duration::ZERO), false, false) => Self::Over,
+            _ => Self::Used,
+        }
+    }
+}
+
 impl Object {
     /// The name of the place where its sandbox runs.
     pub(super) fn provider_name(&self) -> String {
@@ -352,18 +373,39 @@ impl Object {
         scheduled.unwrap_or(true)
     }
 
-    /// Ends a launched session that nobody has used for long, and that nothing is scheduled in: its sandbox is stopped, when it was saved
-    /// at its last turn, and its secrets are gone. Its log and its files stay.
+    /// Ends a launched session that nobody has used for long, and that nothing is scheduled in: its sandbox is
+    /// stopped, when it was saved at its last turn, and its secrets are gone. Its log and its files stay.
     pub(super) async fn end_idle(self: &Rc<Self>) {
-        if self.is_scheduled().await {
-            let later = self.platform.storage().set_alarm(LOOK_AGAIN).await;
-            if let Err(error) = later {
-                internal("alarm", &error);
+        let is_scheduled = self.is_scheduled().await;
+        let idle = {
+            // A message that came while that was asked is in the log now, and one that comes from now on finds
+            // that the session has ended.
+            let _in_order = self.taking.lock().await;
+            let works = self.with_session(|session| {
+                session.state.current.is_some() || !session.state.queue.is_empty()
+            });
+            let idle = Idle::of(self.until_idle_end(), works == Ok(true), is_scheduled);
+            if idle == Idle::Over
+                && let Err(error) = self.agents.end()
+            {
+                internal("idle end", &error);
+                return;
             }
-            return;
-        }
-        if let Err(problem) = self.end().await {
-            internal("idle end", &problem.detail);
+            idle
+        };
+        match idle {
+            Idle::Used => self.set_watch().await,
+            Idle::PutOff => {
+                let later = self.platform.storage().set_alarm(LOOK_AGAIN).await;
+                if let Err(error) = later {
+                    internal("alarm", &error);
+                }
+            }
+            Idle::Over => {
+                if let Err(problem) = self.end().await {
+                    internal("idle end", &problem.detail);
+                }
+            }
         }
     }
 
@@ -403,5 +445,27 @@ impl Object {
             .map_err(|error| internal("agent", &error))?;
         self.tell_index();
         self.sandbox()?.stop().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_meanwhile_does_not_end() {
+        let (over, minute) = (Some(Duration::ZERO), Some(Duration::from_secs(60)));
+        for (left, works, is_scheduled, expected) in [
+            (over, false, false, Idle::Over),
+            (over, false, true, Idle::PutOff),
+            // A message has come, and its turn runs, or has ended already.
+            (over, true, false, Idle::Used),
+            (minute, false, false, Idle::Used),
+            (minute, false, true, Idle::Used),
+            // Somebody has stopped it.
+            (None, false, false, Idle::Used),
+        ] {
+            assert_eq!(Idle::of(left, works, is_scheduled), expected);
+        }
     }
 }
