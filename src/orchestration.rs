@@ -411,8 +411,7 @@ impl<'a> Desk<'a> {
         }
         let request = Request::new(url.as_str(), Method::Get);
         let request = request.map_err(|error| internal("mcp", &error))?;
-        let address = url.path().strip_prefix("/files").unwrap_or_default();
-        let address = format!("{address}?limit={MAX_ENTRIES}");
+        let address = format!("{}?limit={MAX_ENTRIES}", url.path());
         let sandbox = container::of(self.env, id)?;
         let told = answer::done(sandbox.files(&request, &address).await?).await?;
         // What comes as it is has that; what is told of it has not.
