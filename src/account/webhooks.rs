@@ -301,7 +301,7 @@ impl Object {
         let due = self.rows(
             "SELECT json_object('id', delivery.id, 'webhook', webhook.id, 'url', url, 'sealed', sealed,
                'body', body, 'attempts', attempts)
-             FROM webhook CROSS JOIN delivery ON delivery.id IN (
+             FROM webhook CROSS JOIN delivery ON NOT webhook.gone AND delivery.id IN (
                SELECT id FROM delivery AS due WHERE due.webhook = webhook.id AND due.next_at <= ?
                ORDER BY due.next_at, due.id LIMIT ?)
              ORDER BY delivery.next_at, delivery.id",
