@@ -33,8 +33,18 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
             silent,
         ),
         test(world, "automation::what_is_scheduled_is_said", schedules),
+        test(
+            world,
+            "automation::what_is_switched_off_meanwhile_stays_off",
+            switched_off,
+        ),
         test(world, "automation::what_is_wrong_is_named", wrong),
         test(world, "automation::what_was_used_by_day_and_session", usage),
+        test(
+            world,
+            "automation::what_is_counted_webhooks_hear_of",
+            counted_and_told,
+        ),
         test(world, "automation::others_see_nothing_of_it", others),
     ]
 }
@@ -407,6 +417,45 @@ async fn schedules(world: Arc<World>) -> Result<()> {
     Ok(())
 }
 
+/// A prompt can't be said, and its schedule is switched off before that is known: it is not tried again.
+async fn switched_off(world: Arc<World>) -> Result<()> {
+    let token = all_scopes(&world, &format!("off-{}", fresh_session("o"))).await?;
+    let wish = json!({ "url": "http://127.0.0.1:1/hook" });
+    let made = send(&world, Method::POST, "/api/webhooks", &token, &wish);
+    let made = answered(made, 201).await?;
+    let webhook = made["id"].as_str().context("no id")?;
+    let session = begin(&world, "off", &token).await?;
+    let fails = "CREATE TRIGGER fails BEFORE INSERT ON turn
+                 BEGIN SELECT raise(ABORT, 'told to fail'); END";
+    world.sql(&session, fails).await?;
+    // The account forgets what was sent long ago while it waits for what it says to be taken.
+    let meanwhile = format!(
+        "INSERT INTO delivery (id, webhook, body, made_at) VALUES ('old', '{webhook}', '{{}}', 0);
+         CREATE TRIGGER meanwhile AFTER DELETE ON delivery
+         BEGIN UPDATE schedule SET due_at = NULL, next_at = NULL; END"
+    );
+    world.account_sql(webhook, &meanwhile).await?;
+    let wish = json!({ "session_id": session, "prompt": "hi", "at": in_seconds(2) });
+    let made = send(&world, Method::POST, "/api/schedules", &token, &wish);
+    answered(made, 201).await?;
+    let deliveries = format!("/api/webhooks/{webhook}/deliveries");
+    until(&world, &deliveries, &token, |sent| sent["total"] == 0).await?;
+    for _ in 0..20 {
+        let list = answered(
+            ask(&world, Method::GET, "/api/schedules", Some(&token)),
+            200,
+        )
+        .await?;
+        let one = &list["schedules"][0];
+        ensure!(
+            one["next_at"].is_null() && one["last_error"].is_null(),
+            "{one}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
 /// A time so many seconds from now, as RFC 3339 has it.
 fn in_seconds(seconds: u64) -> String {
     let at = time::OffsetDateTime::now_utc() + Duration::from_secs(seconds);
@@ -540,6 +589,38 @@ async fn usage(world: Arc<World>) -> Result<()> {
     let all = answered(ask(&world, Method::GET, "/api/usage", Some(&token)), 200).await?;
     ensure!(all["total"]["turns"] == 3, "{all}");
     Ok(())
+}
+
+/// Where the account can't store what a webhook is to hear, the turn is not counted either: it is told again.
+async fn counted_and_told(world: Arc<World>) -> Result<()> {
+    let token = all_scopes(&world, &format!("both-{}", fresh_session("o"))).await?;
+    let hook = Hook::answering(&[204]).await?;
+    let wish = json!({ "url": hook.url });
+    let made = send(&world, Method::POST, "/api/webhooks", &token, &wish);
+    let made = answered(made, 201).await?;
+    let webhook = made["id"].as_str().context("no id")?;
+    let session = begin(&world, "both", &token).await?;
+    let fails = "CREATE TRIGGER fails BEFORE INSERT ON delivery
+                 BEGIN SELECT raise(ABORT, 'told to fail'); END";
+    world.account_sql(webhook, fails).await?;
+    say(&world, &session, &token, "say hello").await?;
+    // The turn has ended, and the account hears of it, for all that is stored of that.
+    for _ in 0..30 {
+        let all = answered(ask(&world, Method::GET, "/api/usage", Some(&token)), 200).await?;
+        ensure!(all["total"]["turns"] == 0, "{all}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    world.account_sql(webhook, "DROP TRIGGER fails").await?;
+    say(&world, &session, &token, "say hello").await?;
+    let heard = hook.hears(2).await?;
+    for turn in ["turn-1", "turn-2"] {
+        let of_turn = heard.iter().filter(|one| one.body.contains(turn));
+        ensure!(of_turn.count() == 1, "{turn}: {heard:?}");
+    }
+    let all = until(&world, "/api/usage", &token, |all| {
+        all["total"]["turns"] == 2
+    });
+    all.await.map(drop)
 }
 
 async fn others(world: Arc<World>) -> Result<()> {

@@ -247,31 +247,46 @@ impl World {
     /// # Errors
     /// Where it is not found, or the statement fails.
     pub async fn sql(&self, session: &str, statement: &str) -> Result<()> {
+        self.sql_where("ClaudeCodeAgent", "session", session, statement)
+            .await
+    }
+
+    /// The same in the database of the account that has this webhook.
+    ///
+    /// # Errors
+    /// Where it is not found, or the statement fails.
+    pub async fn account_sql(&self, webhook: &str, statement: &str) -> Result<()> {
+        self.sql_where("Account", "webhook", webhook, statement)
+            .await
+    }
+
+    /// The same in the database of the object of this class whose table has a row of this id.
+    async fn sql_where(&self, class: &str, table: &str, id: &str, statement: &str) -> Result<()> {
         const SCRIPT: &str = r#"
             const { DatabaseSync } = require("node:sqlite");
             const { readdirSync } = require("node:fs");
-            const [folder, session, statement] = process.argv.slice(1);
+            const [folder, table, id, statement] = process.argv.slice(1);
             for (const name of readdirSync(folder).filter((name) => /^[0-9a-f]{64}\.sqlite$/.test(name))) {
               const database = new DatabaseSync(`${folder}/${name}`, { timeout: 5000 });
-              const tables = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'session'");
-              if (tables.get() && database.prepare("SELECT 1 FROM session WHERE id = ?").get(session)) {
+              const tables = database.prepare("SELECT 1 FROM sqlite_master WHERE name = ?");
+              if (tables.get(table) && database.prepare(`SELECT 1 FROM ${table} WHERE id = ?`).get(id)) {
                 database.exec(statement);
                 process.exit(0);
               }
               database.close();
             }
-            console.error(`no database of ${session} in ${folder}`);
+            console.error(`no database of ${id} in ${folder}`);
             process.exit(1);
         "#;
         let folder = self
             .data
             .path()
-            .join("workers/v3/do/agent-router-ClaudeCodeAgent");
+            .join(format!("workers/v3/do/agent-router-{class}"));
         let tools = xtask::tools::Tools::install().await?;
         let output = tokio::process::Command::new(&tools.node)
             .args(["--experimental-sqlite", "--no-warnings", "-e", SCRIPT, "--"])
             .arg(folder)
-            .args([session, statement])
+            .args([table, id, statement])
             .output()
             .await?;
         ensure!(
