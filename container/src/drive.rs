@@ -15,7 +15,7 @@ use crate::agent::{Job, Shared, TurnJob};
 use crate::asks::Asks;
 use crate::claude::{Exit, Heard, MAX_LINE};
 use crate::conversations::fresh_uuid;
-use crate::kept::{Kept, to_mode, to_model};
+use crate::kept::{Kept, MAX_BACKGROUND, to_mode, to_model};
 use crate::launch::allow;
 use crate::translate::{Cause, Translator, end_of, merge};
 use crate::turn_log::{MAX_BYTES, Order, TurnLog};
@@ -138,7 +138,8 @@ impl Driver {
         if self.kept.claude.is_none() {
             self.kept.restart();
         }
-        self.kept.spare_background();
+        // Said where calls are over; this is what has come since.
+        self.kept.spare_background().await;
         tokio::select! {
             () = shared.stopped() => {}
             () = shared.history.turn_ended(held, job.log.id) => {}
@@ -258,7 +259,10 @@ impl Driver {
                     }
                 };
                 taken |= is_work(&message.kind);
-                self.record(log, turn, &mut pieces, &message)?;
+                let calls_are_over = self.record(log, turn, &mut pieces, &message)?;
+                if calls_are_over && self.kept.spare_background().await {
+                    pieces.add(vec![too_many_processes().event()]);
+                }
                 let end = match &message.kind {
                     Kind::Result(result) => {
                         let ours = result
@@ -300,14 +304,14 @@ impl Driver {
         }
     }
 
-    /// Writes down what a line means.
+    /// Writes down what a line means. Returns whether with it the calls of tools are over that ran.
     fn record(
         &mut self,
         log: &TurnLog,
         turn: &Turn,
         pieces: &mut Pieces,
         message: &Message,
-    ) -> Result<(), Cause> {
+    ) -> Result<bool, Cause> {
         let tools_ran = self.translator.tools_run();
         let mut events = self.translator.translate(&message.kind);
         let mut withdrawn = Vec::new();
@@ -315,7 +319,7 @@ impl Driver {
         match &message.kind {
             Kind::StreamEvent(_) => {
                 pieces.add(events);
-                return Ok(());
+                return Ok(false);
             }
             Kind::ControlRequest(request) => events.extend(self.ask(request)),
             Kind::ControlCancel(cancel) => {
@@ -332,7 +336,7 @@ impl Driver {
                 let written = mirror.transcript(&self.kept.conversation_id());
                 let Some(written) = written.filter(|written| written.lines.len() <= MAX_MIRRORED)
                 else {
-                    return Ok(());
+                    return Ok(false);
                 };
                 pieces.flush(log)?;
                 return log
@@ -340,10 +344,11 @@ impl Driver {
                         transcript: Some(written),
                         ..Record::default()
                     })
+                    .map(|()| false)
                     .map_err(|_| full());
             }
             // Between Claude Code and its host.
-            Kind::Lifecycle(_) | Kind::ThinkingTokens => return Ok(()),
+            Kind::Lifecycle(_) | Kind::ThinkingTokens => return Ok(false),
             Kind::Init(init) => {
                 self.shared.conversations().set_current(&init.session_id);
                 let mut process = self.shared.process();
@@ -372,10 +377,7 @@ impl Driver {
             .map_err(|_| full())?;
         }
         // The results of an interrupted turn come while its commands are still ending.
-        if tools_ran && !self.translator.tools_run() && !log.is_interrupted() {
-            self.kept.spare_background();
-        }
-        Ok(())
+        Ok(tools_ran && !self.translator.tools_run() && !log.is_interrupted())
     }
 
     /// The event of what Claude Code asks of a person; what nobody is to be asked is answered.
@@ -540,6 +542,15 @@ fn left_out(bytes: u64) -> Cause {
         ProblemKind::TooLarge,
         format!(
             "A message of Claude Code's was left out: it has {bytes} bytes, and {MAX_LINE} are read"
+        ),
+    )
+}
+
+fn too_many_processes() -> Cause {
+    Cause::new(
+        ProblemKind::TooLarge,
+        format!(
+            "More than {MAX_BACKGROUND} processes were left in the background: they were ended"
         ),
     )
 }

@@ -36,6 +36,9 @@ const PATIENCE_STOP: Duration = Duration::from_secs(4);
 /// A process that ends sooner than this after its start is not started again until a turn needs it.
 const SOON: Duration = Duration::from_secs(10);
 
+/// Processes that calls may leave in the background.
+pub const MAX_BACKGROUND: usize = 256;
+
 pub struct Kept {
     shared: Arc<Shared>,
     /// None between the end of one process and the start of the next.
@@ -64,17 +67,27 @@ impl Kept {
     }
 
     /// From now on, what the process's tools have started up to now outlives an interrupt, and the
-    /// process itself. Its MCP servers serve nobody but it.
-    pub fn spare_background(&mut self) {
-        if let Some(claude) = &self.claude {
-            let session = own_session();
-            let family = self.shared.children.family(claude.pid, &claude.mark);
-            self.spared = family
-                .iter()
-                .filter(|process| process.session != session)
-                .map(Process::identity)
-                .collect();
+    /// process itself. Its MCP servers serve nobody but it. What multiplies is ended instead, before nobody
+    /// else can begin anything; returns whether there was such.
+    pub async fn spare_background(&mut self) -> bool {
+        let Some(claude) = &self.claude else {
+            return false;
+        };
+        let session = own_session();
+        let is_started_by_tools = |process: &Process| process.session != session;
+        let children = &self.shared.children;
+        let mut family = children.family(claude.pid, &claude.mark);
+        family.retain(is_started_by_tools);
+        let is_too_much = family.len() > MAX_BACKGROUND;
+        if is_too_much {
+            family.clear();
+            let killed = children
+                .kill_family(claude.pid, &claude.mark, is_started_by_tools)
+                .await;
+            tracing::warn!(killed, "too many processes were left in the background");
         }
+        self.spared = family.iter().map(Process::identity).collect();
+        is_too_much
     }
 
     /// The process has ended without a turn. It is started again, unless it only just was.

@@ -21,6 +21,9 @@ pub const MARK: &str = "AGENT_RUN";
 /// How often processes that go on appearing while they are being killed are looked for again.
 const ROUNDS: u32 = 25;
 
+/// Processes that are stopped before they are killed.
+const MANY: usize = 50;
+
 /// One process as `/proc` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
@@ -258,6 +261,25 @@ impl Children {
     }
 
     async fn kill_until_none(&self, find: impl Fn() -> Vec<Process>) -> usize {
+        // Of many each may start others while its like are killed. One that is stopped starts none, and as long
+        // as it lives it takes the place of another.
+        let mut stopped = HashSet::new();
+        for _ in 0..ROUNDS {
+            let rest = find();
+            if rest.len() < MANY {
+                break;
+            }
+            let stopped_before = stopped.len();
+            for process in rest {
+                if stopped.insert(process.identity()) {
+                    signal(process.pid, Signal::STOP);
+                }
+            }
+            if stopped.len() == stopped_before {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let mut killed = HashSet::new();
         for _ in 0..ROUNDS {
             let rest = find();

@@ -240,3 +240,22 @@ async fn the_servers_end_is_that_of_what_an_earlier_agent_left_in_the_background
     world.stop().await;
     assert_eq!(processes_with("sleep\x0077022").len(), 0);
 }
+
+#[tokio::test]
+async fn what_multiplies_in_the_background_is_ended_and_said() {
+    let world = World::new().await;
+    world.script(
+        "many",
+        vec![
+            Reply::Call(
+                "Bash",
+                json!({"command": "for n in $(seq 300); do sleep 77005 >/dev/null 2>&1 </dev/null & done; echo started"}),
+            ),
+            Reply::Say("They run"),
+        ],
+    );
+    let turn = world.turn(1, "script:many").await.completed();
+    let (_, words) = turn.error().unwrap();
+    assert!(words.contains("256 processes"), "{words}");
+    assert_eq!(processes_with("77005"), [] as [u32; 0]);
+}
