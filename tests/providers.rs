@@ -293,7 +293,7 @@ async fn limits(world: Arc<World>, place: Place) -> Result<()> {
 
 /// What would bring a machine down leaves a sandbox that goes on working.
 async fn bombs(world: Arc<World>) -> Result<()> {
-    let small = json!({ "resource_limits": { "memory_limit": "1g" } });
+    let small = json!({ "resource_limits": { "cpu_quota": 50_000, "memory_limit": "1g" } });
     let (session, _) = launch(&world, DOCKER.name, small).await?;
     let mut tab = world.tab(&session, Some(0)).await?;
     for (bomb, said) in [
