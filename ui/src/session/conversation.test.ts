@@ -62,10 +62,10 @@ describe("the fold", () => {
     expect(first?.items.map((item) => ("text" in item ? item.text : "toolUseId" in item ? item.toolUseId : item.kind))).toEqual([
       "Let me see.", "I'll build it.", "t1", "t2", "t3",
     ]);
-    expect(first).toMatchObject({ startedAt: 3000, endedAt: 23000, model: "answered", usage: { cost_usd: 0.5 } });
+    expect(first).toMatchObject({ startedAt: 3000, endedAt: 25000, model: "answered", usage: { cost_usd: 0.5 } });
     expect(first?.items.filter((item) => item.kind === "tool")).toMatchObject([
       { state: "done", output: "ok", files: ["a.txt"], parent: null },
-      { state: "stopped", output: null, doneAt: 23000 },
+      { state: "stopped", output: null, doneAt: 25000 },
       { state: "failed", output: "no", cutBytes: 7, parent: "t2" },
     ]);
     expect(second?.items).toMatchObject([{ kind: "error", text: "no sandbox", code: "no_capacity" }]);
@@ -108,8 +108,8 @@ describe("the fold", () => {
     expect(activeTurn(upTo(3))?.state).toBe("starting");
     expect(activeTurn(upTo(10))).toMatchObject({ id: "turn-1", stopping: false });
     expect(waitingTurns(upTo(10)).map((turn) => turn.id)).toEqual(["turn-2"]);
-    expect(activeTurn(upTo(22))?.stopping).toBe(true);
-    expect(activeTurn(upTo(23))).toBeNull();
+    expect(activeTurn(upTo(24))?.stopping).toBe(true);
+    expect(activeTurn(upTo(25))).toBeNull();
   });
 
   it("shows the pieces of a block until the whole comes", () => {
