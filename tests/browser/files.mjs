@@ -130,6 +130,33 @@ await withBrowser(async (browser) => {
   const [zip] = await Promise.all([page.waitForEvent("download"), page.getByTestId("zip").click()]);
   assert.equal((await readFile(await zip.path())).subarray(0, 2).toString(), "PK");
 
+  // What a turn has changed is what the sandbox compares, also where a command or a person has changed it.
+  await say(page, "run `mv blob.bin moved.bin`");
+  assert.equal(await ended(page, 5), "completed");
+  await page.getByTestId("files-changes").check();
+  const compared = page.locator('[data-testid="changes"][data-from="sandbox"]');
+  const changed = (name) => compared.getByTestId("file-diff").filter({ hasText: name });
+  const of = page.locator("#changes-of");
+  await of.selectOption("turn-3");
+  await changed("hello.py").locator(".diff .added").filter({ hasText: 'print("theirs")' }).waitFor();
+  await changed("hello.py").locator(".diff .removed").filter({ hasText: 'print("changed by hand")' }).waitFor();
+  await of.selectOption("turn-5");
+  const moved = compared.locator('[data-status="renamed"]');
+  await moved.filter({ hasText: "blob.bin → moved.bin" }).waitFor();
+  await of.selectOption("");
+  await changed("notes.md").filter({ hasText: "new" }).waitFor();
+  assert.match(await compared.getByTestId("changes-sum").innerText(), /files\s*.*\+\d+\s*−\d+/s);
+  await changed("pixel.png").locator("summary").click();
+  await changed("pixel.png").getByText("No text").waitFor();
+  await changed("hello.py").first().waitFor();
+  assert.equal(await compared.getByText("\u202e").count(), 0, "no name turns around what is shown");
+  assert.equal(await page.evaluate(() => window.pwned), undefined, "nothing of it ran");
+  await shot("changes-of-all");
+  const [patch] = await Promise.all([page.waitForEvent("download"), page.getByTestId("changes-patch").click()]);
+  assert.match(await readFile(await patch.path(), "utf8"), /^diff --git /m);
+  await changed("hello.py").first().locator("summary").click();
+  await page.getByTestId("files-tree").check();
+
   // On a phone.
   const phone = await (await browser.newContext(PHONE)).newPage();
   await phone.goto(page.url());

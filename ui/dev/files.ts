@@ -14,6 +14,22 @@ const notebook = JSON.stringify({
   ],
 });
 
+/** What `/api/sessions/{id}/diff` answers: one of each kind. */
+export function changed(from: string | null, to: string | null): object {
+  const head = (path: string) => `diff --git a/${path} b/${path}\nindex 1111111..2222222 100644\n--- a/${path}\n+++ b/${path}\n`;
+  const one = (path: string, status: string, additions: number, deletions: number, more: object = {}) => ({ path, status, additions, deletions, binary: false, ...more });
+  const greeter = `${head("hello.py")}@@ -1,6 +1,7 @@\n import sys\n \n \n-def greet(name):\n+def greet(name: str) -> str:\n+    \"\"\"Words for a person.\"\"\"\n     return f"Hello, {name}!"\n \n@@ -40 +41 @@ def main():\n-print("x")\n+print("\u202ey")\n\\ No newline at end of file\n`;
+  const files = [
+    one("hello.py", "modified", 3, 2, { patch: greeter }),
+    one("made/by/a/command/with/a/long/path/of/folders/generated.txt", "added", 1, 0, { patch: `${head("generated.txt")}@@ -0,0 +1 @@\n+made\n` }),
+    one("src/new-name.ts", "renamed", 0, 0, { old_path: "src/old-name.ts", patch: "similarity index 100%\n" }),
+    one("logo.png", "modified", 0, 0, { binary: true }),
+    one("package-lock.json", "modified", 9_120, 8_004),
+    one("gone.txt", "deleted", 0, 2, { patch: `${head("gone.txt")}@@ -1,2 +0,0 @@\n-one\n-two\n` }),
+  ];
+  return { from, to, files: to === "now" ? files : files.slice(0, 2), truncated: to === "now", ...(from === "begin" ? { note: "The history of the workspace began anew after turn-1, as there was too much in it" } : {}) };
+}
+
 export class ScriptedFiles {
   private version = 1;
   private readonly files = new Map<string, Buffer>(

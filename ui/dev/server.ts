@@ -11,7 +11,7 @@ import type { Duplex } from "node:stream";
 import type { Plugin } from "vite";
 import { type WebSocket, WebSocketServer } from "ws";
 import { automation } from "./automation.ts";
-import { ScriptedFiles } from "./files.ts";
+import { changed, ScriptedFiles } from "./files.ts";
 import { platform } from "./platform.ts";
 import { answer, MODELS, past, type Step } from "./script.ts";
 
@@ -250,6 +250,10 @@ export function scriptedServer(): Plugin {
       });
     } else if (pathname.startsWith("/api/resources/")) {
       resources(request, response, sessions.has(decodeURIComponent(pathname.split("/")[3] ?? "")));
+    } else if (/^\/api\/sessions\/[\w.-]+\/diff$/.test(pathname)) {
+      const patch = request.headers.accept?.includes("text/x-diff") === true;
+      response.writeHead(200, { "content-type": patch ? "text/x-diff" : "application/json" });
+      response.end(patch ? "diff --git a/hello.py b/hello.py\n" : JSON.stringify(changed(searchParams.get("from"), searchParams.get("to"))));
     } else if (filed !== undefined) {
       void filed.files.answer(request, response, files?.[2] ?? "");
     } else if (session !== undefined) {

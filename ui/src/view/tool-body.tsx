@@ -13,6 +13,7 @@ import { type DiffLine, diffLines, withContext } from "./line-diff.ts";
 import { Icon } from "./icon.tsx";
 import { terminalText } from "./terminal-text.ts";
 import { TodoList } from "./todos.tsx";
+import { verbatim } from "./verbatim.tsx";
 
 /** Lines that are shown at first. */
 const FIRST_LINES = 60;
@@ -253,18 +254,24 @@ function Diff({ before, after }: { before: string; after: string }) {
 export function DiffView({ lines }: { lines: readonly DiffLine[] }) {
   return (
     <pre class="diff" tabIndex={0}>
-      {withContext(lines).map((line, at) => {
-        if (line === null) return <span key={at} class="gap">{"  ⋯\n"}</span>;
-        const sign = line.kind === "removed" ? "−" : line.kind === "added" ? "+" : " ";
-        const word = line.kind === "removed" ? text.before : text.after;
-        return (
-          <span key={at} class={line.kind}>
-            {line.kind !== "same" && <span class="hidden">{`${word}: `}</span>}
-            {`${sign} ${line.text}\n`}
-          </span>
-        );
-      })}
+      {withContext(lines).map((line, at) => (
+        <DiffRow key={at} line={line} />
+      ))}
     </pre>
+  );
+}
+
+/** A line of a diff; null stands for what is left out. */
+export function DiffRow({ line }: { line: DiffLine | null }) {
+  if (line === null) return <span class="gap">{"  ⋯\n"}</span>;
+  const sign = line.kind === "removed" ? "−" : line.kind === "added" ? "+" : " ";
+  const word = line.kind === "removed" ? text.before : text.after;
+  return (
+    <span class={line.kind}>
+      {line.kind !== "same" && <span class="hidden">{`${word}: `}</span>}
+      {sign} {verbatim(line.text)}
+      {"\n"}
+    </span>
   );
 }
 
