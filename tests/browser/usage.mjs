@@ -60,6 +60,18 @@ await withBrowser(async (browser) => {
   await dialog.waitFor({ state: "detached" });
   assert.equal(await page.evaluate(() => document.activeElement?.dataset.testid), "menu");
 
+  // While a turn goes on, it says what it has used so far; so does the session's total.
+  const before = await page.getByTestId("spent").innerText();
+  await say(page, "run `echo one` and run `sleep 20` and run `echo three`");
+  await page.getByTestId("so-far").filter({ hasText: /[1-9][\d,]* tokens in, [1-9]/ }).waitFor();
+  await page.waitForFunction((then) => document.querySelector('[data-testid="spent"]').innerText !== then, before);
+  await page.getByTestId("stop").waitFor();
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/so-far.png` });
+  assert.equal(await ended(page, 3), "completed");
+  await page.getByTestId("so-far").waitFor({ state: "detached" });
+  // How full the model's context is, nobody says here.
+  assert.equal(await page.getByTestId("context").count(), 0);
+
   // On a phone, from the palette.
   const small = await open(browser, PHONE);
   await small.page.keyboard.press("Control+k");

@@ -9,7 +9,7 @@ export interface Step {
 export const MODELS = {
   default: "local/demo",
   models: [
-    { id: "local/demo", name: "Demo (scripted)", provider: "local", available: true },
+    { id: "local/demo", name: "Demo (scripted)", provider: "local", available: true, context_window: 24_000 },
     { id: "groq/openai/gpt-oss-120b", name: "GPT-OSS 120B", provider: "groq", available: true },
     { id: "openrouter/qwen/qwen3-coder", name: "Qwen3 Coder", provider: "openrouter", available: false },
     { id: "anthropic/claude-sonnet-5", name: "Claude Sonnet 5", provider: "anthropic", available: false },
@@ -106,12 +106,17 @@ function todos(...states: string[]): Step {
 
 function helloWorld(): Step[] {
   const program = 'import sys\n\n\ndef greet(name):\n    return f"Hello, {name}!"\n\n\nif __name__ == "__main__":\n    print(greet(sys.argv[1] if len(sys.argv) > 1 else "world"))\n';
+  const used = (input: number): Step => ({
+    after: 5,
+    event: { type: "usage", content: "Used", usage: { input_tokens: 400, output_tokens: 90, cache_read_input_tokens: input, cost_usd: 0.003, duration_ms: 0, num_turns: 1 } },
+  });
   return [
     ...think("t1", "A small Python program is enough. I write it, run it, then add a test for the greeting so that it can be changed with confidence."),
     ...say("b1", "I'll write a small program, run it, and add a test.\n"),
     todos("in_progress", "pending", "pending"),
     ...call({ id: "w1", tool: "Write", content: "Write hello.py", input: { file_path: "/workspace/hello.py", content: program }, output: "File created successfully" }),
     { after: 10, event: { type: "file_change", content: "Wrote hello.py", path: "hello.py", change: "written", tool_use_id: "w1" } },
+    used(5_200),
     todos("completed", "in_progress", "pending"),
     ...call({ id: "b1", tool: "Bash", content: "python3 hello.py Ada", input: { command: "python3 hello.py Ada", description: "Run the program" }, output: "\u001b[32mHello, Ada!\u001b[0m\n", ms: 1200 }),
     ...call({ id: "e1", tool: "Edit", content: "Edit hello.py", input: { file_path: "/workspace/hello.py", old_string: 'def greet(name):\n    return f"Hello, {name}!"', new_string: 'def greet(name: str) -> str:\n    """Words for a person."""\n    return f"Hello, {name}!"' }, output: "The file has been updated" }),
@@ -127,6 +132,7 @@ function helloWorld(): Step[] {
     ...call({ id: "b2", tool: "Bash", content: "python3 -m pytest -q", input: { command: "python3 -m pytest -q" }, output: "/usr/bin/python3: No module named pytest", isError: true }),
     ...call({ id: "b3", tool: "Bash", content: "python3 -m unittest -v", input: { command: "python3 -m unittest -v" }, output: "test_empty (test_hello.Greeting) ... ok\ntest_name (test_hello.Greeting) ... ok\n\nRan 2 tests in 0.001s\n\nOK" }),
     todos("completed", "completed", "completed"),
+    used(18_210),
     ...say("b9", "It works. `hello.py` greets whoever you name:\n\n```sh\npython3 hello.py Ada\n```\n\n- **`greet(name)`** returns the greeting, so that it can be tested without a terminal\n- without a name it greets the world\n- two tests cover a name and an empty name\n\nThe tests run with `python3 -m unittest`, as pytest is not installed here.\n"),
   ];
 }

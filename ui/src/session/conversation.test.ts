@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { activeTurn, type Conversation, fold, nothingSaid, openRequests, waitingTurns, withOlder, withQueue } from "./conversation.ts";
+import { sumOf } from "./spent.ts";
 import { type LogEvent, parseFrame } from "./wire.ts";
 
 /** A log from what the server would send, with `seq` and times filled in. */
@@ -124,6 +125,44 @@ describe("the fold", () => {
       ["turn-1", { type: "status", state: "running" }],
     );
     expect(fold(nothingSaid, events).turns).toMatchObject([{ state: "ended", startedAt: 0 }]);
+  });
+});
+
+describe("what a turn uses", () => {
+  const usage = (input_tokens: number, num_turns: number, more: object = {}) => ({ type: "usage", content: "", usage: { input_tokens, cache_read_input_tokens: 100, output_tokens: 1, cost_usd: 0.25, num_turns, ...more } });
+  const begin: [string, object][] = [
+    ["turn-1", { type: "user_message", content: "x", id: "m" }],
+    ["turn-1", { type: "status", state: "running" }],
+  ];
+
+  it("is told while it goes on, and replaced by what its end tells", () => {
+    const events = log(
+      ...begin,
+      ["turn-1", usage(10, 1)],
+      ["turn-1", usage(20, 2)],
+      ["turn-1", { type: "status", state: "ended", outcome: "completed", usage: { input_tokens: 31, output_tokens: 2, num_turns: 3 } }],
+    );
+    const [running] = fold(nothingSaid, events.slice(0, 4)).turns;
+    expect(running).toMatchObject({ spending: { input_tokens: 30, cache_read_input_tokens: 200, output_tokens: 2, cost_usd: 0.5, num_turns: 3 }, usage: null });
+    expect(sumOf([running!])).toEqual({ input: 230, output: 2, cost: 0.5 });
+    const [ended] = fold(nothingSaid, events).turns;
+    expect(sumOf([ended!])).toEqual({ input: 31, output: 2, cost: null });
+    const odd = fold(nothingSaid, log(...begin, ["turn-1", usage(1, 1, { cost_usd: null })], ["turn-1", usage(1, 1)], ["turn-1", { type: "usage", usage: "x" }]));
+    expect(odd.turns[0]?.spending).toMatchObject({ input_tokens: 2, cost_usd: null });
+  });
+
+  it("says what the model was given last, by the agent's own calls alone", () => {
+    const events = log(
+      ...begin,
+      ["turn-1", usage(10, 1)],
+      ["turn-1", usage(500, 3)],
+      ["turn-1", { type: "tool_use", tool: "Task", tool_use_id: "t", input: {} }],
+      ["turn-1", usage(7, 1)],
+      ["turn-1", { type: "tool_result", tool_use_id: "t" }],
+      ["turn-1", usage(50, 1)],
+    );
+    const after = (count: number) => fold(nothingSaid, events.slice(0, count)).turns[0]?.context;
+    expect([2, 3, 4, 6, 8].map(after)).toEqual([0, 110, 110, 110, 150]);
   });
 });
 

@@ -4,6 +4,7 @@
  * The value is never changed, only replaced, and what an event does not touch keeps its identity:
  * that is how the view knows what it need not draw again.
  */
+import { inputOf, together } from "./spent.ts";
 import type {
   Decision,
   LogEvent,
@@ -51,6 +52,10 @@ export interface Turn {
   readonly note: string;
   readonly model: string | null;
   readonly usage: Usage | null;
+  /** What its calls of the model have used so far, as far as that was told before its end. */
+  readonly spending: Usage | null;
+  /** Tokens that the agent's last call has given to the model; 0 where that is not known. */
+  readonly context: number;
 }
 
 interface Placed {
@@ -337,6 +342,8 @@ function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
         text: event.content,
         code: event.code,
       });
+    case "usage":
+      return { ...turn, spending: together(turn.spending, event.usage), context: contextOf(turn, event.usage) };
     case "egress":
       // What is reached is for the log alone.
       if (!event.denied) return turn;
@@ -377,6 +384,12 @@ function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
     default:
       return turn;
   }
+}
+
+/** Of several calls nobody knows what each took; those of a sub-agent have a context of their own. */
+function contextOf(turn: Turn, usage: Usage): number {
+  const helped = turn.items.some((item) => item.kind === "tool" && item.state === "running" && ["Task", "Agent"].includes(item.tool));
+  return usage.num_turns === 1 && !helped ? inputOf(usage) : turn.context;
 }
 
 function endOf(event: Of<"permission_response">): RequestEnd {
@@ -476,5 +489,7 @@ function newTurn(id: string): Turn {
     note: "",
     model: null,
     usage: null,
+    spending: null,
+    context: 0,
   };
 }

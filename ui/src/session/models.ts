@@ -8,6 +8,8 @@ export interface Model {
   readonly provider: string;
   /** The router has what it takes to call it. */
   readonly available: boolean;
+  /** Tokens that it takes at once; null where the server does not say. */
+  readonly window: number | null;
 }
 
 export interface Menu {
@@ -36,6 +38,7 @@ export function readMenu(body: unknown): Menu {
           name: typeof one.name === "string" && one.name !== "" ? one.name : one.id,
           provider: typeof one.provider === "string" ? one.provider : "",
           available: one.available === true,
+          window: typeof one.context_window === "number" && one.context_window > 0 ? one.context_window : null,
         },
       ];
     }),

@@ -84,6 +84,8 @@ export type Body =
   | { type: "egress"; host: string; denied: boolean }
   /** The agent has begun a session of another agent. */
   | { type: "session_launched"; session: string; agent: string }
+  /** What calls of the model have used that have ended since this was told last. */
+  | { type: "usage"; usage: Usage }
   | { type: "error"; code: string }
   /** Of a newer server: takes its place in the log and shows nothing. */
   | { type: "unknown" };
@@ -258,6 +260,8 @@ function body(type: string, fields: Fields): Body {
       return { type, host: text(fields.host), denied: fields.decision === "denied" };
     case "session_launched":
       return { type, session: text(fields.launched_session_id), agent: text(fields.config_id) };
+    case "usage":
+      return { type, usage: usage(isFields(fields.usage) ? fields.usage : {}) };
     case "error":
       return { type, code: text(fields.code) };
     default:

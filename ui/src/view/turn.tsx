@@ -1,6 +1,7 @@
 /** One turn: what a person said, what the agent did about it, and how it ended. */
 import { filesOf, type Turn } from "../session/conversation.ts";
 import { inputOf } from "../session/spent.ts";
+import type { Usage } from "../session/wire.ts";
 import { count, dollars, duration, text } from "../text.ts";
 import { openChanges } from "../workbench.ts";
 import { Elapsed } from "./elapsed.tsx";
@@ -34,17 +35,38 @@ function Progress({ turn }: { turn: Turn }) {
     last !== undefined &&
     (((last.kind === "text" || last.kind === "thinking") && !last.done) ||
       (last.kind === "tool" && last.state === "running"));
-  if (busy && !turn.stopping) return null;
   // Its card says what is waited for.
-  if (turn.items.some((item) => item.kind === "request" && item.end === null)) return null;
+  const asks = turn.items.some((item) => item.kind === "request" && item.end === null);
+  if (asks || (busy && !turn.stopping)) return <SoFar turn={turn} alone />;
   const words = turn.stopping ? text.stopping : starting ? text.starting : text.working;
   return (
     <p class="progress" data-testid="progress">
       <Icon name="spinner" />
       <span>{words}</span>
       <Elapsed since={turn.startedAt} />
+      <SoFar turn={turn} alone={false} />
     </p>
   );
+}
+
+/** What the calls of the model have used, while there may be more. */
+function SoFar({ turn: { spending }, alone }: { turn: Turn; alone: boolean }) {
+  if (spending === null) return null;
+  const facts = factsOf(spending).join(" · ");
+  return alone ? (
+    <p class="progress so-far" data-testid="so-far">
+      {facts}
+    </p>
+  ) : (
+    <span class="so-far" data-testid="so-far">
+      {facts}
+    </span>
+  );
+}
+
+function factsOf(usage: Usage): string[] {
+  const tokens = text.tokens(count(inputOf(usage)), count(usage.output_tokens));
+  return usage.cost_usd === null ? [tokens] : [tokens, dollars(usage.cost_usd)];
 }
 
 const OUTCOME_ICONS = { completed: "check", failed: "alert", interrupted: "stop" } as const;
@@ -57,8 +79,7 @@ function TurnEnd({ turn }: { turn: Turn }) {
   const took = usage?.duration_ms || (turn.startedAt > 0 ? turn.endedAt - turn.startedAt : 0);
   const facts = [
     took > 0 ? duration(took) : null,
-    usage === null ? null : text.tokens(count(inputOf(usage)), count(usage.output_tokens)),
-    usage === null || usage.cost_usd === null ? null : dollars(usage.cost_usd),
+    ...(usage === null ? [] : factsOf(usage)),
     turn.model,
   ].filter((fact) => fact !== null);
   // It never ran: there is nothing more to say than that.

@@ -311,6 +311,9 @@ export const de: Words = {
   tokens: (input, output) => `${input} Token hinein, ${output} heraus`,
   spent: "Diese Sitzung",
   spentLeast: "Diese Sitzung, soweit sie gezeigt wird",
+  context: (percent) => `Kontext zu ${percent} % voll`,
+  contextOf: (used, window) => `Etwa ${used} von ${window} Token, die das Modell auf einmal nimmt`,
+  contextFull: "/compact schafft Platz",
   showChanges: "Die Änderungen dieses Zuges zeigen",
   filesChanged: (count) => (count === 1 ? "1 Datei geschrieben" : `${count} Dateien geschrieben`),
 

@@ -326,6 +326,9 @@ export const en = {
   tokens: (input: string, output: string) => `${input} tokens in, ${output} out`,
   spent: "This session",
   spentLeast: "This session, as far as it is shown",
+  context: (percent: string) => `Context ${percent} % full`,
+  contextOf: (used: string, window: string) => `About ${used} of ${window} tokens that the model takes at once`,
+  contextFull: "/compact makes room",
   showChanges: "Show the changes of this turn",
   filesChanged: (count: number) => (count === 1 ? "1 file written" : `${count} files written`),
 

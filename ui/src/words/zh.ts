@@ -310,6 +310,9 @@ export const zh: Words = {
   tokens: (input, output) => `输入 ${input} 词元，输出 ${output}`,
   spent: "此会话",
   spentLeast: "此会话（已显示的部分）",
+  context: (percent) => `上下文已用 ${percent} %`,
+  contextOf: (used, window) => `约 ${used} / ${window} 个令牌（模型一次可处理的上限）`,
+  contextFull: "/compact 可腾出空间",
   showChanges: "显示本轮的更改",
   filesChanged: (count) => `写入 ${count} 个文件`,
 
