@@ -1,6 +1,6 @@
 // An agent is launched from the rail, and found there again with where it stands.
 import assert from "node:assert/strict";
-import { DESKTOP, ended, live, open, say, SESSION, withBrowser } from "./page.mjs";
+import { BASE_URL, DESKTOP, ended, live, open, say, SESSION, withBrowser } from "./page.mjs";
 
 const SHOTS = process.env.SCREENSHOTS;
 
@@ -31,6 +31,21 @@ await withBrowser(async (browser) => {
   const kept = await page.evaluate(() => JSON.stringify({ ...localStorage, ...sessionStorage }));
   assert.ok(!kept.includes("ghp_notakey"));
   if (SHOTS) await page.screenshot({ path: `${SHOTS}/launch.png` });
+
+  // Where its sandbox runs is a choice of those that the deployment has, where it has several.
+  const told = await (await page.request.get(`${BASE_URL}/api/providers`)).json();
+  assert.ok(told.providers.some(({ name }) => name === told.default), JSON.stringify(told));
+  const places = dialog.getByTestId("launch-provider");
+  assert.equal(await places.count(), told.providers.length > 1 ? 1 : 0);
+  await page.route("**/api/providers", (route) => {
+    const other = { name: "elsewhere<img src=x>", default: false, enforces: ["memory"] };
+    return route.fulfill({ json: { ...told, providers: [...told.providers, other] } });
+  });
+  await dialog.locator('[data-agent="research-agent"]').click();
+  await places.selectOption("elsewhere<img src=x>");
+  await dialog.getByText("Of an agent's limits it holds to: memory").waitFor();
+  assert.equal(await places.locator("option").count(), told.providers.length + 2);
+  await page.unroute("**/api/providers");
 
   await dialog.locator('[data-agent="code-assistant"]').click();
   await start.click();

@@ -40,7 +40,7 @@ export function automation(method: string, path: string, body: string): Answer |
   const asked: Fields = body === "" ? {} : JSON.parse(body);
   const [, , kind = "", id, more] = path.split("/");
   if (kind === "usage") return usage();
-  if (kind === "providers") return { body: { providers: [{ name: "cloudflare", default: true }, { name: "docker", default: false }] } };
+  if (kind === "providers") return { body: { default: "cloudflare", total: 2, providers: [{ name: "cloudflare", default: true, enforces: ["cpu", "memory", "storage"] }, { name: "docker", default: false, enforces: ["memory"] }] } };
   const store = kind === "webhooks" ? webhooks : kind === "schedules" ? schedules : null;
   if (store === null) return undefined;
   if (id === undefined && method === "GET") return { body: { [kind]: [...store.values()], total: store.size } };

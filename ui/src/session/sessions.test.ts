@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { entries } from "../view/rail.tsx";
-import { launch, readProviders, listed, readAgent, readListed, readSessions, total } from "./sessions.ts";
+import { fetchProviders, launch, listed, readAgent, readListed, readProviders, readSessions, total } from "./sessions.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -15,6 +15,25 @@ function answers(status: number, body: unknown) {
 
 const one = { session_id: "a", agent_id: "a", config_id: "code-assistant", title: "T", status: "idle", last_active: "2026-11-21T10:00:00.000Z" };
 const at = Date.parse(one.last_active);
+
+describe("the places where sandboxes run", () => {
+  it("are read as the server names them", () => {
+    const providers = [{ name: "cloudflare", default: true, enforces: ["memory", "cpu", "luck"] }, { name: "docker" }, { name: 5 }, null];
+    expect(readProviders({ providers, total: 2, default: "cloudflare" })).toEqual({
+      all: [
+        { name: "cloudflare", enforces: ["cpu", "memory"] },
+        { name: "docker", enforces: [] },
+      ],
+      usual: "cloudflare",
+    });
+    expect(readProviders("x")).toEqual({ all: [], usual: "" });
+  });
+
+  it("are missed where the server does not say", async () => {
+    answers(503, { detail: "not now" });
+    await expect(fetchProviders()).rejects.toThrow("not now");
+  });
+});
 
 describe("the account's sessions", () => {
   it("are read for what they are", () => {
@@ -65,16 +84,5 @@ describe("agents", () => {
     await expect(launch({ config_id: "x" }, { secrets: {}, key: "", provider: "" })).rejects.toThrow("mcp_env.TOKEN is missing");
     answers(200, { session_id: "//evil.example" });
     await expect(launch({ config_id: "x" }, { secrets: {}, key: "", provider: "" })).rejects.toThrow("no session");
-  });
-});
-
-describe("where sandboxes run", () => {
-  it("is a choice where there is one", async () => {
-    answers(200, { providers: [{ name: "cloudflare", default: true }, { name: "docker", default: false }, { default: true }] });
-    expect(await readProviders()).toEqual({ names: ["cloudflare", "docker"], usual: "cloudflare" });
-    answers(200, { providers: [{ name: "local", default: true }] });
-    expect(await readProviders()).toBeNull();
-    answers(404, { detail: "there is nothing here" });
-    expect(await readProviders()).toBeNull();
   });
 });

@@ -120,24 +120,37 @@ export function readAgent(value: unknown, own = false): Agent[] {
   ];
 }
 
-/** Where sandboxes can run, and which of those a launch gets that asks for none. */
+/** A place where sandboxes can run. */
+export interface Provider {
+  readonly name: string;
+  /** Which of an agent's limits its sandboxes are held to. */
+  readonly enforces: readonly Limit[];
+}
+
+export const LIMITS = ["cpu", "memory", "storage"] as const;
+export type Limit = (typeof LIMITS)[number];
+
 export interface Providers {
-  readonly names: readonly string[];
+  readonly all: readonly Provider[];
+  /** The name of the one that a launch gets which asks for none. */
   readonly usual: string;
 }
 
-/** Null where the deployment has no choice, or does not say. */
-export async function readProviders(): Promise<Providers | null> {
-  try {
-    const answer = await ask("/api/providers");
-    const body: unknown = answer.ok ? await answer.json() : null;
-    const list: unknown[] = isFields(body) && Array.isArray(body.providers) ? body.providers : [];
-    const told = list.filter(isFields).flatMap((one) => (typeof one.name === "string" ? [{ name: one.name, usual: one.default === true }] : []));
-    const names = told.map(({ name }) => name);
-    return names.length < 2 ? null : { names, usual: told.find(({ usual }) => usual)?.name ?? "" };
-  } catch {
-    return null;
-  }
+/** @throws in words for the person. */
+export async function fetchProviders(): Promise<Providers> {
+  const answer = await ask("/api/providers");
+  if (!answer.ok) throw new Error(await reasonOf(answer));
+  return readProviders(await answer.json());
+}
+
+export function readProviders(body: unknown): Providers {
+  const { providers, default: usual } = isFields(body) ? body : {};
+  const all = (Array.isArray(providers) ? providers : []).flatMap((one: unknown): Provider[] => {
+    if (!isFields(one) || typeof one.name !== "string" || one.name === "") return [];
+    const enforces: unknown[] = Array.isArray(one.enforces) ? one.enforces : [];
+    return [{ name: one.name, enforces: LIMITS.filter((limit) => enforces.includes(limit)) }];
+  });
+  return { all, usual: typeof usual === "string" ? usual : "" };
 }
 
 /** What an agent is launched with. */

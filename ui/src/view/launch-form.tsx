@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
-import { type Launch, type Providers, readProviders } from "../session/sessions.ts";
+import { fetchProviders, type Launch, type Providers } from "../session/sessions.ts";
 import { text } from "../text.ts";
+import { more } from "../words/more.ts";
 
 interface LaunchFormProps {
   name: string;
@@ -15,10 +16,15 @@ export function LaunchForm({ name, secrets: wanted, launch }: LaunchFormProps) {
   const [secrets, setSecrets] = useState<Readonly<Record<string, string>>>({});
   const [key, setKey] = useState("");
   const [providers, setProviders] = useState<Providers | null>(null);
+  const [noProviders, setNoProviders] = useState<string | null>(null);
   const [provider, setProvider] = useState("");
+  const place = providers?.all.find(({ name }) => name === (provider || providers.usual));
   useEffect(() => {
     let gone = false;
-    void readProviders().then((told) => !gone && setProviders(told));
+    fetchProviders().then(
+      (told) => !gone && setProviders(told),
+      (error: unknown) => !gone && setNoProviders(more.launch.noProviders(error instanceof Error ? error.message : "")),
+    );
     return () => {
       gone = true;
     };
@@ -79,17 +85,25 @@ export function LaunchForm({ name, secrets: wanted, launch }: LaunchFormProps) {
           {text.launchKeyHint}
         </span>
       </label>
-      {providers !== null && (
+      {noProviders !== null && <p class="faint">{noProviders}</p>}
+      {/* One place is no choice. */}
+      {providers !== null && providers.all.length > 1 && (
         <label class="field">
           <span>{text.launchProvider}</span>
-          <select value={provider} data-testid="launch-provider" onChange={(event) => setProvider(event.currentTarget.value)}>
+          <select value={provider} data-testid="launch-provider" aria-describedby="launch-provider-hint" onChange={(event) => setProvider(event.currentTarget.value)}>
             <option value="">{text.launchProviderDefault(providers.usual)}</option>
-            {providers.names.map((one) => (
+            {providers.all.map(({ name: one }) => (
               <option key={one} value={one}>
                 {one}
               </option>
             ))}
           </select>
+          <span id="launch-provider-hint" class="faint hint">
+            {place !== undefined &&
+              (place.enforces.length === 0
+                ? more.launch.noLimits
+                : more.launch.limits(place.enforces.map((limit) => more.launch.limitNames[limit]).join(", ")))}
+          </span>
         </label>
       )}
       <p role="alert" class="wrong">

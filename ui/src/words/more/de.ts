@@ -135,6 +135,13 @@ export const de: MoreWords = {
     twice: "Ein anderer Eintrag heißt auch so: Nur der letzte zählt.",
   },
 
+  launch: {
+    noProviders: (reason) => `Wo Sandboxes laufen können, kam nicht an; diese läuft, wo alle laufen: ${reason}`,
+    limits: (limits) => `Von den Grenzen eines Agenten hält es ein: ${limits}`,
+    noLimits: "Von den Grenzen eines Agenten hält es keine ein.",
+    limitNames: { cpu: "CPU", memory: "Arbeitsspeicher", storage: "Platte" },
+  },
+
   usage: {
     title: "Verbrauch und Kosten",
     span: "Zeitraum",

@@ -134,6 +134,13 @@ export const en = {
     twice: "Another one has this name: only the last of them counts.",
   },
 
+  launch: {
+    noProviders: (reason: string) => `Where sandboxes can run did not come, so this one runs where all do: ${reason}`,
+    limits: (limits: string) => `Of an agent's limits it holds to: ${limits}`,
+    noLimits: "It holds to none of an agent's limits.",
+    limitNames: { cpu: "CPU", memory: "memory", storage: "disk" },
+  },
+
   usage: {
     title: "Usage and cost",
     span: "Span",

@@ -135,6 +135,13 @@ export const zh: MoreWords = {
     twice: "另一项也叫这个名称：只有最后一项有效。",
   },
 
+  launch: {
+    noProviders: (reason) => `未能获取沙箱可运行的位置，因此将在默认位置运行：${reason}`,
+    limits: (limits) => `它遵守代理的以下限制：${limits}`,
+    noLimits: "它不遵守代理的任何限制。",
+    limitNames: { cpu: "CPU", memory: "内存", storage: "磁盘" },
+  },
+
   usage: {
     title: "用量与费用",
     span: "时间范围",
