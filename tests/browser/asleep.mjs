@@ -23,20 +23,32 @@ await withBrowser(async (browser) => {
   await page.getByTestId("asleep").waitFor();
   assert.equal(await status(), "sleeping");
 
-  // Its files can be looked at when somebody wakes it, and not before.
+  // Who opens the tab of files sees what was saved last, and wakes nobody.
+  const file = page.getByTestId("file").filter({ hasText: "hello.py" });
   await page.getByTestId("tab-files").click();
-  await page.getByTestId("files-asleep").waitFor();
+  await file.waitFor();
+  await page.getByTestId("from-save").waitFor();
+  await file.click();
+  await page.getByTestId("file-view").getByText("Hello, world!").first().waitFor();
+  await page.getByTestId("files-back").click();
+  assert.equal(await status(), "sleeping", "files of the last save wake nobody");
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/files-saved.png` });
+  // What the save can't tell may wake it: so a page that is only open asks for nothing.
   await page.reload();
   await live(page);
   await page.getByTestId("files-asleep").waitFor();
   assert.equal(await status(), "sleeping", "to open the page wakes nobody");
   if (SHOTS) await page.screenshot({ path: `${SHOTS}/files-asleep.png` });
-  // What was changed is known without it.
-  await page.getByTestId("files-changes").check();
-  await page.getByTestId("file-diff").filter({ hasText: "hello.py" }).waitFor();
-  await page.getByTestId("files-tree").check();
   await page.getByTestId("wake").click();
-  await page.getByTestId("file").filter({ hasText: "hello.py" }).waitFor();
+  await file.waitFor();
+  assert.equal(await status(), "sleeping");
+  // What the agent's calls have changed is known without it; all of it when somebody asks for that.
+  await page.getByTestId("files-changes").check();
+  const changes = (from) => page.locator(`[data-testid="changes"][data-from="${from}"]`).getByTestId("file-diff");
+  await changes("calls").filter({ hasText: "hello.py" }).waitFor();
+  assert.equal(await status(), "sleeping");
+  await page.getByTestId("changes-whole").click();
+  await changes("sandbox").filter({ hasText: "hello.py" }).waitFor();
   assert.equal(await status(), "running");
 
   // Who begins to write wakes it too.

@@ -50,14 +50,15 @@ export class ScriptedFiles {
     this.files.set("logo.svg", PICTURE);
   }
 
-  async answer(request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {
+  async answer(request: IncomingMessage, response: ServerResponse, path: string, asleep: boolean): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = Buffer.concat(chunks);
     const json = (status: number, value: unknown, headers: Record<string, string> = {}) =>
       response.writeHead(status, { "content-type": "application/json", ...headers }).end(JSON.stringify(value));
     if (path === "" && request.method === "GET") {
-      json(200, { root: "/workspace", tree: this.tree(), total_files: this.files.size, total_items: this.files.size });
+      const saved: Record<string, string> = asleep ? { "x-from-save": "3" } : {};
+      json(200, { root: "/workspace", tree: this.tree(), total_files: this.files.size, total_items: this.files.size }, saved);
       return;
     }
     if (request.method === "POST") {

@@ -255,7 +255,7 @@ export function scriptedServer(): Plugin {
       response.writeHead(200, { "content-type": patch ? "text/x-diff" : "application/json" });
       response.end(patch ? "diff --git a/hello.py b/hello.py\n" : JSON.stringify(changed(searchParams.get("from"), searchParams.get("to"))));
     } else if (filed !== undefined) {
-      void filed.files.answer(request, response, files?.[2] ?? "");
+      void filed.files.answer(request, response, files?.[2] ?? "", files?.[1]?.includes("asleep") === true);
     } else if (session !== undefined) {
       const page = session.page(Number(searchParams.get("before")), Number(searchParams.get("limit")));
       response.end(page.map((line) => `${line}\n`).join(""));

@@ -38,7 +38,11 @@ export const panelShown = computed(() => (wide.value ? docked.panel.value : over
 export const tab = signal(stored.tab.get());
 export const panelWidth = signal(stored.width.get());
 
+/** Somebody wants to see the files: for that a sandbox may be woken. A page that is only open wakes none. */
+export const filesWanted = signal(false);
+
 export function show(side: Side, is: boolean): void {
+  if (side === "panel" && is && tab.value === "files") filesWanted.value = true;
   if (!wide.value) {
     over.value = is ? side : null;
     return;
@@ -68,6 +72,12 @@ export function openFile(path: string): void {
 
 /** What the files tab shows: the tree, or what was changed. */
 export const filesView = signal<"tree" | "changes">("tree");
+
+export function viewFiles(as: "tree" | "changes"): void {
+  filesView.value = as;
+  if (as === "tree") filesWanted.value = true;
+}
+
 /** The turn whose changes are shown; nothing for those of all turns. */
 export const wantedChanges = signal("");
 

@@ -17,6 +17,8 @@ export interface Listing {
   readonly files: number;
   /** There is more than this. */
   readonly cut: boolean;
+  /** It is what was saved last: the sandbox sleeps, and was not woken for it. */
+  readonly saved: boolean;
 }
 
 export type Content =
@@ -38,7 +40,8 @@ export class Files {
   constructor(private readonly session: string) {}
 
   async list(): Promise<Listing> {
-    const body = await this.json("");
+    const answer = await this.ask("");
+    const body: unknown = await answer.json();
     const tree = readNode(isFields(body) ? body.tree : null, "");
     if (!isFields(body) || tree === null) throw new Refused(502, "no list of files");
     return {
@@ -46,6 +49,7 @@ export class Files {
       tree,
       files: typeof body.total_files === "number" ? body.total_files : 0,
       cut: body.truncated === true || typeof body.next === "string",
+      saved: answer.headers.has("x-from-save"),
     };
   }
 
@@ -87,10 +91,6 @@ export class Files {
     for (const file of files) form.append("files", file, file.name);
     const query = new URLSearchParams({ target_path: folder, overwrite: String(overwrite) });
     await this.ask(`/upload?${query}`, { method: "POST", body: form, signal: AbortSignal.timeout(TRANSFER_MS) });
-  }
-
-  private async json(path: string): Promise<unknown> {
-    return (await this.ask(path)).json();
   }
 
   private async blob(path: string, init: RequestInit): Promise<Blob> {

@@ -11,7 +11,7 @@ import { Nothing } from "../view/nothing.tsx";
 import { Skeleton } from "../view/skeleton.tsx";
 import { sleeps } from "../resources/samples.ts";
 import { more } from "../words/more.ts";
-import { filesView, wantedFile } from "../workbench.ts";
+import { filesView, filesWanted, viewFiles, wantedFile } from "../workbench.ts";
 import { Files, type Listing, MOST_FILES, Refused } from "./api.ts";
 import { ChangesView } from "./changes-view.tsx";
 import { FileView } from "./file-view.tsx";
@@ -32,25 +32,38 @@ export function FilesTab() {
   const [asleep, setAsleep] = useState(false);
   const changes = useChanges();
   const wanted = wantedFile.value;
+  const opened = filesWanted.value;
+  const tree = filesView.value === "tree";
+  /** What was listed last: a link that broke and came back is no reason to ask anew. */
+  const last = useRef({ changes: -1, read: 0 });
 
   // Before the log is here nobody knows whether anything was said.
   const caughtUp = session.caughtUp.value;
   useEffect(() => {
-    if (!caughtUp) return;
+    if (!caughtUp || !tree) return;
+    const again = read > last.current.read;
+    if (!again && !opened && wanted === null && changes === last.current.changes) return;
     let gone = false;
+    const asOf = () => {
+      last.current = { changes, read };
+      filesWanted.value = false;
+    };
     const list = async () => {
       try {
-        // Whoever only has this tab open wakes nobody: for files a sandbox has to run.
-        const asked = read > 0 || wanted !== null || activeTurn(session.conversation.value) !== null;
+        // What was saved last is shown of one that sleeps, where that is enough; else it is woken. So whoever
+        // only has this tab open asks for nothing.
+        const asked = again || opened || wanted !== null || activeTurn(session.conversation.value) !== null;
         const sleeping = !asked && session.conversation.value.turns.length > 0 && (await sleeps(session.id).catch(() => false));
         if (!gone) setAsleep(sleeping);
         if (gone || sleeping) return;
         const found = await files.list();
         if (gone) return;
+        asOf();
         setListing(found);
         setWrong(null);
       } catch (error) {
         if (gone) return;
+        asOf();
         // A session in which nothing was said has no files.
         const none = error instanceof Refused && error.status === 404 && session.conversation.value.turns.length === 0;
         setWrong(none ? text.noFiles : text.filesFailed(error instanceof Error ? error.message : ""));
@@ -61,7 +74,7 @@ export function FilesTab() {
       gone = true;
       clearTimeout(timer);
     };
-  }, [changes, read, wanted !== null, caughtUp]);
+  }, [changes, read, wanted !== null, opened, caughtUp, tree]);
 
   // The agent's own card of a call leads here.
   useEffect(() => {
@@ -72,7 +85,7 @@ export function FilesTab() {
   }, [wanted, listing]);
 
   const again = () => setRead(read + 1);
-  if (filesView.value === "changes") {
+  if (!tree) {
     return (
       <div class="files-tab">
         <ViewChoice />
@@ -127,7 +140,7 @@ function ViewChoice() {
     <div class="segments" role="group" aria-label={text.tabs.files}>
       {(["tree", "changes"] as const).map((one) => (
         <label key={one}>
-          <input type="radio" name="files-view" checked={filesView.value === one} data-testid={`files-${one}`} onChange={() => (filesView.value = one)} />
+          <input type="radio" name="files-view" checked={filesView.value === one} data-testid={`files-${one}`} onChange={() => viewFiles(one)} />
           <span>{more.changes.views[one]}</span>
         </label>
       ))}
@@ -260,6 +273,12 @@ function Folder({ files, listing, wrong, writes, again, open }: FolderProps) {
             </button>
           </span>
         </div>
+      )}
+      {listing?.saved === true && (
+        <p class="faint from-save" data-testid="from-save">
+          <Icon name="moon" />
+          {more.changes.saved}
+        </p>
       )}
       {wrong !== null && <Nothing icon="folder" words={wrong} />}
       {wrong === null && empty && <Nothing icon="folder" words={text.noFiles} />}
