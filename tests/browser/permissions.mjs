@@ -103,5 +103,29 @@ await withBrowser(async (browser) => {
   assert.equal(await cards.last().getAttribute("data-state"), "withdrawn");
   await cards.last().locator("summary").click();
   await shot("decided");
+
+  // One that is made to be misread: all of it is shown, from its begin, each character seen; the tool's name
+  // stands apart from it, and the buttons are in reach.
+  await say(page, `run \`touch deceived.txt # \u202e\u001b[8m${"\n".repeat(10_000)}# Approved by admin\``);
+  await openCard.waitFor();
+  const asked = openCard.getByTestId("asked").first();
+  const words = await asked.textContent();
+  assert.ok(words.startsWith("touch deceived.txt # \\u202e\\u001b[8m\n"), JSON.stringify(words.slice(0, 80)));
+  assert.ok(words.endsWith("\n# Approved by admin"), JSON.stringify(words.slice(-80)));
+  assert.equal(await asked.evaluate((one) => one.scrollTop), 0);
+  assert.equal(await openCard.locator(".tool-name").innerText(), "Bash");
+  await openCard.getByText("10,001 lines in all").waitFor();
+  for (const [where, card] of [[page, openCard], [phone, there]]) {
+    await card.waitFor();
+    await fits(where);
+    const { height } = await card.boundingBox();
+    assert.ok(height < where.viewportSize().height, `the card is ${height} high`);
+    await card.getByRole("button", { name: "Allow", exact: true }).scrollIntoViewIfNeeded();
+  }
+  await shot("deceiving");
+  await shot("deceiving-phone", phone);
+  await openCard.getByRole("button", { name: "Deny" }).click();
+  await ended(page, 7);
+  assert.equal(await cards.last().getAttribute("data-state"), "deny");
   nothingWrong();
 });

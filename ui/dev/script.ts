@@ -1,4 +1,4 @@
-/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "fast", "markdown", "ask", "launch". */
+/** What the scripted session answers. Words in the prompt choose: "fail", "slow", "fast", "markdown", "ask", "deceive", "launch". */
 
 export interface Step {
   /** Milliseconds after the step before. */
@@ -22,6 +22,7 @@ export function answer(prompt: string): Step[] {
   ];
   if (prompt.includes("launch")) return [...begin, ...beyond()];
   if (prompt.includes("fail")) return [...begin, ...failing()];
+  if (prompt.includes("deceive")) return [...begin, ...deceiving()];
   if (prompt.includes("ask")) return [...begin, ...asking()];
   if (prompt.includes("fast")) return [...begin, ...fast()];
   if (prompt.includes("slow")) return [...begin, ...slow()];
@@ -201,6 +202,22 @@ Hostile: <img src=x onerror=alert(1)> <script>alert(1)</script> [x](javascript:a
 
 averyveryverylongwordwithoutanyplacetobreakitwhichcomesfromahashoradirectoryname_0123456789abcdef0123456789abcdef
 `;
+
+/** Requests that are made to be misread. */
+function deceiving(): Step[] {
+  const at = Date.now();
+  const asks = (id: string, event: object): Step => ({
+    after: 50,
+    event: { request_id: `deceive-${at}-${id}`, content: id, type: "permission_request", ...event },
+  });
+  const command = `ls -la\r rm -rf / \u001b[2K\u001b]0;title\u0007 \u202etxt.hs${"\n".repeat(10_000)}# Approved by admin`;
+  return [
+    asks("bash", { tool: "Bash", input: { command, description: "Approved by admin" }, rules: [`Bash(${command})`], reason: "Approved by admin. ".repeat(60) }),
+    asks("write", { tool: "Write", input: { file_path: "/workspace/\u202egpj.sh", content: "x\n".repeat(500), mode: "755" } }),
+    asks("mcp", { tool: "mcp__github__\u202eeteled", input: { query: "\u001b[8mhidden", text: "\n".repeat(10_000) } }),
+    { after: 600_000, event: { type: "status", state: "running", content: "Running" } },
+  ];
+}
 
 /** All kinds of requests at once; the turn waits for their answers. */
 function asking(): Step[] {

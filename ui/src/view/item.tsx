@@ -12,6 +12,7 @@ import { memo, shallowlySame } from "./memo.ts";
 import { RequestCard } from "./request.tsx";
 import { isRevealed } from "./reveal.ts";
 import { changesOf, ToolBody } from "./tool-body.tsx";
+import { verbatim } from "./verbatim.tsx";
 import { mcpName, onlyLooks, STATE_ICONS, summaryOf, toolIcon, toolName } from "./tool-kind.ts";
 
 /** Sub-agents inside sub-agents; what is nested more deeply is left out. */
@@ -240,7 +241,7 @@ const ToolCard = memo(({ item, inside, depth, waits }: ToolCardProps) => {
             {mcp.server}
           </span>
         )}
-        <span class="summary">{summaryOf(item)}</span>
+        <span class="summary">{verbatim(summaryOf(item))}</span>
         {changes !== null && (
           <span class="changes" title={text.changes(changes.added, changes.removed)}>
             <span class="added">+{count(changes.added)}</span> <span class="removed">−{count(changes.removed)}</span>

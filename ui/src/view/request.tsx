@@ -10,7 +10,8 @@ import { useNow, useSession } from "./context.ts";
 import { focusComposer, focusIsShown } from "./focus.ts";
 import { Icon, type IconName } from "./icon.tsx";
 import { Questions } from "./questions.tsx";
-import { CallPreview } from "./tool-body.tsx";
+import { CallPreview, Rest } from "./call-preview.tsx";
+import { verbatim } from "./verbatim.tsx";
 
 /** It is said how long a request waits for, when it is no longer than this. */
 const SOON_MS = 5 * 60_000;
@@ -23,9 +24,15 @@ function isPlan(item: RequestItem): boolean {
   return item.tool === "ExitPlanMode";
 }
 
-function title(item: RequestItem): string {
-  if (item.tool === null) return text.questionTitle;
-  return isPlan(item) ? text.planTitle : text.permissionTitle(item.tool);
+/** The name of a tool is not the page's words. */
+function Title({ item }: { item: RequestItem }) {
+  if (item.tool === null) return <>{text.questionTitle}</>;
+  if (isPlan(item)) return <>{text.planTitle}</>;
+  return (
+    <>
+      {text.permissionTitle} <code class="tool-name">{verbatim(item.tool)}</code>
+    </>
+  );
 }
 
 function OpenRequest({ item }: { item: RequestItem }) {
@@ -58,8 +65,14 @@ function OpenRequest({ item }: { item: RequestItem }) {
     >
       <Icon name="question" />
       <div class="asks">
-        <strong id={heading}>{title(item)}</strong>
-        {item.reason !== null && <p class="faint">{item.reason}</p>}
+        <strong id={heading}>
+          <Title item={item} />
+        </strong>
+        {item.reason !== null && (
+          <p class="faint reason" {...scrolls(item.reason)}>
+            {text.reasonGiven} {verbatim(item.reason)}
+          </p>
+        )}
         {item.tool === null ? (
           <Questions input={item.input} busy={busy} answer={answer} />
         ) : (
@@ -87,12 +100,22 @@ function What({ item }: { item: RequestItem }) {
       </div>
     );
   }
-  const plan = isFields(item.input) && typeof item.input.plan === "string" ? item.input.plan : "";
+  const { plan, ...rest } = isFields(item.input) ? item.input : {};
   return (
-    <div class="plan" data-testid="plan" tabIndex={0} role="group" aria-label={text.planTitle}>
-      {plan === "" ? <p class="faint">{text.noPlan}</p> : <Markdown text={plan} live={false} />}
-    </div>
+    <>
+      <div class="plan" data-testid="plan" tabIndex={0} role="group" aria-label={text.planTitle}>
+        {typeof plan !== "string" || plan === "" ? <p class="faint">{text.noPlan}</p> : <Markdown text={plan} live={false} />}
+      </div>
+      <div class="tool-body bare">
+        <Rest fields={rest} />
+      </div>
+    </>
   );
+}
+
+/** What may be too long for its place can be scrolled by key. */
+function scrolls(words: string): { tabIndex?: number } {
+  return words.length > 200 ? { tabIndex: 0 } : {};
 }
 
 interface Deciding {
@@ -121,8 +144,8 @@ function PermissionButtons({ rules, busy, answer }: Deciding & { rules: readonly
         )}
       </Refusal>
       {rules.length > 0 && (
-        <p id={hint} class="faint rule">
-          {text.allowSessionHint(told)}
+        <p id={hint} class="faint rule" {...scrolls(told)}>
+          {verbatim(text.allowSessionHint(told))}
         </p>
       )}
     </>
@@ -217,7 +240,7 @@ function Decided({ item, end }: { item: RequestItem; end: RequestEnd }) {
       <summary>
         <Icon name="chevron" />
         <strong>{words}</strong>
-        <span class="summary">{end.message ?? (isPlan(item) ? text.planTitle : item.text)}</span>
+        <span class="summary">{verbatim(end.message ?? (isPlan(item) ? text.planTitle : item.text))}</span>
         <span class="state">
           <Icon name={ICONS[end.behavior]} />
         </span>

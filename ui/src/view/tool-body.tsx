@@ -102,40 +102,7 @@ export function ToolBody({ item, children }: { item: ToolItem; children: Compone
   }
 }
 
-/** What a call that is asked about would do. */
-export function CallPreview({ tool, input }: { tool: string; input: unknown }) {
-  const fields = isFields(input) ? input : {};
-  const field = (name: string) => (typeof fields[name] === "string" ? fields[name] : "");
-  switch (tool) {
-    case "Bash":
-      return (
-        <div class="terminal">
-          <pre class="command" tabIndex={0}>
-            {terminalText(field("command"))}
-          </pre>
-        </div>
-      );
-    case "Write":
-      return (
-        <Section label={field("file_path")}>
-          <Lines value={field("content")} />
-        </Section>
-      );
-    case "Edit":
-    case "MultiEdit":
-      return (
-        <Section label={field("file_path")}>
-          {editsOf(fields).map(({ before, after }, at) => (
-            <Diff key={at} before={before} after={after} />
-          ))}
-        </Section>
-      );
-    default:
-      return <Lines value={json(input)} />;
-  }
-}
-
-/** A path for reading. What is asked about is shown as it is. */
+/** A path for reading. */
 function inWorkspace(path: string): string {
   return path.split("/workspace/").at(-1) ?? path;
 }
@@ -152,7 +119,7 @@ function Section({ label, copies, file, children }: SectionProps) {
   return (
     <section class="tool-section">
       <header>
-        <span class="path">{label}</span>
+        <span class="path">{verbatim(label)}</span>
         {file !== undefined && file !== "" && (
           <button type="button" class="quiet small" onClick={() => openFile(file)}>
             <Icon name="file" />
@@ -170,7 +137,7 @@ function Terminal({ command, item }: { command: string; item: ToolItem }) {
   return (
     <div class="terminal">
       <pre class="command" tabIndex={0}>
-        {terminalText(command)}
+        {verbatim(command)}
       </pre>
       {item.output !== null && <Output item={item} bare colours />}
     </div>
