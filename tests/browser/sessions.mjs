@@ -15,7 +15,7 @@ await withBrowser(async (browser) => {
     await tab.goto(`${BASE_URL}/demo/${other}`);
     await tab.getByTestId("connection").filter({ hasText: /live/i }).waitFor();
     await say(tab, at === 0 ? `run \`echo ${mark}; sleep 300\`` : `run \`echo ${mark}\``);
-    if (at === 0) await tab.getByTestId("stop").waitFor();
+    if (at === 0) await tab.getByTestId("tool-card").waitFor();
     else await ended(tab, 1);
     await tab.close();
   }
@@ -24,6 +24,22 @@ await withBrowser(async (browser) => {
   await page.reload();
   const entry = (id) => rail.locator("li").filter({ has: page.locator(`a[href="/demo/${id}"]`) });
   await entry(others[0]).filter({ hasText: "running" }).waitFor();
+
+  // One in which something has happened since this browser showed it is marked, until it is looked at.
+  const elsewhere = await (await browser.newContext(DESKTOP)).newPage();
+  await elsewhere.goto(`${BASE_URL}/demo/${others[1]}`);
+  await elsewhere.getByTestId("connection").filter({ hasText: /live/i }).waitFor();
+  await say(elsewhere, `run \`echo news of ${mark}\``);
+  assert.equal(await ended(elsewhere, 2), "completed");
+  await elsewhere.close();
+  await entry(others[1]).getByTestId("unread").waitFor();
+  assert.equal(await entry(others[0]).getByTestId("unread").count(), 0, "nothing is new in the one that goes on");
+  if (SHOTS) await page.screenshot({ path: `${SHOTS}/unread.png` });
+  const look = await page.context().newPage();
+  await look.goto(`${BASE_URL}/demo/${others[1]}`);
+  assert.equal(await ended(look, 2), "completed");
+  await entry(others[1]).getByTestId("unread").waitFor({ state: "detached" });
+  await look.close();
 
   // Many sessions are there when the whole of the tests runs: only these are meant.
   if ((await rail.getByRole("searchbox").count()) > 0) {

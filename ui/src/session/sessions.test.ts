@@ -56,7 +56,7 @@ describe("the account's sessions", () => {
       { id: "new", title: "", at: 0 },
       { id: "a", title: "Here", at: 5 },
       { id: "link", title: "Somebody else's", at: at + 1 },
-    ];
+    ].map((visit) => ({ ...visit, seen: 0, waits: false }));
     const all = entries(readListed({ ...one, title: "" }), here);
     expect(all.map(({ id, title, own }) => [id, title, own])).toEqual([
       ["new", "", true],
@@ -64,6 +64,21 @@ describe("the account's sessions", () => {
       ["a", "Here", false],
     ]);
     expect(entries(null, here).map((entry) => entry.id)).toEqual(["new", "link", "a"]);
+  });
+
+  it("are marked where something is new, and where they wait for a person", () => {
+    const marks = (status: string, seen: number, waits: boolean) => {
+      const [entry] = entries(readListed({ ...one, status }), [{ id: "a", title: "", at: 0, seen, waits }]);
+      return [entry?.unread, entry?.waits];
+    };
+    expect(marks("idle", at, false)).toEqual([false, false]);
+    expect(marks("idle", at - 1, false)).toEqual([true, false]);
+    // How far it was seen is not known.
+    expect(marks("idle", 0, false)).toEqual([false, false]);
+    expect(marks("running", at, true)).toEqual([false, true]);
+    // Something has become of it.
+    expect(marks("idle", at, true)).toEqual([false, false]);
+    expect(marks("running", at - 1, true)).toEqual([true, false]);
   });
 });
 

@@ -14,13 +14,21 @@ describe("the sessions that were opened here", () => {
     noteVisit("b", { at: 3 });
     noteVisit("a", { at: 2 });
     expect(visited.value).toEqual([
-      { id: "b", title: "", at: 3 },
-      { id: "a", title: "First words", at: 2 },
+      { id: "b", title: "", at: 3, seen: 0, waits: false },
+      { id: "a", title: "First words", at: 2, seen: 0, waits: false },
     ]);
     noteVisit("a", { at: 4 });
     expect(ids()).toEqual(["a", "b"]);
     forgetVisit("a");
     expect(ids()).toEqual(["b"]);
+  });
+
+  it("are remembered as they were left", () => {
+    noteVisit("a", { seen: 5, waits: true });
+    noteVisit("a", { seen: 3 });
+    expect(visited.value).toMatchObject([{ seen: 5, waits: true }]);
+    noteVisit("a", { waits: false });
+    expect(visited.value).toMatchObject([{ seen: 5, waits: false }]);
   });
 
   it("are cut, and at most so many", () => {
@@ -33,6 +41,6 @@ describe("the sessions that were opened here", () => {
   it("are read from whatever is stored", () => {
     localStorage.setItem("agent-router/sessions", JSON.stringify([null, 1, { id: "../x" }, { id: 5 }, { id: "ok", title: 7, at: "x" }, { id: "javascript:alert(1)" }]));
     rereadVisited();
-    expect(visited.value).toEqual([{ id: "ok", title: "", at: 0 }]);
+    expect(visited.value).toEqual([{ id: "ok", title: "", at: 0, seen: 0, waits: false }]);
   });
 });

@@ -33,16 +33,25 @@ export const chosen = signal<ReadonlySet<string> | null>(null);
 export interface Entry extends Listed {
   /** The server does not list it: it can be taken off. */
   readonly own: boolean;
+  /** Something has happened in it since this browser showed it last. */
+  readonly unread: boolean;
+  /** It waited for a person when this browser showed it last, and nothing has become of that since. */
+  readonly waits: boolean;
 }
 
 /** The server's sessions, and those that were opened here and are not its; the newest first. */
 export function entries(server: readonly Listed[] | null, here: typeof visited.value): Entry[] {
   const known = new Set((server ?? []).map((one) => one.id));
-  const title = new Map(here.map((one) => [one.id, one.title]));
+  const visits = new Map(here.map((one) => [one.id, one]));
   const rest = here
     .filter((one) => !known.has(one.id))
-    .map((one): Entry => ({ ...one, status: null, agent: "", own: true }));
-  const all = (server ?? []).map((one): Entry => ({ ...one, title: one.title || (title.get(one.id) ?? ""), own: false }));
+    .map(({ id, title, at, waits }): Entry => ({ id, title, at, status: null, agent: "", own: true, unread: false, waits }));
+  const all = (server ?? []).map((one): Entry => {
+    const visit = visits.get(one.id);
+    const unread = visit !== undefined && visit.seen > 0 && one.at > visit.seen;
+    const waits = visit?.waits === true && one.status === "running" && !unread;
+    return { ...one, title: one.title || (visit?.title ?? ""), own: false, unread, waits };
+  });
   // In one that is new nothing has happened yet.
   const at = (one: Entry) => (one.at === 0 ? Number.MAX_SAFE_INTEGER : one.at);
   return [...all, ...rest].sort((a, b) => at(b) - at(a));
@@ -173,7 +182,8 @@ function EntryView({ one, depth }: { one: Entry; depth: number }) {
   const now = useNow(EVERY_MS);
   const here = one.id === session.id;
   const name = one.title === "" ? text.untitled : one.title;
-  const waits = here && openRequests(session.conversation.value).length > 0;
+  const waits = here ? openRequests(session.conversation.value).length > 0 : one.waits;
+  const unread = one.unread && !here;
   const picked = chosen.value;
   return (
     <li class={picked === null ? undefined : "choosable"} data-depth={depth > 0 ? Math.min(depth, DEEPEST) : undefined}>
@@ -191,11 +201,21 @@ function EntryView({ one, depth }: { one: Entry; depth: number }) {
           }}
         />
       )}
-      <a href={`/demo/${encodeURIComponent(one.id)}`} aria-current={here ? "page" : undefined} title={name}>
-        <span class={one.title === "" ? "name untitled" : "name"}>{name}</span>
+      <a href={`/demo/${encodeURIComponent(one.id)}`} aria-current={here ? "page" : undefined} title={name} data-unread={unread}>
+        <span class={one.title === "" ? "name untitled" : "name"}>
+          {unread && (
+            <span class="unread" title={text.unread} data-testid="unread">
+              <Icon name="dot" />
+              <span class="hidden">{`${text.unread}: `}</span>
+            </span>
+          )}
+          {name}
+        </span>
         <span class="about">
           {waits ? (
-            <Shape icon="question" words={text.waitsForYou} />
+            <span class="waits" data-testid="waits">
+              <Shape icon="question" words={text.waitsForYou} />
+            </span>
           ) : one.status === null ? (
             <span>{shortId(one.id)}</span>
           ) : (

@@ -79,14 +79,31 @@ function tell(session: string, title: string, body: string): void {
   }
 }
 
-/** Keeps the session in the list of those that were opened here. */
+/** Keeps the session in the list of those that were opened here, and how far it was seen. */
 function useVisit(session: Session): void {
   const conversation = session.conversation.value;
   const first = conversation.turns[0];
   const title = first?.cut === false ? (first.message?.content ?? "") : "";
   const at = conversation.turns.reduce((last, turn) => Math.max(last, turn.startedAt, turn.endedAt), 0);
+  const waits = openRequests(conversation).length > 0;
+  const state = activeTurn(conversation)?.state;
   const open = session.door.value === "open" && session.link.value.state === "live";
+  const caughtUp = session.caughtUp.value;
   useEffect(() => {
-    if (open) noteVisit(session.id, { title, at });
-  }, [open, title, at, session.id]);
+    if (!open) return;
+    const note = (shown: boolean) => {
+      const seen = shown && caughtUp ? (session.recent.at(-1)?.timestamp ?? 0) : 0;
+      noteVisit(session.id, caughtUp ? { title, at, waits, seen } : { title, at });
+    };
+    note(!document.hidden);
+    // What came while it was hidden is shown now, or what came while it was shown has been seen.
+    const turned = () => note(true);
+    const left = () => note(!document.hidden);
+    document.addEventListener("visibilitychange", turned);
+    addEventListener("pagehide", left);
+    return () => {
+      document.removeEventListener("visibilitychange", turned);
+      removeEventListener("pagehide", left);
+    };
+  }, [open, caughtUp, title, at, waits, state, session.id]);
 }

@@ -280,6 +280,7 @@ export const de: Words = {
   questionTitle: "Claude fragt",
   planTitle: "Claude hat einen Plan",
   noPlan: "Der Plan ist leer.",
+  unread: "Es gibt Neues",
   waitsForYou: "Wartet auf Sie",
   allow: "Erlauben",
   allowSession: "Für diese Sitzung erlauben",

@@ -288,6 +288,7 @@ export const en = {
   questionTitle: "Claude asks",
   planTitle: "Claude has a plan",
   noPlan: "The plan is empty.",
+  unread: "Something new",
   waitsForYou: "Waits for you",
   allow: "Allow",
   allowSession: "Allow for this session",

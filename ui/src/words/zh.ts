@@ -279,6 +279,7 @@ export const zh: Words = {
   questionTitle: "Claude 提问",
   planTitle: "Claude 有一个计划",
   noPlan: "计划是空的。",
+  unread: "有新内容",
   waitsForYou: "等待您处理",
   allow: "允许",
   allowSession: "本会话内允许",
