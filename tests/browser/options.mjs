@@ -56,5 +56,18 @@ await withBrowser(async (browser) => {
   assert.deepEqual(await texts(other), await texts(page), "the same session");
   await say(other, "run `echo from the other page`");
   assert.equal(await ended(page, 5), "completed", "both pages are in it");
+
+  // How much the model thinks goes with the messages from then on, and is kept.
+  const sent = [];
+  page.on("websocket", (socket) => socket.on("framesent", ({ payload }) => sent.push(String(payload))));
+  const effort = page.locator(".composer").getByTestId("effort");
+  await effort.selectOption("high");
+  await page.reload();
+  await live(page);
+  assert.equal(await effort.inputValue(), "high");
+  await say(page, "run `echo with effort`");
+  assert.equal(await ended(page, 6), "completed");
+  const message = sent.map((frame) => JSON.parse(frame)).find(({ type }) => type === "user_message");
+  assert.deepEqual(message.additionalArgs, ["--effort=high"]);
   nothingWrong();
 });

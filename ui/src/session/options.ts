@@ -14,6 +14,10 @@ export const TOOLS = [
   "WebSearch",
 ] as const;
 
+/** What Claude Code calls so (`claude --help`, `--effort`). */
+export const EFFORTS = ["low", "medium", "high", "xhigh", "max"] as const;
+export type Effort = (typeof EFFORTS)[number];
+
 export interface Options {
   /** Tools of [`TOOLS`] that run without asking. */
   tools: string[];
@@ -21,6 +25,8 @@ export interface Options {
   moreTools: string;
   maxTurns: number;
   fastModel: string;
+  /** How much the model thinks; nothing for as much as it does by itself. */
+  effort: Effort | "";
 }
 
 export const MOST_TURNS = 1000;
@@ -31,12 +37,13 @@ export const DEFAULT_OPTIONS: Options = {
   moreTools: "",
   maxTurns: 10,
   fastModel: "",
+  effort: "",
 };
 
 /** Makes valid options of whatever was stored. */
 export function readOptions(stored: unknown): Options {
   if (!isFields(stored)) return DEFAULT_OPTIONS;
-  const { tools, moreTools, maxTurns, fastModel } = stored;
+  const { tools, moreTools, maxTurns, fastModel, effort } = stored;
   const text = (value: unknown) => (typeof value === "string" ? value : "");
   return {
     tools: Array.isArray(tools) ? TOOLS.filter((tool) => tools.includes(tool)) : DEFAULT_OPTIONS.tools,
@@ -46,6 +53,7 @@ export function readOptions(stored: unknown): Options {
         ? Math.min(MOST_TURNS, Math.floor(maxTurns))
         : DEFAULT_OPTIONS.maxTurns,
     fastModel: text(fastModel),
+    effort: EFFORTS.find((one) => one === effort) ?? "",
   };
 }
 
@@ -61,6 +69,7 @@ export function fieldsOf(options: Options): Record<string, unknown> {
   }
   if (options.maxTurns !== DEFAULT_OPTIONS.maxTurns) fields.maxTurns = options.maxTurns;
   if (options.fastModel.trim() !== "") fields.fastModel = options.fastModel.trim();
+  if (options.effort !== "") fields.additionalArgs = [`--effort=${options.effort}`];
   return fields;
 }
 

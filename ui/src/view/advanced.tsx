@@ -8,6 +8,7 @@ import {
 import { PERMISSION_MODES } from "../session/wire.ts";
 import { text } from "../text.ts";
 import { useSession } from "./context.ts";
+import { EffortSelect } from "./effort-menu.tsx";
 import { Icon } from "./icon.tsx";
 
 /** What a person may set for the next messages of the session. */
@@ -111,6 +112,10 @@ export function Advanced({ close }: { close: () => void }) {
         </fieldset>
       )}
       <div class="pair">
+        <label class="field">
+          <span>{text.effort}</span>
+          <EffortSelect />
+        </label>
         <label class="field">
           <span>{text.maxTurns}</span>
           <input

@@ -7,6 +7,7 @@ import { COMMAND_LIST, CommandList, commandsFor, optionId, type Suggestion } fro
 import { over } from "../workbench.ts";
 import { useSession } from "./context.ts";
 import { COMPOSER_FIELD, focusComposer, focusIsShown, useLeaving } from "./focus.ts";
+import { EffortMenu } from "./effort-menu.tsx";
 import { Icon } from "./icon.tsx";
 import { later } from "./later.tsx";
 import { filesFor, mentioned, paths, readPaths } from "./mentions.ts";
@@ -145,6 +146,7 @@ export function Composer() {
           <AttachButton />
           <ModelMenu />
           <ModeMenu />
+          <EffortMenu />
           <button
             ref={toggle}
             type="button"

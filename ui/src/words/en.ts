@@ -1,4 +1,5 @@
 /** All the words of the page in English. The other languages have the same, or they don't compile. */
+import type { Effort } from "../session/options.ts";
 import type { Decision, Outcome, PermissionMode, Todo } from "../session/wire.ts";
 
 export const en = {
@@ -229,6 +230,10 @@ export const en = {
     plan: { name: "Plan", words: "reads and plans, and asks before it carries the plan out" },
     bypassPermissions: { name: "Bypass", words: "runs every tool without asking" },
   } satisfies Record<PermissionMode, { name: string; words: string }>,
+  effort: "Effort",
+  effortHint: "How much the model thinks about the next messages",
+  effortUsual: "usual",
+  efforts: { low: "low", medium: "medium", high: "high", xhigh: "very high", max: "highest" } satisfies Record<Effort, string>,
   rules: "Allowed in this session without asking",
   removeRule: (rule: string) => `Ask for ${rule} again`,
   maxTurns: "Most calls of the model",
