@@ -73,6 +73,23 @@ await withBrowser(async (browser) => {
   await ended(page, 3);
   await page.getByTestId("spent").filter({ hasText: /tokens in/ }).waitFor();
 
+  // What was said before comes back by the arrow keys: what was said twice in a row once.
+  await keys.press("ArrowUp");
+  assert.equal(await composer.inputValue(), "run `echo other words`");
+  await keys.press("ArrowUp");
+  assert.equal(await composer.inputValue(), "run `echo first words`");
+  await keys.press("ArrowUp");
+  assert.equal(await composer.inputValue(), "run `echo first words`");
+  await keys.press("ArrowDown");
+  assert.equal(await composer.inputValue(), "run `echo other words`");
+  await keys.press("ArrowDown");
+  assert.equal(await composer.inputValue(), "");
+  await keys.press("ArrowUp");
+  await composer.pressSequentially(" changed");
+  await keys.press("ArrowUp");
+  assert.equal(await composer.inputValue(), "run `echo other words` changed", "what is changed stays");
+  await composer.fill("");
+
   // What waits can be edited; the mode changes in the middle of a turn.
   await say(page, "stream 600 words every 20 ms");
   await page.getByTestId("stop").waitFor();

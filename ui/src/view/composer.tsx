@@ -13,6 +13,7 @@ import { later } from "./later.tsx";
 import { filesFor, mentioned, paths, readPaths } from "./mentions.ts";
 import { ModeMenu } from "./mode-menu.tsx";
 import { ModelMenu } from "./model-menu.tsx";
+import { recalled, saidBefore } from "./recall.ts";
 import { Spent } from "./spent.tsx";
 
 const Advanced = later(async () => (await import("./advanced.tsx")).Advanced);
@@ -28,6 +29,8 @@ export function Composer() {
   /** The draft for which nobody wants to see commands. */
   const [noCommands, setNoCommands] = useState("");
   const [chosen, setChosen] = useState(0);
+  /** Which of what was said before is in the field. */
+  const [brought, setBrought] = useState(-1);
   const draft = session.draft.value;
   const active = activeTurn(session.conversation.value);
   const link = session.link.value.state;
@@ -89,11 +92,17 @@ export function Composer() {
     } else if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
       event.preventDefault();
       send();
-    } else if (event.key === "ArrowUp" && draft === "") {
-      const last = lastPrompt(session.conversation.value.turns, session.outbox.value);
-      if (last === null) return;
+    } else if ((event.key === "ArrowUp" || event.key === "ArrowDown") && !event.shiftKey && !event.altKey) {
+      const caret = field.current?.selectionStart ?? 0;
+      if (caret !== field.current?.selectionEnd) return;
+      const said = saidBefore(session.conversation.value.turns, session.outbox.value);
+      const next = recalled(said, brought, event.key, { draft, caret });
+      if (next === null) return;
       event.preventDefault();
-      session.setDraft(last);
+      setBrought(next);
+      // It was meant already: nothing is offered for it.
+      setNoCommands(said[next] ?? "");
+      session.setDraft(said[next] ?? "");
       focusComposer();
     }
   };
@@ -207,11 +216,4 @@ function useEscape(close: (() => void) | null, active: Turn | null): void {
     document.addEventListener("keydown", pressed);
     return () => document.removeEventListener("keydown", pressed);
   }, [close, id, session]);
-}
-
-function lastPrompt(
-  turns: readonly Turn[],
-  unsent: readonly { readonly content: string }[],
-): string | null {
-  return unsent.at(-1)?.content ?? turns.findLast((turn) => turn.message !== null)?.message?.content ?? null;
 }

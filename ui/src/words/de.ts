@@ -90,7 +90,7 @@ export const de: Words = {
     { keys: "Enter", words: "sendet die Nachricht" },
     { keys: "Umschalt+Enter", words: "beginnt eine neue Zeile" },
     { keys: "Esc", words: "schließt, was offen ist, sonst hält es den Zug an" },
-    { keys: "↑", words: "im leeren Feld: holt die letzte Nachricht zurück" },
+    { keys: "↑", words: "im leeren Feld: holt zurück, was zuvor gesagt wurde; ↓ geht weiter" },
     { keys: "/", words: "am Anfang einer Nachricht: Befehle" },
     { keys: "@", words: "nennt eine Datei des Arbeitsbereichs" },
     { keys: "Strg+K", words: "öffnet die Befehle: alles, was es gibt, per Tastatur" },

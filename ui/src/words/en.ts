@@ -92,7 +92,7 @@ export const en = {
     { keys: "Enter", words: "sends the message" },
     { keys: "Shift+Enter", words: "begins a new line" },
     { keys: "Esc", words: "closes what is open, else stops the turn" },
-    { keys: "↑", words: "in an empty field: brings the last message back" },
+    { keys: "↑", words: "in an empty field: brings back what was said before; ↓ goes on" },
     { keys: "/", words: "at the beginning of a message: commands" },
     { keys: "@", words: "names a file of the workspace" },
     { keys: "Ctrl+K", words: "opens the commands: all there is, from the keyboard" },

@@ -90,7 +90,7 @@ export const zh: Words = {
     { keys: "Enter", words: "发送消息" },
     { keys: "Shift+Enter", words: "换行" },
     { keys: "Esc", words: "关闭打开的部分，否则停止当前一轮" },
-    { keys: "↑", words: "输入框为空时：取回上一条消息" },
+    { keys: "↑", words: "输入框为空时：取回之前说过的话；↓ 向后" },
     { keys: "/", words: "在消息开头：命令" },
     { keys: "@", words: "引用工作区中的文件" },
     { keys: "Ctrl+K", words: "打开命令面板：用键盘完成一切" },
