@@ -161,13 +161,14 @@ export function Composer() {
             type="button"
             class="quiet"
             data-testid="advanced-toggle"
+            aria-label={text.advanced}
+            title={text.advanced}
             aria-expanded={advanced}
             aria-controls="advanced"
             onClick={() => setAdvanced(!advanced)}
           >
             <Icon name="sliders" />
             <span class="wide">{text.advanced}</span>
-            <span class="hidden narrow">{text.advanced}</span>
           </button>
           <span class="space" />
           {active !== null && <Stop turn={active} />}
