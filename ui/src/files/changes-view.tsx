@@ -22,7 +22,7 @@ const OPEN = 5;
 /** Turns that can be chosen: the newest. */
 const MOST_TURNS = 500;
 /** After a change it is compared anew when nothing has changed for this long. */
-const PAUSE_MS = 800;
+const PAUSE_MS = 1_500;
 /** Lines of a file that are shown at first. */
 const FIRST_LINES = 400;
 
@@ -97,17 +97,17 @@ function useCompared(span: Span, changes: number, any: boolean): { compared: Kno
   const news = lasting ? 0 : changes;
   useEffect(() => {
     if (!any) return;
-    let gone = false;
-    const show = (told: Known) => !gone && setShown({ key, told });
+    const stop = new AbortController();
+    const show = (told: Known) => !stop.signal.aborted && setShown({ key, told });
     const compare = async () => {
       const kept = wanted.current ? undefined : known.get(key);
       if (kept !== undefined) return show({ from: "sandbox", diff: kept });
       try {
         const awake = wanted.current || activeTurn(session.conversation.value) !== null;
         if (!awake && (await sleeps(session.id))) return show({ from: "calls", wrong: null });
-        if (gone) return;
+        if (stop.signal.aborted) return;
         wanted.current = false;
-        const diff = await fetchDiff(session.id, span);
+        const diff = await fetchDiff(session.id, span, stop.signal);
         if (lasting) {
           known.set(key, diff);
           for (const old of [...known.keys()].slice(0, -MOST_KNOWN)) known.delete(old);
@@ -119,7 +119,7 @@ function useCompared(span: Span, changes: number, any: boolean): { compared: Kno
     };
     const timer = setTimeout(() => void compare(), shown.key === key && !wanted.current ? PAUSE_MS : 0);
     return () => {
-      gone = true;
+      stop.abort();
       clearTimeout(timer);
     };
   }, [key, news, asked, any]);

@@ -50,8 +50,9 @@ function addressOf(session: string, { from, to }: Span): string {
 }
 
 /** Asks the sandbox, which is woken where it sleeps. @throws in words for the person. */
-export async function fetchDiff(session: string, span: Span): Promise<Diff> {
-  const answer = await ask(addressOf(session, span), { headers: { accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE_MS) });
+export async function fetchDiff(session: string, span: Span, stop: AbortSignal): Promise<Diff> {
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(PATIENCE_MS)]);
+  const answer = await ask(addressOf(session, span), { headers: { accept: "application/json" }, signal });
   if (!answer.ok) throw new Error(await reasonOf(answer));
   const diff = readDiff(await answer.json().catch(() => null));
   if (diff === null) throw new Error("no diff");
