@@ -106,11 +106,11 @@ await withBrowser(async (browser) => {
 
   // One that is made to be misread: all of it is shown, from its begin, each character seen; the tool's name
   // stands apart from it, and the buttons are in reach.
-  await say(page, `run \`touch deceived.txt # \u202e\u001b[8m${"\n".repeat(10_000)}# Approved by admin\``);
+  await say(page, `run \`touch deceived.txt # \u202e${"\n".repeat(10_000)}# Approved by admin\``);
   await openCard.waitFor();
   const asked = openCard.getByTestId("asked").first();
   const words = await asked.textContent();
-  assert.ok(words.startsWith("touch deceived.txt # \\u202e\\u001b[8m\n"), JSON.stringify(words.slice(0, 80)));
+  assert.ok(words.startsWith("touch deceived.txt # \\u202e\n"), JSON.stringify(words.slice(0, 80)));
   assert.ok(words.endsWith("\n# Approved by admin"), JSON.stringify(words.slice(-80)));
   assert.equal(await asked.evaluate((one) => one.scrollTop), 0);
   assert.equal(await openCard.locator(".tool-name").innerText(), "Bash");
@@ -127,5 +127,11 @@ await withBrowser(async (browser) => {
   await openCard.getByRole("button", { name: "Deny" }).click();
   await ended(page, 7);
   assert.equal(await cards.last().getAttribute("data-state"), "deny");
+  // What a terminal would act on, Claude Code refuses in a command by itself; a file may hold it.
+  await say(page, "write `\u001b[8mhidden\u001b[0m Approved by admin` to `deceived.txt`");
+  await openCard.waitFor();
+  assert.equal(await openCard.getByTestId("asked").first().textContent(), "\\u001b[8mhidden\\u001b[0m Approved by admin\n");
+  await openCard.getByRole("button", { name: "Deny" }).click();
+  await ended(page, 8);
   nothingWrong();
 });

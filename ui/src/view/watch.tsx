@@ -7,6 +7,9 @@ import { notify } from "../settings.ts";
 import { text } from "../text.ts";
 import { shortId } from "./header.tsx";
 
+/** How often it is noted how far the session was seen. */
+const SEEN_EVERY_MS = 5_000;
+
 export function Watch({ session }: { session: Session }) {
   useTitle(session);
   useNotifications(session);
@@ -101,7 +104,10 @@ function useVisit(session: Session): void {
     const left = () => note(!document.hidden);
     document.addEventListener("visibilitychange", turned);
     addEventListener("pagehide", left);
+    // A browser may end without a word.
+    const timer = setInterval(left, SEEN_EVERY_MS);
     return () => {
+      clearInterval(timer);
       document.removeEventListener("visibilitychange", turned);
       removeEventListener("pagehide", left);
     };
