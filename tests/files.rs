@@ -21,13 +21,17 @@ pub fn tests(world: &Arc<Running>, guarded: &Arc<Running>, docker: &Arc<Running>
         test(world, "files::uploaded", uploaded),
         test(world, "files::packed", packed),
         test(world, "files::a_sandbox_wakes_for_them", asleep),
-        test(world, "files::what_a_turn_has_changed", changed),
+        test(world, "files::what_a_turn_has_changed", |world| {
+            changed(world, true)
+        }),
         test(world, "files::told_as_they_change", told),
         test(world, "files::read_while_their_sandbox_sleeps", from_save),
         lone_test(world, "files::kept_without_a_turn", kept),
         test(docker, "docker::files_written_and_read", written),
         test(docker, "docker::files_uploaded", uploaded),
-        test(docker, "docker::what_a_turn_has_changed", changed),
+        test(docker, "docker::what_a_turn_has_changed", |world| {
+            changed(world, false)
+        }),
         test(docker, "docker::files_told_as_they_change", told),
         test(
             docker,
@@ -448,7 +452,7 @@ async fn changes(world: &World, session: &str, query: &str) -> Result<Vec<String
     Ok(files.iter().map(told).collect())
 }
 
-async fn changed(world: Arc<World>) -> Result<()> {
+async fn changed(world: Arc<World>, is_local: bool) -> Result<()> {
     let session = session_with_files(&world).await?;
     let mut tab = world.tab(&session, Some(0)).await?;
     tab.completed().await?;
@@ -492,7 +496,13 @@ async fn changed(world: Arc<World>) -> Result<()> {
         ensure!(told["detail"].is_string(), "{told}");
     }
     // It is saved with its session, and goes on in a fork.
-    world.lose_sandbox(&session)?;
+    if is_local {
+        world.lose_sandbox(&session)?;
+    } else {
+        // Its disk goes with it.
+        let path = format!("/api/agents/sessions/{session}/stop");
+        answered(ask(&world, Method::POST, &path, None), 200).await?;
+    }
     let told = changes(&world, &session, "?from=turn-1&to=turn-2").await?;
     ensure!(told.len() == 2, "{told:?}");
     let fork = world
