@@ -106,7 +106,12 @@ await withBrowser(async (browser) => {
 
   // One that is made to be misread: all of it is shown, from its begin, each character seen; the tool's name
   // stands apart from it, and the buttons are in reach.
-  await say(page, `run \`touch deceived.txt # \u202e${"\n".repeat(10_000)}# Approved by admin\``);
+  // Not typed as a person would: for that a browser takes minutes.
+  await page.getByTestId("composer").evaluate((field, words) => {
+    field.value = words;
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+  }, `run \`touch deceived.txt # \u202e${"\n".repeat(10_000)}# Approved by admin\``);
+  await page.getByTestId("composer").press("Enter");
   await openCard.waitFor();
   const asked = openCard.getByTestId("asked").first();
   const words = await asked.textContent();
