@@ -21,12 +21,15 @@ const TITLE_LENGTH = 80;
 const stored = kept("sessions", readVisited);
 export const visited = signal(stored.get());
 
+const forgotten = new Set<string>();
+
 export function rereadVisited(): void {
   visited.value = stored.get();
 }
 
 /** Notes a visit. What is not said is kept as it was. */
 export function noteVisit(id: string, now: { title?: string; at?: number; seen?: number; waits?: boolean }): void {
+  if (forgotten.has(id)) return;
   const list = stored.get();
   const known = list.find((one) => one.id === id);
   const title = titleOf(now.title ?? "") || (known?.title ?? "");
@@ -37,7 +40,9 @@ export function noteVisit(id: string, now: { title?: string; at?: number; seen?:
   put([{ id, title, at, seen, waits }, ...list.filter((one) => one.id !== id)]);
 }
 
+/** Forgets a session, for as long as this page is there: as it leaves, it would note it once more. */
 export function forgetVisit(id: string): void {
+  forgotten.add(id);
   put(stored.get().filter((one) => one.id !== id));
 }
 

@@ -95,8 +95,6 @@ function useVisit(session: Session): void {
   useEffect(() => {
     if (!open) return;
     const note = (shown: boolean) => {
-      // It is closed before it is deleted: that is not to be noted again.
-      if (session.link.value.state !== "live") return;
       const seen = shown && caughtUp ? (session.recent.at(-1)?.timestamp ?? 0) : 0;
       noteVisit(session.id, caughtUp ? { title, at, waits, seen } : { title, at });
     };
