@@ -20,14 +20,16 @@ describe("the sessions that were opened here", () => {
     noteVisit("a", { at: 4 });
     expect(ids()).toEqual(["a", "b"]);
     forgetVisit("a");
+    // Its page notes it once more as it leaves.
+    noteVisit("a", { at: 5 });
     expect(ids()).toEqual(["b"]);
   });
 
   it("are remembered as they were left", () => {
-    noteVisit("a", { seen: 5, waits: true });
-    noteVisit("a", { seen: 3 });
+    noteVisit("c", { seen: 5, waits: true });
+    noteVisit("c", { seen: 3 });
     expect(visited.value).toMatchObject([{ seen: 5, waits: true }]);
-    noteVisit("a", { waits: false });
+    noteVisit("c", { waits: false });
     expect(visited.value).toMatchObject([{ seen: 5, waits: false }]);
   });
 
