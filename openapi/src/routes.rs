@@ -224,6 +224,7 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             .gives::<a::Ticket>(s, 201, "Good once, for 30 seconds.")
             .fails(&[P::TooManyRequests]),
         (Kind::Files, "GET") => new(FILES, "The files of a workspace")
+            .text("Of a sandbox that sleeps they come from its last save, named by the answer's header `x-from-save`.")
             .query("depth", number(0, 50), "Folders within folders.")
             .query("ignored", flag(), "Also what `.gitignore` names.")
             .query("limit", number(1, 10_000), "Entries of a page.")
@@ -238,7 +239,9 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
         (Kind::File, "GET") => new(FILES, "A file, or a folder of the workspace")
             .text(
                 "A text comes with its language, another file with what it is. `raw=true`, or `/download` behind \
-                 the path, gives the bytes, with `ETag` and ranges; so does an image.",
+                 the path, gives the bytes, with `ETag` and ranges; so does an image. Of a sandbox that sleeps it \
+                 comes from the last save where that has it, without waking it; the header `x-from-save` of the \
+                 answer names the save.",
             )
             .query("raw", flag(), "The bytes.")
             .query("depth", number(0, 50), "Of a folder.")
