@@ -226,6 +226,23 @@ async fn chat(world: Arc<World>) -> Result<()> {
 
 async fn wrong(world: Arc<World>) -> Result<()> {
     let demo_of = |fields: Value| json!({ "config": demo(fields) });
+    let list = "/api/agents/sessions?status=unheard";
+    let told = answered(ask(&world, Method::GET, list, None), 400).await?;
+    ensure!(told["errors"][0]["field"] == "status", "{told}");
+    // What older clients send besides begins nothing else, and they are told.
+    let mut more = demo_of(json!({}));
+    more["model"] = json!("a/b");
+    let told = answered(post(&world, "/api/agents/launch", &more), 200).await?;
+    ensure!(
+        told["warnings"]
+            .to_string()
+            .contains("model: a launch has no such field"),
+        "{told}"
+    );
+    let session = told["session_id"].as_str().context("no session")?;
+    let list = format!("/api/agents/sessions?q={session}");
+    let told = answered(ask(&world, Method::GET, &list, None), 200).await?;
+    ensure!(told["sessions"][0]["config_id"] == "demo", "{told}");
     for (body, field) in [
         (json!({}), "config_id"),
         (

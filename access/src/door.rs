@@ -78,7 +78,9 @@ impl Pass {
             Right::Manage if self.share_version.is_some() => {
                 "a link does not let anybody decide who else may in"
             }
-            Right::Manage => "this key may not decide who else may in: it lacks the scope admin",
+            Right::Manage => {
+                "this key may not delete a session, or decide who else may in: it lacks the scope admin"
+            }
         };
         Err(Problem::new(ProblemKind::Forbidden, words))
     }

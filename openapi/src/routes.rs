@@ -404,7 +404,11 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
             .fails(&[P::BadRequest, P::NotFound, P::TooLarge, P::TooManyRequests, P::ModelFailed, P::NotConfigured]),
         (Kind::Sessions, "GET") => new(AGENTS, "The caller's sessions, those that were used last first")
             .query("q", text(), "Those whose id, title or agent holds this.")
-            .query("status", text(), "Those that stand so.")
+            .query(
+                "status",
+                json!({ "enum": ["starting", "running", "idle", "error", "sleeping", "stopped"] }),
+                "Those that stand so.",
+            )
             .query("limit", number(0, 1000), "Sessions of a page: 100 where nothing is said.")
             .query("offset", number(0, 4_294_967_295), "Leave out so many.")
             .gives::<a::Sessions>(s, 200, "A page of them.")

@@ -75,6 +75,13 @@ pub async fn launch(
     let workspace_from = text_of(&mut wish, "workspace_from")?
         .map(|id| SessionId::parse(&id).map_err(|problem| problem.at("workspace_from")))
         .transpose()?;
+    wish.remove("mcp_env");
+    warnings.extend(wish.keys().map(|name| match name.as_str() {
+        "model" => {
+            "model: a launch has no such field; the configuration names the model".to_owned()
+        }
+        name => format!("{name}: a launch has no such field, and it has no effect"),
+    }));
     let config_id = config.id.clone();
     let launch = Launch {
         config,
@@ -239,7 +246,11 @@ pub async fn sessions(url: &Url, env: &Env, principal: &Principal) -> Answer {
         };
         match &*name {
             "q" => search.search = value.chars().take(200).collect(),
-            "status" => search.status = value.chars().take(20).collect(),
+            "status" if session::STATUSES.contains(&&*value) => search.status = value.into_owned(),
+            "status" => {
+                let words = format!("status must be one of {}", session::STATUSES.join(", "));
+                return Err(Problem::bad_request(words).at("status"));
+            }
             "limit" => search.limit = number(MAX_PAGE)?,
             "offset" => search.offset = number(u64::from(u32::MAX))?,
             _ => {}

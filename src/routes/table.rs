@@ -365,7 +365,7 @@ pub const TABLE: &[Row] = &[
         "/api/agents/sessions/{session}/stop",
         POST,
         Kind::Stop,
-        MANAGE,
+        WRITE,
     ),
     row("/api/agents/chat", POST, Kind::ChatBeside, WRITE),
     row("/api/agents/{session}/chat", POST, Kind::Chat, WRITE),

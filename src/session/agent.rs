@@ -335,6 +335,8 @@ impl Object {
                 .keep_state(session)
                 .map_err(|error| internal("log", &error))?;
         }
+        // Now with what it is an agent of.
+        self.told_index.set(None);
         self.tell_index();
         self.warm_up();
         let object = Rc::clone(self);

@@ -16,6 +16,9 @@ const SLEEPING: &str = "sleeping";
 /// What it says of one that takes no more messages.
 const STOPPED: &str = "stopped";
 
+/// All that it may say of one.
+pub const STATUSES: [&str; 6] = ["starting", "running", "idle", "error", SLEEPING, STOPPED];
+
 impl Object {
     /// Tells the index where the session stands, when that has changed. Nobody waits for it.
     pub(super) fn tell_index(self: &Rc<Self>) {

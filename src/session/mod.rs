@@ -60,6 +60,7 @@ pub use asks::Reply;
 pub use door::{ShareWish, Visit};
 pub use family::{Child, Family};
 pub use fork::{fork, last_save};
+pub use index::STATUSES;
 use log::Log;
 pub use stub::{
     child_has_begun, connect, delete, describe, events, export, family, fell_asleep, give_child_up,
@@ -363,8 +364,8 @@ impl Object {
             if agent.has_ended() {
                 return Err(Problem::new(
                     ProblemKind::Conflict,
-                    "this session has ended, as nobody used it for long; its log and files are kept, \
-                     and a new one can be launched from it",
+                    "this session has ended: somebody has stopped it, or nobody used it for long; its log and \
+                     files are kept, and a new one can be launched with workspace_from",
                 ));
             }
             turn.launch = agent.config.launch();

@@ -248,14 +248,14 @@ impl Files {
                 let (from, to) = (Wanted::from_text(&from), Wanted::from_text(&to));
                 let (from_folder, name) = from.parts()?;
                 let (to_folder, new) = to.parts()?;
-                let open = |wanted: &Wanted| {
-                    root.open_dir(wanted.to_open())
-                        .map_err(|error| wanted.problem(&error))
-                };
-                let (from_folder, to_folder) = (open(&from_folder)?, open(&to_folder)?);
+                let from_folder = root
+                    .open_dir(from_folder.to_open())
+                    .map_err(|error| from_folder.problem(&error))?;
                 from_folder
                     .symlink_metadata(name)
                     .map_err(|error| from.problem(&error))?;
+                let to_folder =
+                    made(&root, &to_folder).map_err(|error| to_folder.problem(&error))?;
                 rename(&from_folder, name, &to_folder, new, overwrite).map_err(
                     |error| match error.raw_os_error().map(Errno::from_raw_os_error) {
                         Some(Errno::INVAL) => Problem::bad_request(format!(

@@ -123,9 +123,15 @@ async fn folders_names_and_removal() {
     assert_eq!(rename("two", "a/b/three", true).await, 200);
     assert_eq!(world.content("a/b/three"), "2");
     assert_eq!(rename("a", "a/b/c", false).await, 400);
+    assert_eq!(
+        rename("a", "new/folders/a", false).await,
+        200,
+        "as everything else does"
+    );
+    assert_eq!(rename("new/folders/a", "a", false).await, 200);
     assert_eq!(rename("a", "renamed", false).await, 200);
     assert_eq!(rename("gone", "x", false).await, 404);
-    assert_eq!(rename("renamed", "no/folder", false).await, 404);
+    assert_eq!(rename("gone", "no/folder", false).await, 404);
     for wrong in [
         json!({}),
         json!({"action": "chmod"}),
