@@ -18,7 +18,7 @@ mod tests;
 use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Expected, Unexpected};
 
 use reader::{Path, Reader};
 
@@ -58,6 +58,8 @@ pub struct Error {
     place: Option<Place>,
     /// The keys that lead there; empty where it is the text itself that is wrong.
     path: String,
+    /// A key that a mapping should have.
+    lacks: Option<&'static str>,
 }
 
 impl Error {
@@ -66,6 +68,7 @@ impl Error {
             what: what.into(),
             place: Some(place),
             path: String::new(),
+            lacks: None,
         }
     }
 
@@ -105,12 +108,88 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// For people, who know nothing of the types.
 impl serde::de::Error for Error {
     fn custom<T: fmt::Display>(what: T) -> Self {
         Self {
             what: what.to_string(),
             place: None,
             path: String::new(),
+            lacks: None,
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_type(found: Unexpected, expected: &dyn Expected) -> Self {
+        not_expected(&found_words(&found), expected)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn invalid_value(found: Unexpected, expected: &dyn Expected) -> Self {
+        match found {
+            // What a type says of a text is not for secrets.
+            Unexpected::Str(text) => not_expected(text, expected),
+            found => not_expected(&found_words(&found), expected),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn missing_field(name: &'static str) -> Self {
+        Self {
+            lacks: Some(name),
+            ..Self::custom(format_args!("{name} is missing"))
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unknown_variant(found: &str, words: &'static [&'static str]) -> Self {
+        let words = words.join(", ");
+        Self::custom(format_args!("one of {words} is expected here, not {found}"))
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn not_expected(found: &str, expected: &dyn Expected) -> Error {
+    use serde::de::Error as _;
+
+    let expected = expected.to_string();
+    let expected = words_for(&expected);
+    Error::custom(format_args!("{expected} is expected here, not {found}"))
+}
+
+/// What a type of Rust expects.
+fn words_for(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u64" | "usize" => "a whole number that is not negative",
+        "u32" => "a whole number from 0 to 4294967295",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        _ if expected.starts_with("struct ") => "a mapping",
+        _ if expected.starts_with("enum ") => "a word",
+        other => other,
+    }
+}
+
+fn found_words(found: &Unexpected) -> String {
+    match found {
+        Unexpected::Bool(truth) => truth.to_string(),
+        Unexpected::Unsigned(number) => number.to_string(),
+        Unexpected::Signed(number) => number.to_string(),
+        Unexpected::Float(number) => number.to_string(),
+        Unexpected::Seq => "a list".into(),
+        Unexpected::Map => "a mapping".into(),
+        Unexpected::Unit => "nothing".into(),
+        Unexpected::Other(words) => (*words).into(),
+        // Texts may be secrets.
+        _ => "a text".into(),
     }
 }

@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
         match &self.node.content {
             Content::List(_) => Unexpected::Seq,
             Content::Map(_) => Unexpected::Map,
-            Content::Scalar(_) if self.is_null() => Unexpected::Other("null"),
+            Content::Scalar(_) if self.is_null() => Unexpected::Unit,
             Content::Scalar(scalar) if scalar.plain => {
                 let text = self.trimmed();
                 match (scalar::boolean(text), scalar::integer(text)) {
@@ -139,9 +139,23 @@ impl<'a> Reader<'a> {
             entries,
             value: None,
         };
+        let known = entries.entries;
         visitor
             .visit_map(entries)
-            .map_err(|error| error.or_at(self.node.place))
+            .map_err(|error| self.wrong_map(error, known))
+    }
+
+    /// What is wrong with a mapping; where it lacks a key, the one that is like it is named.
+    #[cold]
+    #[inline(never)]
+    fn wrong_map(self, mut error: Error, entries: &[(Key<'_>, Rc<Node<'_>>)]) -> Error {
+        if let Some(name) = error.lacks.take()
+            && let Some((key, _)) = entries.iter().find(|(key, _)| is_like(&key.text, name))
+        {
+            error.what = format!("{name} is missing; {} stands here instead", key.text);
+            error = error.or_at(key.place);
+        }
+        error.or_at(self.node.place)
     }
 
     fn visit_text<'de, V: Visitor<'de>>(
@@ -366,4 +380,15 @@ fn read<'de, T: DeserializeSeed<'de>>(
 ) -> Result<T::Value, Error> {
     seed.deserialize(Reader::new(node, path, unknown))
         .map_err(|error| error.or_at(node.place).or_in(path))
+}
+
+/// Whether two names are the same but for a letter or two at one place of them.
+fn is_like(one: &str, other: &str) -> bool {
+    let longer = one.len().max(other.len());
+    let shorter = one.len().min(other.len());
+    let begins = one.bytes().zip(other.bytes());
+    let head = begins.take_while(|(a, b)| a == b).count();
+    let ends = one.bytes().rev().zip(other.bytes().rev());
+    let tail = ends.take_while(|(a, b)| a == b).count();
+    one != other && longer - (head + tail).min(shorter) <= (longer / 2).min(2)
 }

@@ -51,7 +51,11 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
             "timeout",
             "must be a number that is not negative",
         ),
-        ("timeout: soon", "timeout", "a text, expected f64"),
+        (
+            "timeout: soon",
+            "timeout",
+            "a number is expected here, not a text",
+        ),
         (
             "stream_timeout: -.5",
             "stream_timeout",
@@ -75,26 +79,38 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         (
             "max_retries: -1",
             "max_retries",
-            "integer `-1`, expected u32",
+            "a whole number from 0 to 4294967295 is expected here, not -1",
         ),
-        ("rpm: 1.5", "rpm", "expected u64"),
-        ("order: first", "order", "expected i64"),
-        ("drop_params: maybe", "drop_params", "expected a boolean"),
+        (
+            "rpm: 1.5",
+            "rpm",
+            "a whole number that is not negative is expected here, not 1.5",
+        ),
+        ("order: first", "order", "a whole number is expected here"),
+        (
+            "drop_params: maybe",
+            "drop_params",
+            "true or false is expected here",
+        ),
         (
             "additional_drop_params: top_k",
             "additional_drop_params",
-            "expected a sequence",
+            "a list is expected here",
         ),
         (
             "additional_drop_params: [{a: b}]",
             "additional_drop_params.0",
-            "expected a string",
+            "a text is expected here, not a mapping",
         ),
-        ("extra_headers: [a]", "extra_headers", "expected a map"),
+        (
+            "extra_headers: [a]",
+            "extra_headers",
+            "a mapping is expected here, not a list",
+        ),
         (
             "extra_headers: {a: [b]}",
             "extra_headers.a",
-            "expected a string",
+            "a text is expected here, not a list",
         ),
         (
             "extra_headers: {'a b': c}",
@@ -121,7 +137,7 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
     for (yaml, wanted) in [
         (
             "model_list:\n- model_name: a\n  litellm_params: 5\n",
-            "line 3, column 19, model_list.0.litellm_params: invalid type: integer `5`, expected struct Params",
+            "line 3, column 19, model_list.0.litellm_params: a mapping is expected here, not 5",
         ),
         (
             "model_list:\n- model_name: ''\n  litellm_params: {model: a}",
@@ -133,17 +149,21 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "model_list:\n- litellm_params: {model: b}",
-            "line 2, column 3, model_list.0: missing field `model_name`",
+            "line 2, column 3, model_list.0: model_name is missing",
+        ),
+        (
+            "model_list:\n- litellm_params: {model: b}\n  model_nam: a\n",
+            "line 3, column 3, model_list.0: model_name is missing; model_nam stands here instead",
         ),
         (
             "model_list: {model_name: a}",
-            "line 1, column 13, model_list: invalid type: map, expected a sequence",
+            "line 1, column 13, model_list: a list is expected here, not a mapping",
         ),
         (
             "router_settings:\n  routing_strategy: fastest\n",
-            "line 2, column 21, router_settings.routing_strategy: unknown variant `fastest`, expected one of \
-             `simple-shuffle`, `least-busy`, `latency-based-routing`, `usage-based-routing`, \
-             `usage-based-routing-v2`, `cost-based-routing`",
+            "line 2, column 21, router_settings.routing_strategy: one of \
+             simple-shuffle, least-busy, latency-based-routing, usage-based-routing, \
+             usage-based-routing-v2, cost-based-routing is expected here, not fastest",
         ),
         (
             "router_settings:\n  retry_policy:\n    timeout: -20\n",
@@ -151,8 +171,8 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "router_settings:\n  retry_policy: {RateLimitErrorRetries: -2}\n",
-            "line 2, column 41, router_settings.retry_policy.RateLimitErrorRetries: invalid value: \
-             integer `-2`, expected u32",
+            "line 2, column 41, router_settings.retry_policy.RateLimitErrorRetries: a whole \
+             number from 0 to 4294967295 is expected here, not -2",
         ),
         (
             "router_settings: {cooldown_time: -5}",
@@ -164,16 +184,16 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "router_settings: {fallbacks: [{a: b}]}",
-            "line 1, column 35, router_settings.fallbacks.0.a: invalid type: a text, expected a sequence",
+            "line 1, column 35, router_settings.fallbacks.0.a: a list is expected here, not a text",
         ),
         (
             "router_settings: {model_group_alias: {a: 5}}",
-            "line 1, column 42, router_settings.model_group_alias.a: invalid type: integer `5`, expected \
-             the name of a group, or a mapping with model and hidden",
+            "line 1, column 42, router_settings.model_group_alias.a: the name of a group, or \
+             a mapping with model and hidden is expected here, not 5",
         ),
         (
             "router_settings: {model_group_alias: {a: {hidden: true}}}",
-            "line 1, column 42, router_settings.model_group_alias.a: missing field `model`",
+            "line 1, column 42, router_settings.model_group_alias.a: model is missing",
         ),
         (
             "litellm_settings: {cache_params: {ttl: -1}}",
@@ -181,8 +201,8 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "litellm_settings: {cache_params: {max_bytes: 1e6}}",
-            "line 1, column 46, litellm_settings.cache_params.max_bytes: invalid type: floating point \
-             `1000000.0`, expected usize",
+            "line 1, column 46, litellm_settings.cache_params.max_bytes: a whole number that is \
+             not negative is expected here, not 1000000",
         ),
         (
             "litellm_settings: {request_timeout: -3}",
@@ -194,8 +214,8 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "general_settings:\n  keys:\n  - {name: a, key: b, limits: {budget_duration: 1w}}\n",
-            "line 3, column 49, general_settings.keys.0.limits.budget_duration: invalid value: string \
-             \"1w\", expected a duration such as 30s, 15m, 24h or 30d",
+            "line 3, column 49, general_settings.keys.0.limits.budget_duration: a duration such as \
+             30s, 15m, 24h or 30d is expected here, not 1w",
         ),
         (
             "general_settings: {keys: [{name: '', key: b}]}",
@@ -203,7 +223,7 @@ fn what_is_wrong_with_a_value_is_told_with_its_line_its_column_and_its_path() {
         ),
         (
             "environment_variables: [A]",
-            "line 1, column 24, environment_variables: invalid type: sequence, expected a map",
+            "line 1, column 24, environment_variables: a mapping is expected here, not a list",
         ),
     ] {
         assert_eq!(told(yaml), wanted);
