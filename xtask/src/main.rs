@@ -1,5 +1,6 @@
 //! `cargo xtask`: see `cargo xtask --help`.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -153,9 +154,17 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("\x1b[1;31merror:\x1b[0m {error:#}");
+            eprintln!("{}", failure(&error, std::io::stderr().is_terminal()));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What a person is told of a chore that has failed; in color where a terminal shows it.
+fn failure(error: &anyhow::Error, color: bool) -> String {
+    match color {
+        true => format!("\x1b[1;31merror:\x1b[0m {error:#}"),
+        false => format!("error: {error:#}"),
     }
 }
 
@@ -330,5 +339,8 @@ mod tests {
         assert_eq!(checked("model_list: []\ncallbacks: [x]\n"), Ok(()));
         let missing = check_config(std::path::Path::new("/no/such/file.yaml")).unwrap_err();
         assert!(format!("{missing:#}").contains("/no/such/file.yaml cannot be read"));
+        let piped = failure(&missing, false);
+        assert!(piped.starts_with("error: /no/such/file.yaml") && !piped.contains('\x1b'));
+        assert!(failure(&missing, true).contains('\x1b'));
     }
 }
