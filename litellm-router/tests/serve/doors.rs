@@ -120,6 +120,23 @@ fn health_names_keys_and_never_shows_them() {
     assert!(!health.to_string().contains("gsk-secret"));
 }
 
+#[test]
+fn the_bundled_configuration_serves_each_provider_that_the_readme_names() {
+    let client = client(config::BUNDLED, &[]);
+    for provider in [
+        "anthropic",
+        "groq",
+        "openrouter",
+        "openai",
+        "cerebras",
+        "deepseek",
+        "moonshot",
+    ] {
+        let (status, model) = client.answer("GET", &format!("/v1/models/{provider}/any"), b"");
+        assert_eq!((status, &model["owned_by"]), (200, &json!(provider)));
+    }
+}
+
 /// What is logged of a call that comes to nothing, if it does before its body is read (`None`) or after.
 fn record(client: &super::Client, path: &str, body: Option<&[u8]>) -> Option<Record> {
     let header = |name: &str| client.headers.get(name).map(|value| (*value).to_owned());
