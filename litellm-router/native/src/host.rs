@@ -11,6 +11,8 @@ use litellm_router::serve::{Booking, Router};
 use litellm_router::upstream::Exchange;
 use reqwest::header::HeaderMap;
 
+use crate::log::CALL;
+
 /// How long a connection may take; the time until the first byte is the deployment's `timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,7 +86,7 @@ impl Host for NativeHost {
 
     /// This process is alone, so its own books are all there are.
     fn record(&self, _router: &Arc<Router>, record: &Record, _bookings: Vec<Booking>) {
-        tracing::info!(target: "call", "{}", record.line());
+        tracing::info!(target: CALL, "{}", record.line());
     }
 }
 

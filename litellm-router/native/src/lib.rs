@@ -2,6 +2,7 @@
 
 mod connection;
 mod host;
+pub mod log;
 
 use std::convert::Infallible;
 use std::pin::pin;

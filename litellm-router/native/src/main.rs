@@ -3,13 +3,16 @@
 use std::io::IsTerminal;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use litellm_router::config;
 use litellm_router::serve::Router;
+use litellm_router_native::log::{self, CALL, Format};
 use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
 
 /// A gateway for language models: reads LiteLLM's configuration, speaks Anthropic's and OpenAI's
 /// APIs.
@@ -42,22 +45,38 @@ struct Options {
     /// Logs more
     #[arg(long)]
     debug: bool,
+    /// How the log on stderr is written [default: text where stderr is a terminal, else json]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<Format>,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let options = Options::parse();
     let level = if options.debug { "debug" } else { "info" };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        tracing_subscriber::EnvFilter::new(format!(
-            "warn,call={level},litellm_router_native={level}"
-        ))
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        EnvFilter::new(format!("warn,{CALL}={level},litellm_router_native={level}"))
     });
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    let for_people = std::io::stderr().is_terminal();
+    let format = options.log_format.unwrap_or(match for_people {
+        true => Format::Text,
+        false => Format::Json,
+    });
+    log::begin(format, filter, for_people);
+    match run(&options, format) {
+        Ok(()) => ExitCode::SUCCESS,
+        // What `--check` says is for who has asked.
+        Err(wrong) if format == Format::Json && !options.check => {
+            tracing::error!("{wrong:#}");
+            ExitCode::FAILURE
+        }
+        Err(wrong) => {
+            eprintln!("Error: {wrong:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
+fn run(options: &Options, format: Format) -> anyhow::Result<()> {
     let (yaml, name) = match &options.config {
         Some(file) => (
             std::fs::read_to_string(file)
@@ -74,12 +93,15 @@ fn main() -> anyhow::Result<()> {
         Ok(router) => router,
         Err(wrong) => bail!("{name}: {wrong}"),
     };
-    for warning in router.warnings() {
-        tracing::warn!("{name}: {warning}");
-    }
     if options.check {
+        for warning in router.warnings() {
+            println!("{name}: {warning}");
+        }
         println!("{name}: can be read; warnings: {}", router.warnings().len());
         return Ok(());
+    }
+    for warning in router.warnings() {
+        tracing::warn!("{name}: {warning}");
     }
     if !options.host.is_loopback() && !router.asks_for_a_key() {
         bail!(
@@ -96,10 +118,12 @@ fn main() -> anyhow::Result<()> {
         let listener = TcpListener::bind((options.host, options.port))
             .await
             .with_context(|| format!("{}:{} cannot be listened at", options.host, options.port))?;
-        eprintln!(
-            "litellm-router listens at http://{}",
-            listener.local_addr()?
-        );
+        let address = listener.local_addr()?;
+        let words = format!("litellm-router listens at http://{address}");
+        match format {
+            Format::Text => eprintln!("{words}"),
+            Format::Json => tracing::info!(target: "litellm_router_native", "{words}"),
+        }
         let grace = Duration::from_secs(options.graceful_timeout);
         litellm_router_native::run(router, listener, stopped(), grace).await
     })

@@ -3,6 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test fails by panicking"
 )]
 
@@ -60,7 +61,7 @@ async fn listening(mut command: Command) -> (Child, String, mpsc::UnboundedRecei
         let mut said = Vec::new();
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some((_, address)) = line.split_once("listens at ") {
-                let address = address.to_owned();
+                let address = address.split('"').next().unwrap().to_owned();
                 // It must not wait for whoever reads what comes later, or does not.
                 let (say, said) = mpsc::unbounded_channel();
                 tokio::spawn(async move {
@@ -89,6 +90,7 @@ async fn it_tells_how_it_is_used() {
         "--num-workers <N>",
         "--check",
         "--debug",
+        "--log-format <FORMAT>",
         "default: 4000",
         "LITELLM_CONFIG_FILE",
     ] {
@@ -118,6 +120,39 @@ async fn it_checks_a_configuration_and_ends() {
     assert!(!well && text.contains("/no/such/file.yaml"), "{text}");
     let (well, text) = ended(program(&["--check"])).await;
     assert!(well && text.contains("the bundled configuration"), "{text}");
+}
+
+#[tokio::test]
+async fn where_no_terminal_reads_it_the_log_is_lines_of_json() {
+    let lines = |text: String| {
+        let lines = text.lines().map(serde_json::from_str::<Value>);
+        lines.collect::<Result<Vec<_>, _>>()
+    };
+    let yaml = "model_list: []\nodd: \"a\\nb\"\n";
+    let odd = file("odd.yaml", yaml);
+    // No such address of this machine: it ends at once.
+    let at = ["--config", odd.to_str().unwrap(), "--host", "203.0.113.1"];
+    let start = |more: &[&str]| {
+        let mut command = program(&[&at[..], more].concat());
+        command.env("LITELLM_MASTER_KEY", "sk-master");
+        ended(command)
+    };
+    let (well, text) = start(&[]).await;
+    let told = lines(text).unwrap();
+    assert!(!well && told.len() == 3, "{told:?}");
+    for (line, level, words) in [
+        (&told[0], "WARN", "odd has no effect"),
+        (&told[1], "WARN", "there is no entry"),
+        (&told[2], "ERROR", "cannot be listened at"),
+    ] {
+        assert_eq!(line["level"], level);
+        let message = line["message"].as_str().unwrap();
+        assert!(message.contains(words), "{message}");
+        assert!(line["timestamp"].is_string() && line["target"].is_string());
+    }
+    let (_, text) = start(&["--log-format", "text"]).await;
+    assert!(text.contains("odd has no effect"), "{text}");
+    assert!(lines(text).is_err());
 }
 
 #[tokio::test]
@@ -215,8 +250,7 @@ async fn each_call_leaves_one_line_and_no_more() {
     stop(&mut child).await;
     let mut lines = Vec::new();
     while let Some(line) = said.recv().await {
-        let Some(json) = line.find('{') else { continue };
-        let line: Value = serde_json::from_str(line.split_at(json).1).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
         let id = line["request_id"].as_str().unwrap().to_owned();
         lines.push((id, line["status"].as_u64().unwrap()));
     }
