@@ -186,17 +186,11 @@ impl Caller {
     /// Whether anything can be done for this caller.
     ///
     /// # Errors
-    /// 401 where the router asks for a master key and the caller showed nothing, or where the key of
-    /// whom it calls for cannot be read. 500 where a master
-    /// key is configured but not set: the real one, which its holders present, would be taken for a
-    /// provider's key and sent to one.
+    /// 401 where the router asks for a key and the caller showed nothing, or where the key of
+    /// whom it calls for cannot be read. 500 where [`Keys::shut`].
     pub fn may_call(&self, keys: &Keys) -> Result<(), Refusal> {
-        if keys.master().is_some_and(str::is_empty) {
-            return Err(Refusal::new(
-                500,
-                "general_settings.master_key names a variable that is not set in the router; set \
-                 it, or take the entry out",
-            ));
+        if let Some(words) = keys.shut() {
+            return Err(Refusal::new(500, words));
         }
         match self {
             Self::Unknown => Err(master_key_needed()),
@@ -226,6 +220,8 @@ pub struct Keys {
     /// By the name of the provider's usual variable.
     usual: BTreeMap<&'static str, String>,
     holders: Vec<Holder>,
+    /// Why nobody may call.
+    shut: Option<String>,
 }
 
 /// A key that the configuration hands out. One whose variable is missing is nobody's.
@@ -264,6 +260,7 @@ impl Keys {
             master,
             usual,
             holders: holders.collect(),
+            shut: shut(config, environment),
         }
     }
 
@@ -272,9 +269,10 @@ impl Keys {
         self.master.is_some() || !self.holders.is_empty()
     }
 
-    /// Whether nobody uses the router's keys without one of its own.
-    pub fn protect(&self) -> bool {
-        self.asks() && self.master() != Some("")
+    /// Why every call is refused, where it is: a master key is configured and not set. The real one, which
+    /// its holders present, would be taken for a provider's key and sent to one.
+    pub fn shut(&self) -> Option<&str> {
+        self.shut.as_deref()
     }
 
     /// Whose key it is. Every key is compared to its end, so that the time tells nothing.
@@ -304,6 +302,20 @@ impl Keys {
     pub fn master(&self) -> Option<&str> {
         self.master.as_deref()
     }
+}
+
+fn shut(config: &Config, environment: Environment) -> Option<String> {
+    let setting = config.master_key.as_deref()?;
+    if config.resolve(setting, environment).is_some() {
+        return None;
+    }
+    Some(match setting.strip_prefix("os.environ/") {
+        Some(name) => format!(
+            "every call is refused until the variable {name} is set, which \
+             general_settings.master_key names"
+        ),
+        None => "every call is refused, because general_settings.master_key is empty".into(),
+    })
 }
 
 /// The key that a call to `target` takes, `None` where none is needed.

@@ -26,24 +26,20 @@ pub fn missing(config: &Config, routes: &Routes, environment: Environment) -> Ve
             check(&format!("{place}.extra_headers.{name}"), setting);
         }
     }
-    for key in &config.keys {
-        check(&format!("general_settings.keys ({})", key.name), &key.key);
-    }
-    if let Some(setting) = &config.master_key {
-        check("general_settings.master_key", setting);
-    }
     let master = match &config.master_key {
         Some(setting) => config.resolve(setting, environment),
         None => config.variable("LITELLM_MASTER_KEY", environment),
     };
     for (place, key) in config.keys.iter().enumerate() {
         let Some(value) = config.resolve(&key.key, environment) else {
-            if !key.key.starts_with("os.environ/") {
-                missing.push(format!(
-                    "general_settings.keys ({}): it is empty, and nobody can present it",
-                    key.name
-                ));
-            }
+            let why = match key.key.strip_prefix("os.environ/") {
+                Some(_) => format!("the variable {} is not set", key.key),
+                None => "it is empty".into(),
+            };
+            missing.push(format!(
+                "general_settings.keys ({}): {why}, and nobody can present it",
+                key.name
+            ));
             continue;
         };
         if master.as_ref() == Some(&value) {

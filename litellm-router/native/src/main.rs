@@ -103,6 +103,11 @@ fn run(options: &Options, format: Format) -> anyhow::Result<()> {
     for warning in router.warnings() {
         tracing::warn!("{name}: {warning}");
     }
+    if !options.host.is_loopback()
+        && let Some(words) = router.shut()
+    {
+        bail!("{name}: {words}");
+    }
     if !options.host.is_loopback() && !router.asks_for_a_key() {
         bail!(
             "at {} everybody could use this router's keys: set general_settings.master_key or keys \

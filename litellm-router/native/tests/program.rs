@@ -156,6 +156,21 @@ async fn where_no_terminal_reads_it_the_log_is_lines_of_json() {
 }
 
 #[tokio::test]
+async fn a_master_key_that_is_not_set_is_what_is_told_first() {
+    let yaml = "odd: 1\nmodel_list: []\ngeneral_settings: {master_key: os.environ/NO_SUCH_KEY}\n";
+    let shut = file("shut.yaml", yaml);
+    let shut = ["--config", shut.to_str().unwrap()];
+    let words = "every call is refused until the variable NO_SUCH_KEY is set";
+    let (well, text) = ended(program(&[&shut[..], &["--check"]].concat())).await;
+    let first = text.lines().next().unwrap();
+    assert!(well && first.contains(words), "{text}");
+    let open = ["--host", "0.0.0.0", "--port", "0"];
+    let (well, text) = ended(program(&[&shut[..], &open].concat())).await;
+    assert!(!well && text.contains(words), "{text}");
+    assert!(!text.contains("everybody"), "{text}");
+}
+
+#[tokio::test]
 async fn it_listens_to_the_world_only_where_callers_are_asked_for_a_key() {
     let open = ["--host", "0.0.0.0", "--port", "0"];
     let (well, text) = ended(program(&open)).await;

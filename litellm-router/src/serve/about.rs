@@ -41,21 +41,31 @@ impl Router {
         names
     }
 
+    pub(super) fn health(&self, path: &str) -> Answer {
+        match self.keys.shut() {
+            Some(words) => unhealthy(path, words),
+            None => Answer::json(200, &json!({"status": "healthy"})),
+        }
+    }
+
     /// `tells_all`: the caller may read what is wrong with the configuration.
-    pub(super) fn worker_health(&self, tells_all: bool) -> Answer {
-        let warnings = self.config.warnings.iter().filter(|_| tells_all);
-        let all = [KeyState::Here, KeyState::NotNeeded, KeyState::Missing];
-        Answer::json(
-            200,
-            &json!({
-                "status": "healthy",
-                "service": "litellm-router",
-                "version": env!("CARGO_PKG_VERSION"),
-                "available_providers": self.providers(&all),
-                "internal_keys": self.providers(&[KeyState::Here]),
-                "config_warnings": warnings.collect::<Vec<_>>(),
-            }),
-        )
+    pub(super) fn worker_health(&self, path: &str, tells_all: bool) -> Answer {
+        if let Some(words) = self.keys.shut() {
+            return unhealthy(path, words);
+        }
+        let mut health = json!({
+            "status": "healthy",
+            "service": "litellm-router",
+            "version": env!("CARGO_PKG_VERSION"),
+            // As `available` of the list of models.
+            "available_providers": self.providers(&[KeyState::Here, KeyState::NotNeeded]),
+            "internal_keys": self.providers(&[KeyState::Here]),
+        });
+        if let Some(fields) = health.as_object_mut().filter(|_| tells_all) {
+            let warnings = self.config.warnings.as_slice();
+            fields.insert("config_warnings".into(), warnings.into());
+        }
+        Answer::json(200, &health)
     }
 
     pub(super) fn numbers(&self, now: u64) -> Answer {
@@ -82,23 +92,30 @@ pub fn without_configuration(path: &str, wrong: &Wrong, request_id: &str) -> Ans
          `cargo xtask check-config`"
     );
     match path {
-        // It is alive, and starting it again would not help.
-        "/health/liveliness" | "/health/liveness" => {
-            Answer::json(200, &json!({"status": "unhealthy", "error": words}))
-        }
-        "/" | "/health" | "/health/readiness" | "/worker-health" => Answer::json(
-            503,
-            &json!({
-                "status": "unhealthy",
-                "service": "litellm-router",
-                "version": env!("CARGO_PKG_VERSION"),
-                "error": words,
-            }),
-        ),
+        "/" | "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness"
+        | "/worker-health" => unhealthy(path, &words),
         _ => Refusal::new(500, words)
             .of_call(request_id.to_owned())
             .answer_for(Api::of_path(path)),
     }
+}
+
+/// The health of a router that can serve nobody, for this reason.
+fn unhealthy(path: &str, words: &str) -> Answer {
+    // It is alive, and starting it again would not help.
+    let status = match path {
+        "/health/liveliness" | "/health/liveness" => 200,
+        _ => 503,
+    };
+    Answer::json(
+        status,
+        &json!({
+            "status": "unhealthy",
+            "error": words,
+            "service": "litellm-router",
+            "version": env!("CARGO_PKG_VERSION"),
+        }),
+    )
 }
 
 /// Whether a provider's key is here.

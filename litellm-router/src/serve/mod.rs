@@ -120,10 +120,14 @@ impl Router {
             config.go_through(&base, key);
         }
         let routes = Routes::new(&config, environment);
+        let keys = Keys::new(&config, environment);
         let missing = warnings::missing(&config, &routes, environment);
         config.warnings.extend(missing);
+        // What stops everything is told first.
+        let shut = keys.shut().map(str::to_owned);
+        config.warnings.splice(0..0, shut);
         Ok(Arc::new(Self {
-            keys: Keys::new(&config, environment),
+            keys,
             metrics: Metrics::default(),
             accounts: Mutex::default(),
             cache: config.cache.clone().map(Cache::new).map(Mutex::new),
@@ -141,7 +145,12 @@ impl Router {
     /// Whether callers have to present a key to use those of the router: the master key, or one that
     /// the configuration hands out.
     pub fn asks_for_a_key(&self) -> bool {
-        self.keys.protect()
+        self.keys.asks()
+    }
+
+    /// Why every call is refused, where it is: the variable of the master key is not set.
+    pub fn shut(&self) -> Option<&str> {
+        self.keys.shut()
     }
 
     /// The origin of the web page that calls, if it may.
@@ -266,10 +275,10 @@ impl Router {
                 let names = self.names_for(guest);
                 models::list(&self.routes, models, &names, query, &available)
             }
-            "/worker-health" | "/" => self.worker_health(guest.caller == Caller::Trusted),
+            "/worker-health" | "/" => self.worker_health(path, guest.caller == Caller::Trusted),
             "/metrics" => self.numbers(call.now),
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
-                Answer::json(200, &json!({"status": "healthy"}))
+                self.health(path)
             }
             _ if path.starts_with("/spend/") => {
                 return accounts::account_of(path).map(Served::Books);
@@ -286,7 +295,7 @@ impl Router {
     /// The models that are listed for a caller: those that its key is for, as in LiteLLM. What only the
     /// keys of others name is no stranger's business.
     fn names_for(&self, guest: &Guest) -> Vec<&str> {
-        let held = match guest.is_known() || !self.keys.protect() {
+        let held = match guest.is_known() || !self.keys.asks() {
             true => self.routes.named_by_keys(),
             false => &[],
         };

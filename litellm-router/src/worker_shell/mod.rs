@@ -48,7 +48,7 @@ fn router(env: &Env) -> Rc<ReadConfig> {
                     for warning in router.warnings() {
                         console_warn!("configuration: {warning}");
                     }
-                    if !router.asks_for_a_key() {
+                    if !router.asks_for_a_key() && router.shut().is_none() {
                         console_warn!(
                             "configuration: callers are asked for no key, so whoever reaches this Worker uses \
                              its keys; set the secret LITELLM_MASTER_KEY before it gets a route"

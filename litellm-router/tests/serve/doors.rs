@@ -118,6 +118,52 @@ fn health_names_keys_and_never_shows_them() {
     assert_eq!(health["internal_keys"], json!(["groq"]));
     assert_eq!(health["service"], "litellm-router");
     assert!(!health.to_string().contains("gsk-secret"));
+    // What it can serve by itself, as the list of models has it: `own` needs no key.
+    assert_eq!(
+        health["available_providers"],
+        json!(["groq", "hosted_vllm"])
+    );
+}
+
+#[test]
+fn what_is_wrong_with_the_configuration_is_hidden_from_strangers_and_not_denied() {
+    let yaml = format!("{CONFIG}odd: 1\ngeneral_settings: {{master_key: sk-master}}\n");
+    for (key, told) in [("sk-master", true), ("sk-else", false)] {
+        let client = client(&yaml, &[]).with("x-api-key", key);
+        let (_, health) = client.answer("GET", "/worker-health", b"");
+        let warnings = health.get("config_warnings");
+        assert_eq!(warnings.is_some(), told, "{health}");
+        assert!(warnings.is_none_or(|warnings| warnings.to_string().contains("odd")));
+    }
+}
+
+#[test]
+fn a_router_whose_master_key_is_not_set_says_that_it_refuses_every_call() {
+    let yaml = format!("{CONFIG}odd: 1\ngeneral_settings: {{master_key: os.environ/MASTER}}\n");
+    let shut = client(&yaml, &[]).with("x-api-key", "sk-master");
+    let words = "every call is refused until the variable MASTER is set";
+    assert!(shut.router.warnings()[0].starts_with(words));
+    assert!(shut.router.asks_for_a_key());
+    for (path, status) in [
+        ("/", 503),
+        ("/health", 503),
+        ("/health/readiness", 503),
+        ("/health/liveliness", 200),
+        ("/worker-health", 503),
+    ] {
+        let (told, health) = shut.answer("GET", path, b"");
+        assert_eq!(told, status, "{path}");
+        assert_eq!(health["status"], "unhealthy", "{path}");
+        assert!(
+            health["error"].as_str().unwrap().starts_with(words),
+            "{health}"
+        );
+    }
+    let (status, body) = shut.ask("local/demo");
+    assert!(status == 500 && body.to_string().contains(words), "{body}");
+    let open = client(&yaml, &[("MASTER", "sk-master")]);
+    assert_eq!(open.answer("GET", "/health", b"").0, 200);
+    assert!(open.router.shut().is_none());
 }
 
 #[test]
