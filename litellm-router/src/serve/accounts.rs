@@ -144,6 +144,32 @@ impl Router {
         books_answer(account, &books)
     }
 
+    /// `/spend/sessions/{id}` or `/spend/keys/{name}`. Any id may be a session's, of which nothing is known
+    /// before its first call; keys are those of the configuration.
+    pub(super) fn account_of(&self, path: &str) -> Result<Account, Refusal> {
+        let rest = path.strip_prefix("/spend/").unwrap_or_default();
+        match rest.split_once('/') {
+            Some(("sessions", id)) if !id.is_empty() => {
+                Ok(Account::Session(models::percent_decoded(id)))
+            }
+            Some(("keys", name)) if !name.is_empty() => {
+                let name = models::percent_decoded(name);
+                match self.config.keys.iter().any(|key| key.name == name) {
+                    true => Ok(Account::Key(name)),
+                    false => Err(Refusal::new(
+                        404,
+                        "general_settings.keys has no key of this name",
+                    )),
+                }
+            }
+            _ => Err(Refusal::new(
+                404,
+                "there is nothing at this path; what has been used is at /spend/sessions/{id} and \
+                 /spend/keys/{name}",
+            )),
+        }
+    }
+
     pub(super) fn accounts(&self) -> MutexGuard<'_, Accounts> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,20 +186,4 @@ fn books_answer(account: &Account, books: &Books) -> Answer {
             "period_began": books.period_began,
         }),
     )
-}
-
-/// `/spend/sessions/{id}` or `/spend/keys/{name}`.
-pub(super) fn account_of(path: &str) -> Result<Account, Refusal> {
-    let rest = path.strip_prefix("/spend/").unwrap_or_default();
-    match rest.split_once('/') {
-        Some(("sessions", id)) if !id.is_empty() => {
-            Ok(Account::Session(models::percent_decoded(id)))
-        }
-        Some(("keys", name)) if !name.is_empty() => Ok(Account::Key(models::percent_decoded(name))),
-        _ => Err(Refusal::new(
-            404,
-            "there is nothing at this path; what has been used is at /spend/sessions/{id} and \
-             /spend/keys/{name}",
-        )),
-    }
 }

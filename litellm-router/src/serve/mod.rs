@@ -280,9 +280,7 @@ impl Router {
             "/health" | "/health/liveliness" | "/health/liveness" | "/health/readiness" => {
                 self.health(path)
             }
-            _ if path.starts_with("/spend/") => {
-                return accounts::account_of(path).map(Served::Books);
-            }
+            _ if path.starts_with("/spend/") => return self.account_of(path).map(Served::Books),
             _ => {
                 let name = path.strip_prefix("/v1/models/").unwrap_or_default();
                 let name = models::percent_decoded(name);

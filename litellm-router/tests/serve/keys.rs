@@ -302,6 +302,19 @@ fn c02_a_key_sees_the_models_that_it_is_for_and_a_stranger_sees_no_keys_models()
 }
 
 #[test]
+fn only_keys_of_the_configuration_have_books() {
+    let client = client(&format!("{CONFIG}{LIMITED}"), &[]).with("x-api-key", "sk-m");
+    for (path, status) in [
+        ("/spend/keys/t", 200),
+        ("/spend/keys/sk-t", 404),
+        ("/spend/sessions/new", 200),
+        ("/spend/else/x", 404),
+    ] {
+        assert_eq!(client.answer("GET", path, b"").0, status, "{path}");
+    }
+}
+
+#[test]
 fn what_is_there_twice_or_can_never_match_is_told_at_the_start() {
     let yaml = "model_list:\n- {model_name: a, litellm_params: {model: demo/a}, model_info: {id: one}}\n\
                 - {model_name: b, litellm_params: {model: demo/b}, model_info: {id: one}}\n\
