@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::deployment::{Environment, Target};
-use crate::route::Routes;
+use crate::route::{self, Routes};
 use crate::usage::Prices;
 
 /// What the configuration names and nobody has: variables, addresses, prices, groups to fall back on. One
@@ -57,6 +57,18 @@ pub fn missing(config: &Config, routes: &Routes, environment: Environment) -> Ve
                 "general_settings.keys ({}): it is the same key as {}, whose models and limits count",
                 key.name, other.name
             ));
+        }
+    }
+    for key in &config.keys {
+        for model in &key.models {
+            let entries = config.models.iter().map(|entry| &entry.model_name);
+            let mut names = entries.chain(config.routing.aliases.keys());
+            if routes.find(model).is_none() && !names.any(|name| may_meet(model, name)) {
+                missing.push(format!(
+                    "general_settings.keys ({}): no entry of the model list answers for {model}",
+                    key.name
+                ));
+            }
         }
     }
     let mut ids = std::collections::BTreeSet::new();
@@ -148,4 +160,22 @@ pub fn missing(config: &Config, routes: &Routes, environment: Environment) -> Ve
         }
     }
     missing
+}
+
+/// Whether there may be a name that both fit, of which either may be a pattern.
+fn may_meet(one: &str, other: &str) -> bool {
+    fn ends(pattern: &str) -> Option<(&str, &str)> {
+        let (head, _) = pattern.split_once('*')?;
+        let (_, tail) = pattern.rsplit_once('*')?;
+        Some((head, tail))
+    }
+    match (ends(one), ends(other)) {
+        (None, None) => one == other,
+        (Some(_), None) => route::captures(one, other).is_some(),
+        (None, Some(_)) => route::captures(other, one).is_some(),
+        (Some((head, tail)), Some((other_head, other_tail))) => {
+            (head.starts_with(other_head) || other_head.starts_with(head))
+                && (tail.ends_with(other_tail) || other_tail.ends_with(tail))
+        }
+    }
 }

@@ -302,6 +302,20 @@ fn c02_a_key_sees_the_models_that_it_is_for_and_a_stranger_sees_no_keys_models()
 }
 
 #[test]
+fn a_model_that_a_key_is_for_and_nobody_answers_for_is_told_at_the_start() {
+    let yaml = format!(
+        "{CONFIG}router_settings: {{model_group_alias: {{short: own}}}}\ngeneral_settings: {{keys: [{{name: t, \
+         key: sk-t, models: ['*', groq/x, 'groq/x/*', 'op*', '*/glm', short, gone, 'gone/*', 'grok/*']}}]}}\n"
+    );
+    let client = client(&yaml, &[("OTHER", "k"), ("TEAM", "k")]);
+    insta::assert_snapshot!(client.router.warnings().join("\n"), @"
+    general_settings.keys (t): no entry of the model list answers for gone
+    general_settings.keys (t): no entry of the model list answers for gone/*
+    general_settings.keys (t): no entry of the model list answers for grok/*
+    ");
+}
+
+#[test]
 fn only_keys_of_the_configuration_have_books() {
     let client = client(&format!("{CONFIG}{LIMITED}"), &[]).with("x-api-key", "sk-m");
     for (path, status) in [
