@@ -903,6 +903,12 @@ async fn configs(world: Arc<World>) -> Result<()> {
     ensure!(shell.objects(&["configs", "ls"]).await?.len() == 1);
     ensure!(shell.object(&["configs", "get", "reader"]).await?["name"] == "Other");
     ensure!(shell.object(&["configs", "schema"]).await?["properties"].is_object());
+    // Over lines, and still JSON.
+    for document in [&["configs", "get", "reader"][..], &["configs", "schema"]] {
+        let told = shell.prints(document).await?;
+        let _: Value = serde_json::from_str(&told).with_context(|| told.clone())?;
+        ensure!(told.lines().count() > 3, "{told}");
+    }
     let session = shell.prints(&["launch", "reader"]).await?;
     shell.prints(&["show", session.trim()]).await?;
     shell.prints(&["configs", "rm", "reader"]).await?;

@@ -70,7 +70,7 @@ pub async fn run(api: &Api, out: Out, given: &Configs) -> Result<(), Failure> {
 fn whole(out: Out, document: &Value) -> Result<(), Failure> {
     match out.json {
         true => out.json(document),
-        false => out.json_text(&serde_json::to_string_pretty(document).unwrap_or_default()),
+        false => out.json_pretty(document),
     }
 }
 

@@ -60,6 +60,12 @@ pub fn json(given: &str) -> Cow<'_, str> {
     Cow::Owned(written)
 }
 
+/// The same, of a document over several lines, which stay: outside of texts they are white space.
+pub fn json_lines(given: &str) -> String {
+    let lines: Vec<Cow<'_, str>> = given.split('\n').map(json).collect();
+    lines.join("\n")
+}
+
 /// Bytes that are most likely text, as they come in pieces.
 #[derive(Default)]
 pub struct Pieces {
@@ -131,6 +137,16 @@ mod tests {
         let back: String = serde_json::from_str(&json_text).unwrap();
         assert_eq!(back, HOSTILE);
         assert_eq!(text("\x1b[2J"), "␛[2J");
+    }
+
+    #[test]
+    fn a_document_over_lines_stays_json() {
+        let document = serde_json::json!({ "a": HOSTILE, "b": ["x\ny", "z"] });
+        let told = json_lines(&serde_json::to_string_pretty(&document).unwrap());
+        assert!(!told.chars().any(acts), "{told}");
+        assert!(told.starts_with("{\n  \"a\": "), "{told}");
+        let back: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(back, document);
     }
 
     #[test]

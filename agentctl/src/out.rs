@@ -97,6 +97,15 @@ impl Out {
         self.write(To::Answer, &format!("{}\n", harmless::json(json)))
     }
 
+    /// A document of JSON that is for reading, over lines.
+    ///
+    /// # Errors
+    /// Where nobody reads.
+    pub fn json_pretty(&self, value: &Value) -> Result<(), Failure> {
+        let json = serde_json::to_string_pretty(value).unwrap_or_default();
+        self.write(To::Answer, &format!("{}\n", harmless::json_lines(&json)))
+    }
+
     /// What a command has done: the document, or words.
     ///
     /// # Errors
