@@ -317,6 +317,7 @@ async fn talk(world: Arc<World>) -> Result<()> {
         .await?;
     let document: Value = serde_json::from_slice(&std::fs::read(shell.path("all.json"))?)?;
     ensure!(document.to_string().contains("echo one"));
+    ensure!(shell.object(&["export", &session]).await? == document);
 
     let fork = shell.prints(&["fork", &session, "--turn", "1"]).await?;
     let about = shell.object(&["show", fork.trim()]).await?;
@@ -649,7 +650,12 @@ async fn sessions(world: Arc<World>) -> Result<()> {
             .await?
             .contains(&launched[0])
     );
-    shell.prints(&["rm", &launched[0], &launched[1]]).await?;
+    // Nobody is there to be asked.
+    let told = shell.ends(2, &["rm", &launched[0]]).await?;
+    ensure!(told.contains("-y"), "{told}");
+    shell
+        .prints(&["rm", "-y", &launched[0], &launched[1]])
+        .await?;
     let found = shell.objects(&["ls", "-q", &word]).await?;
     ensure!(found.len() == 1 && found[0]["session_id"] == launched[2].as_str());
 
@@ -661,7 +667,7 @@ async fn sessions(world: Arc<World>) -> Result<()> {
     for arguments in [
         &["chat", &launched[0], "hi"][..],
         &["attach", &launched[0]],
-        &["rm", &launched[0]],
+        &["rm", "-y", &launched[0]],
         &["files", "ls", &launched[0]],
         &["launch", "nobody-has-this"],
     ] {
@@ -872,7 +878,7 @@ async fn not_allowed(world: Arc<World>) -> Result<()> {
         (&reading, &["launch", "code-assistant"]),
         (&reading, &["chat", &session, "hi"]),
         (&reading, &["stop", &session]),
-        (&reading, &["rm", &session]),
+        (&reading, &["rm", "-y", &session]),
     ] {
         let told = shell.ends(5, arguments).await?;
         ensure!(told.contains("agentctl login"), "{told}");

@@ -293,7 +293,7 @@ pub struct Logs {
 pub struct Rm {
     #[arg(required = true, value_parser = session)]
     pub sessions: Vec<SessionId>,
-    /// Do not ask
+    /// Do not ask; without a terminal, nothing is deleted without it
     #[arg(long, short)]
     pub yes: bool,
 }
@@ -311,8 +311,9 @@ pub struct Fork {
 pub struct Export {
     #[arg(value_parser = session)]
     pub session: SessionId,
-    #[arg(long, value_enum, default_value_t = Format::Markdown)]
-    pub format: Format,
+    /// What it is written as; without, Markdown, and JSON with --json
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
     /// The file to write; without, stdout
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -139,7 +139,13 @@ pub async fn interrupt(api: &Api, out: Out, session: &SessionId) -> Result<(), F
 }
 
 pub async fn remove(api: &Api, out: Out, given: &Rm) -> Result<(), Failure> {
-    if !given.yes && std::io::stdin().is_terminal() && !out.json {
+    if !given.yes {
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::Usage(
+                "without a terminal nobody can be asked whether to delete for good: say -y"
+                    .to_owned(),
+            ));
+        }
         let count = given.sessions.len();
         out.write(
             To::Aside,
@@ -168,9 +174,9 @@ pub async fn fork(api: &Api, out: Out, given: &Fork) -> Result<(), Failure> {
 }
 
 pub async fn export(api: &Api, out: Out, given: &Export) -> Result<(), Failure> {
-    let format = match given.format {
-        Format::Markdown => "markdown",
-        Format::Json => "json",
+    let format = match (given.format, out.json) {
+        (Some(Format::Markdown), _) | (None, false) => "markdown",
+        (Some(Format::Json), _) | (None, true) => "json",
     };
     let path = format!("/api/sessions/{}/export?format={format}", given.session);
     let target = match &given.output {
