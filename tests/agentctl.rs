@@ -319,7 +319,9 @@ async fn talk(world: Arc<World>) -> Result<()> {
     ensure!(document.to_string().contains("echo one"));
     ensure!(shell.object(&["export", &session]).await? == document);
 
-    let fork = shell.prints(&["fork", &session, "--turn", "1"]).await?;
+    let fork = shell
+        .prints(&["fork", &session, "--turn", "turn-1"])
+        .await?;
     let about = shell.object(&["show", fork.trim()]).await?;
     ensure!(about["turns"] == 1, "{about}");
     Ok(())
@@ -552,7 +554,11 @@ async fn files(world: Arc<World>) -> Result<()> {
     );
     let diff = shell.object(&["diff", &session]).await?;
     ensure!(diff["files"][1]["path"] == "from-stdin.txt", "{diff}");
-    shell.ends(4, &["diff", &session, "7"]).await?;
+    let told = shell.ends(4, &["diff", &session, "turn-7"]).await?;
+    ensure!(
+        told.contains("turn-7") && !told.contains("turn-6"),
+        "{told}"
+    );
 
     shell.prints(&["files", "mkdir", &session, "old"]).await?;
     shell

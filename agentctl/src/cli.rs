@@ -302,8 +302,8 @@ pub struct Rm {
 pub struct Fork {
     #[arg(value_parser = session)]
     pub session: SessionId,
-    /// The number of the turn; without, the last that has ended
-    #[arg(long)]
+    /// The turn, its number or as in turn-3; without, the last that has ended
+    #[arg(long, value_parser = turn)]
     pub turn: Option<u64>,
 }
 
@@ -332,14 +332,14 @@ pub enum Format {
 pub struct Diff {
     #[arg(value_parser = session)]
     pub session: SessionId,
-    /// The turn, by its number
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    /// The turn: its number, or as in turn-3
+    #[arg(value_parser = a_turn)]
     pub turn: Option<u64>,
     /// From the end of this turn; 0 is the session's begin
-    #[arg(long, value_name = "TURN", conflicts_with = "turn")]
+    #[arg(long, value_name = "TURN", conflicts_with = "turn", value_parser = turn)]
     pub from: Option<u64>,
     /// To the end of this turn; without, as it is now
-    #[arg(long, value_name = "TURN", conflicts_with = "turn")]
+    #[arg(long, value_name = "TURN", conflicts_with = "turn", value_parser = turn)]
     pub to: Option<u64>,
 }
 
@@ -486,6 +486,21 @@ fn session(text: &str) -> Result<SessionId, String> {
     SessionId::parse(text).map_err(|problem| problem.detail)
 }
 
+/// A turn, by its number or its id.
+fn turn(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix("turn-").unwrap_or(text);
+    let wrong = |_| "a turn is a number such as 3, or an id such as turn-3".to_owned();
+    number.parse().map_err(wrong)
+}
+
+/// The same; the first is 1.
+fn a_turn(text: &str) -> Result<u64, String> {
+    match turn(text)? {
+        0 => Err("the first turn is 1".to_owned()),
+        turn => Ok(turn),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -512,8 +527,22 @@ mod tests {
             "agentctl logs s --from 1 --tail 2",
             "agentctl ls --limit 0",
             "agentctl rm",
+            "agentctl diff s 0",
+            "agentctl diff s 1 --from 1",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn turns_are_numbers_or_ids() {
+        assert_eq!(
+            (turn("3"), turn("turn-3"), turn("0")),
+            (Ok(3), Ok(3), Ok(0))
+        );
+        for wrong in ["", "turn-", "turn 3", "-1", "last", "turn-turn-1"] {
+            assert!(turn(wrong).unwrap_err().contains("turn-3"), "{wrong}");
+        }
+        assert!(a_turn("turn-0").is_err());
     }
 }
