@@ -524,9 +524,13 @@ async fn files(world: Arc<World>) -> Result<()> {
     shell.ends(2, &["files", "ls", &session, there]).await?;
 
     // Where there is none, nothing is left behind.
-    shell
+    let told = shell
         .ends(4, &["files", "get", &session, "nothing.txt"])
         .await?;
+    ensure!(
+        told.contains("nothing.txt") && !told.contains("download"),
+        "{told}"
+    );
     shell
         .ends(2, &["files", "get", &session, "../../etc/passwd"])
         .await?;

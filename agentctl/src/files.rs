@@ -255,9 +255,22 @@ async fn get(
         Some(folder) if folder.is_dir() => Target::file(&folder.join(name), force)?,
         Some(file) => Target::file(file, force)?,
     };
-    let answer = api.open(api.get(&format!("{address}/download"))).await?;
+    let request = api.get(&format!("{address}/download"));
+    let answer = api.open(request).await.map_err(|failure| match failure {
+        Failure::Told(mut problem, status) => {
+            problem.detail = of_file(&problem.detail);
+            Failure::Told(problem, status)
+        }
+        failure => failure,
+    })?;
     let download = Download::to(target, out)?;
     download.receive(api, answer).await?.told(out)
+}
+
+/// What a server says of a file that it is asked to give. Where there is none, it takes the last part of the
+/// address for a part of the file's path.
+fn of_file(detail: &str) -> String {
+    detail.replacen("/download\"", "\"", 1)
 }
 
 async fn put(
@@ -498,6 +511,20 @@ mod tests {
         );
         assert_eq!(of_turn(told, 98), told);
         assert_eq!(of_turn(told, 9), told);
+    }
+
+    #[test]
+    fn the_file_that_was_asked_for_is_named() {
+        for (told, of) in [
+            ("\"nope/download\" is not there", "\"nope\" is not there"),
+            (
+                "\"a/download/download\" is a folder",
+                "\"a/download\" is a folder",
+            ),
+            ("there is no such session", "there is no such session"),
+        ] {
+            assert_eq!(of_file(told), of);
+        }
     }
 
     #[test]
