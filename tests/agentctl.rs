@@ -928,7 +928,8 @@ async fn configs(world: Arc<World>) -> Result<()> {
     let session = shell.prints(&["launch", "reader"]).await?;
     shell.prints(&["show", session.trim()]).await?;
     shell.prints(&["configs", "rm", "reader"]).await?;
-    shell.ends(4, &["configs", "get", "reader"]).await?;
+    let told = shell.ends(4, &["configs", "get", "reader"]).await?;
+    ensure!(told.contains("agentctl presets"), "{told}");
     std::fs::write(
         shell.path("wrong.yaml"),
         "id: wrong\nname: W\nmax_turns: 0\n",

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::api::Api;
 use crate::cli::{Attach, Chat, Permissions};
 use crate::events::{Ends, Events, Told};
-use crate::failure::Failure;
+use crate::failure::{About, Failure};
 use crate::harmless;
 use crate::out::Out;
 use crate::questions::Desk;
@@ -282,7 +282,7 @@ impl Room {
         let path = format!("/api/agents/sessions/{}/interrupt", self.session);
         tokio::spawn(async move {
             if let Err(failure) = api.open(api.ask(Method::POST, &path)).await
-                && let Some(words) = failure.words()
+                && let Some(words) = failure.words(About::Sessions)
             {
                 out.say(&words);
             }
@@ -292,7 +292,7 @@ impl Room {
     async fn answer(&mut self, request: &str, answer: &Value) {
         let sent = crate::questions::send(&self.api, &self.session, request, answer).await;
         if let Err(failure) = sent
-            && let Some(words) = failure.words()
+            && let Some(words) = failure.words(About::Requests)
         {
             self.out.say(&harmless::text(&words));
         }

@@ -5,6 +5,7 @@ use std::fmt;
 use protocol::{Problem, ProblemKind};
 use serde_json::{Value, json};
 
+use crate::cli::Command;
 use crate::harmless;
 
 /// Why a command ends without being done.
@@ -23,6 +24,30 @@ pub enum Failure {
     Interrupted,
     /// Whoever reads the output has left.
     Unread,
+}
+
+/// What a command is about: by this, what to do about an error is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    Agents,
+    Files,
+    Keys,
+    /// What an agent has asked.
+    Requests,
+    /// Sessions, and all else.
+    Sessions,
+}
+
+impl From<&Command> for About {
+    fn from(command: &Command) -> Self {
+        match command {
+            Command::Launch(_) | Command::Configs(_) => Self::Agents,
+            Command::Files(_) => Self::Files,
+            Command::Keys(_) => Self::Keys,
+            Command::Answer(_) => Self::Requests,
+            _ => Self::Sessions,
+        }
+    }
 }
 
 impl Failure {
@@ -46,7 +71,7 @@ impl Failure {
     }
 
     /// What to do about it.
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self, about: About) -> Option<&'static str> {
         match self {
             Self::Told(problem, _) => match problem.kind {
                 ProblemKind::Unauthenticated => Some(
@@ -55,11 +80,9 @@ impl Failure {
                 ProblemKind::Forbidden => Some(
                     "the key that is used may not; another one may: agentctl login, or AGENTCTL_TOKEN",
                 ),
-                ProblemKind::NotFound => {
-                    Some("agentctl ls shows your sessions, agentctl presets the agents")
-                }
+                ProblemKind::NotFound => missing(problem, about),
                 ProblemKind::PreconditionFailed | ProblemKind::Conflict => {
-                    Some("files take --force to replace what is there, configs put takes --replace")
+                    in_the_way(problem, about)
                 }
                 ProblemKind::TooManyRequests | ProblemKind::NoCapacity => {
                     Some("try again in a few seconds")
@@ -67,7 +90,7 @@ impl Failure {
                 ProblemKind::Internal => {
                     Some("the request's id is for whoever runs the server: its log says more")
                 }
-                _ => None,
+                _ => of_field(problem),
             },
             Self::Connection(_) => Some(
                 "is the server's address right, and does it run? AGENTCTL_SERVER or agentctl login --server says another",
@@ -77,7 +100,7 @@ impl Failure {
     }
 
     /// For a person, in lines; none where nothing is to be said any more.
-    pub fn words(&self) -> Option<String> {
+    pub fn words(&self, about: About) -> Option<String> {
         let words = match self {
             Self::TurnFailed | Self::Interrupted | Self::Unread => return None,
             Self::Usage(words) | Self::Here(words) | Self::Connection(words) => words.clone(),
@@ -88,7 +111,7 @@ impl Failure {
                 _ => format!("{} ({status})", problem.detail),
             },
         };
-        let hint = self.hint().map(|hint| format!("\n  {hint}"));
+        let hint = self.hint(about).map(|hint| format!("\n  {hint}"));
         Some(format!(
             "error: {}{}",
             harmless::text(&words),
@@ -97,7 +120,7 @@ impl Failure {
     }
 
     /// For a program.
-    pub fn json(&self) -> Value {
+    pub fn json(&self, about: About) -> Value {
         let mut error = match self {
             Self::Told(problem, status) => {
                 json!({ "code": problem.kind.code(), "detail": problem.detail, "status": status, "field": problem.field })
@@ -109,10 +132,53 @@ impl Failure {
             Self::Interrupted => json!({ "code": "interrupted", "detail": "interrupted" }),
             Self::Unread => json!({ "code": "unread", "detail": "nobody reads the output" }),
         };
-        if let (Some(hint), Some(members)) = (self.hint(), error.as_object_mut()) {
+        if let (Some(hint), Some(members)) = (self.hint(about), error.as_object_mut()) {
             members.insert("hint".to_owned(), json!(hint));
         }
         json!({ "error": error })
+    }
+}
+
+/// Where to find what is not there.
+fn missing(problem: &Problem, about: About) -> Option<&'static str> {
+    if problem.detail.contains("no such session") {
+        return Some("agentctl ls shows your sessions");
+    }
+    of_field(problem).or(match about {
+        About::Agents => Some(
+            "agentctl presets shows the agents that come with the server, agentctl configs ls your own",
+        ),
+        About::Files => Some("agentctl files ls SESSION shows what is there"),
+        About::Keys => Some("agentctl keys ls shows the keys"),
+        About::Requests => {
+            Some("agentctl logs SESSION shows what the agent has asked, each with its id")
+        }
+        About::Sessions => None,
+    })
+}
+
+/// How to do it all the same.
+fn in_the_way(problem: &Problem, about: About) -> Option<&'static str> {
+    let told = |words: &str| problem.detail.contains(words);
+    match about {
+        About::Files if told("not empty") => Some("files rm --recursive removes all that is in it"),
+        About::Files if problem.kind == ProblemKind::PreconditionFailed || told("already") => {
+            Some("--force replaces what is there")
+        }
+        About::Agents if told("already") => Some("configs put --replace ID replaces it"),
+        _ => None,
+    }
+}
+
+/// What gives a member of a request another value.
+fn of_field(problem: &Problem) -> Option<&'static str> {
+    let field = problem.field.as_deref()?;
+    match field.rsplit('.').next() {
+        _ if field == "mcp_env" || field.starts_with("mcp_env.") => {
+            Some("--mcp-env NAME=VALUE gives it, --mcp-env NAME out of the environment")
+        }
+        Some("model") => Some("agentctl models shows the models"),
+        _ => None,
     }
 }
 
@@ -145,10 +211,6 @@ mod tests {
                 ProblemKind::Forbidden,
                 "the key lacks the scope launch",
             )),
-            told(Problem::new(
-                ProblemKind::NotFound,
-                "there is no such session",
-            )),
             told(Problem::bad_request("must be at least 1").at("config.max_turns")),
             told(Problem::new(
                 ProblemKind::TooManyRequests,
@@ -159,13 +221,58 @@ mod tests {
             ),
             Failure::Usage("say what".to_owned()),
         ] {
-            all += &format!("{} {}\n", failure.exit_code(), failure.words().unwrap());
+            all += &format!(
+                "{} {}\n",
+                failure.exit_code(),
+                failure.words(About::Sessions).unwrap()
+            );
         }
         insta::assert_snapshot!(all);
         assert_eq!(Failure::TurnFailed.exit_code(), 3);
         assert_eq!(Failure::Interrupted.exit_code(), 130);
-        let json = told(Problem::bad_request("no").at("x")).json();
+        let json = told(Problem::bad_request("no").at("x")).json(About::Sessions);
         assert_eq!(json["error"]["code"], "bad_request");
         assert_eq!(json["error"]["field"], "x");
+    }
+
+    #[test]
+    fn a_hint_fits_its_command() {
+        use About::{Agents, Files, Keys, Requests, Sessions};
+        use ProblemKind::{Conflict, NotFound, PreconditionFailed};
+        let mut all = String::new();
+        for (about, kind, detail, field) in [
+            (Sessions, NotFound, "there is no such session", None),
+            (Files, NotFound, "there is no such session", None),
+            (Files, NotFound, "\"nope\" is not there", None),
+            (Sessions, NotFound, "turn-9 has left nothing", None),
+            (Sessions, NotFound, "there is no such model", Some("model")),
+            (Agents, NotFound, "there is no such configuration", None),
+            (Keys, NotFound, "there is no such key", None),
+            (Requests, NotFound, "the agent has not asked this", None),
+            (Files, PreconditionFailed, "the file is another", None),
+            (Files, Conflict, "\"a\" is there already", None),
+            (Files, Conflict, "\"a\" is a folder that is not empty", None),
+            (Files, Conflict, "\"a\" is a folder", None),
+            (Agents, Conflict, "there is a configuration a already", None),
+            (Agents, Conflict, "a comes with this deployment", None),
+            (Requests, Conflict, "this was answered already", None),
+            (Sessions, Conflict, "this session has ended", None),
+            (
+                Agents,
+                ProblemKind::BadRequest,
+                "is missing",
+                Some("mcp_env.TOKEN"),
+            ),
+            (Agents, ProblemKind::ModelFailed, "no key", Some("model")),
+        ] {
+            let problem = Problem::new(kind, detail);
+            let problem = match field {
+                Some(field) => problem.at(field),
+                None => problem,
+            };
+            let told = Failure::Told(problem, 400);
+            all += &format!("{about:?} {detail}: {:?}\n", told.hint(about));
+        }
+        insta::assert_snapshot!(all);
     }
 }

@@ -25,7 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use api::Api;
 use cli::{Cli, Command};
-use failure::Failure;
+use failure::{About, Failure};
 use out::Out;
 use profile::Profiles;
 
@@ -45,10 +45,11 @@ fn main() -> ExitCode {
     let Err(failure) = done else {
         return ExitCode::SUCCESS;
     };
+    let about = About::from(&cli.command);
     if out.json {
-        let json = failure.json().to_string();
+        let json = failure.json(about).to_string();
         out.say(&harmless::json(&json));
-    } else if let Some(words) = failure.words() {
+    } else if let Some(words) = failure.words(about) {
         out.say(&words);
     }
     ExitCode::from(failure.exit_code())
