@@ -702,6 +702,9 @@ async fn sessions(world: Arc<World>) -> Result<()> {
     shell
         .ends(2, &["launch", "code-assistant", "--mcp-env", "NOT_SET"])
         .await?;
+    shell
+        .ends(2, &["ls", "--profile", "nobody-has-this"])
+        .await?;
     let nobody = Shell {
         server: Some("http://127.0.0.1:1".to_owned()),
         ..Shell::new(&world)?

@@ -42,27 +42,26 @@ pub struct Global {
     /// Write JSON: one object, or one a line for lists and streams; errors as well, to stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// The profile whose server and key are used
-    #[arg(
-        long,
-        global = true,
-        env = "AGENTCTL_PROFILE",
-        hide_env_values = true,
-        value_name = "NAME"
-    )]
+    /// The profile whose server and key are used [env: AGENTCTL_PROFILE]
+    #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
-    /// The server's address; a profile's key is sent to that profile's server alone
-    #[arg(
-        long,
-        global = true,
-        env = "AGENTCTL_SERVER",
-        hide_env_values = true,
-        value_name = "URL"
-    )]
+    /// The server's address, without a profile http://127.0.0.1:8787; a profile's key is sent to that
+    /// profile's server alone [env: AGENTCTL_SERVER]
+    #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
     /// Send the key over plain http to another machine, for everybody on the way to read
     #[arg(long, global = true)]
     pub insecure: bool,
+}
+
+impl Global {
+    /// Takes what the line does not say out of the environment. Not the parser does this: its usage lines
+    /// would show what the environment has as if it were wanted.
+    pub fn or_environment(&mut self, env: impl Fn(&str) -> Option<String>) {
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
+        self.profile = self.profile.take().or_else(|| env("AGENTCTL_PROFILE"));
+        self.server = self.server.take().or_else(|| env("AGENTCTL_SERVER"));
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -531,6 +530,30 @@ mod tests {
             "agentctl diff s 1 --from 1",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_environment_says_what_the_line_does_not() {
+        let env = |name: &str| match name {
+            "AGENTCTL_SERVER" => Some("https://of.env".to_owned()),
+            _ => Some(String::new()),
+        };
+        let global = |line: &str| {
+            let mut global = Cli::try_parse_from(line.split(' ')).unwrap().global;
+            global.or_environment(env);
+            (global.server.unwrap(), global.profile)
+        };
+        assert_eq!(global("agentctl ls"), ("https://of.env".to_owned(), None));
+        assert_eq!(
+            global("agentctl ls --server https://x --profile p"),
+            ("https://x".to_owned(), Some("p".to_owned()))
+        );
+        for line in ["agentctl launch", "agentctl chat"] {
+            let told = Cli::try_parse_from(line.split(' '))
+                .unwrap_err()
+                .to_string();
+            assert!(!told.contains("--server"), "{told}");
         }
     }
 

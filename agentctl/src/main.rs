@@ -30,7 +30,8 @@ use out::Out;
 use profile::Profiles;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    cli.global.or_environment(|name| std::env::var(name).ok());
     let out = Out::new(cli.global.json);
     let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -127,7 +127,7 @@ impl Profiles {
     pub fn target(&self, global: &Global, token: Option<String>) -> Result<Target, Failure> {
         let name = self.name(global);
         let profile = self.profiles.get(&name);
-        if profile.is_none() && global.profile.is_some() && global.server.is_none() {
+        if profile.is_none() && global.profile.is_some() {
             return Err(Failure::Usage(format!(
                 "there is no profile {name}; agentctl login --profile {name} makes it"
             )));
@@ -238,7 +238,9 @@ mod tests {
             key("x")
         );
         assert_eq!(target(None, None, Some("x")).1, key("x"));
-        assert!(all.target(&global(Some("none"), None), None).is_err());
+        for server in [None, Some("https://other.example")] {
+            assert!(all.target(&global(Some("none"), server), None).is_err());
+        }
         let empty = Profiles::default()
             .target(&global(None, None), None)
             .unwrap();
