@@ -447,6 +447,9 @@ async fn asked(world: Arc<World>) -> Result<()> {
         if event["type"] == "permission_request" {
             let request = event["request_id"].as_str().context("no id")?.to_owned();
             let answer = ["answer", &session, &request, "allow"];
+            let stray = [&answer[..], &["--to", "foo=bar"]].concat();
+            let told = shell.ends(2, &stray).await?;
+            ensure!(told.contains("no question"), "{told}");
             shell.prints(&answer).await?;
             answers += 1;
             // Once is enough.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{self, Api};
 use crate::cli::{Answer, Behavior, Permissions};
+use crate::events::{Ends, Events};
 use crate::failure::Failure;
 use crate::harmless;
 use crate::out::Out;
@@ -277,6 +278,12 @@ pub async fn answer(api: &Api, out: Out, given: &Answer) -> Result<(), Failure> 
         })?;
         answers.insert(question.to_owned(), json!(answer));
     }
+    // The server takes any name, and the agent would find no answer under one that is no question.
+    if !answers.is_empty()
+        && let Some(asked) = asked(api, &given.session, &given.request).await?
+    {
+        fit(&given.request, &asked, &answers)?;
+    }
     let mut body = json!({ "behavior": behavior, "message": given.message });
     if let (false, Some(members)) = (answers.is_empty(), body.as_object_mut()) {
         members.insert("answers".to_owned(), Value::Object(answers));
@@ -288,6 +295,52 @@ pub async fn answer(api: &Api, out: Out, given: &Answer) -> Result<(), Failure> 
         &json!({ "session_id": given.session, "request_id": given.request, "behavior": behavior }),
         &format!("{}: {behavior}", given.request),
     )
+}
+
+/// The questions of a request, as the session's log has them; none of a request that is not there.
+async fn asked(
+    api: &Api,
+    session: &SessionId,
+    request: &str,
+) -> Result<Option<Vec<Question>>, Failure> {
+    let path = format!("/api/sessions/{session}/events?from=0");
+    let ask = move |api: &Api| api.get(&path);
+    let mut events = Events::open(api, Box::new(ask), Ends::AtLast, Some(0)).await?;
+    let mut found = None;
+    while let Some(told) = events.next().await? {
+        match told.event.map(|event| event.body) {
+            Some(EventBody::Question {
+                request_id, input, ..
+            }) if request_id == request => found = Some(questions(&input)),
+            Some(EventBody::PermissionRequest { request_id, .. }) if request_id == request => {
+                found = Some(Vec::new());
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// # Errors
+/// Where something is answered that was not asked.
+fn fit(request: &str, asked: &[Question], answers: &Map<String, Value>) -> Result<(), Failure> {
+    let is_asked = |name: &String| asked.iter().any(|question| question.text == *name);
+    let Some(stray) = answers.keys().find(|name| !is_asked(name)) else {
+        return Ok(());
+    };
+    if asked.is_empty() {
+        return Err(Failure::Usage(format!(
+            "{request} asks no question; it is answered without --to"
+        )));
+    }
+    let all: Vec<String> = asked
+        .iter()
+        .map(|question| format!("\n  {}", harmless::line(&question.text, 500)))
+        .collect();
+    Err(Failure::Usage(format!(
+        "{request} does not ask {stray:?}; it asks:{}",
+        all.concat()
+    )))
 }
 
 #[cfg(test)]
@@ -384,5 +437,25 @@ mod tests {
             answer,
             json!({ "answers": { "Which colour?": "Red, Blue\x1b[1m", "Why?": "3" } })
         );
+    }
+
+    #[test]
+    fn what_was_not_asked_is_not_answered() {
+        let asked = questions(&json!({ "questions": [
+            { "question": "Which colour?" }, { "question": "Why?" },
+        ] }));
+        let fits = |asked: &[Question], name: &str| {
+            let answers = Map::from_iter([(name.to_owned(), json!("x"))]);
+            fit("ask-1", asked, &answers)
+        };
+        assert!(fits(&asked, "Why?").is_ok());
+        let Err(Failure::Usage(told)) = fits(&asked, "foo") else {
+            panic!("it fits");
+        };
+        assert_eq!(
+            told,
+            "ask-1 does not ask \"foo\"; it asks:\n  Which colour?\n  Why?"
+        );
+        assert!(fits(&[], "foo").is_err());
     }
 }
