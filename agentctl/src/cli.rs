@@ -102,7 +102,7 @@ Examples:
     Show(OfSession),
     /// A session's log
     Logs(Logs),
-    /// A session's files: list, get, put, remove, move, pack
+    /// A session's files: ls, get, put, rm, mv, mkdir, zip
     #[command(subcommand)]
     Files(Files),
     /// What has changed in a session's workspace: since it began, or in a turn
@@ -128,12 +128,12 @@ Examples:
     Export(Export),
     /// List the agents that come with the server
     Presets,
-    /// Agents of your own: list, get, put, remove
+    /// Agents of your own: ls, get, put, rm
     #[command(subcommand)]
     Configs(Configs),
     /// List the models
     Models,
-    /// API keys: list, create, revoke
+    /// API keys: ls, create, revoke
     #[command(subcommand)]
     Keys(Keys),
     /// What a session has used: turns, tokens, cost, time
@@ -143,7 +143,10 @@ Examples:
     /// Print a shell's completions
     ///
     /// For bash: source <(agentctl completions bash)
-    Completions { shell: Shell },
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -202,12 +205,14 @@ pub enum Permissions {
 
 #[derive(Debug, Args)]
 pub struct OfSession {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
 }
 
 #[derive(Debug, Args)]
 pub struct Chat {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// What to say, - for stdin
@@ -221,6 +226,7 @@ pub struct Chat {
 
 #[derive(Debug, Args)]
 pub struct Attach {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// Begin after this event; 0 is the whole log
@@ -232,10 +238,12 @@ pub struct Attach {
 
 #[derive(Debug, Args)]
 pub struct Answer {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// The request's id, as chat, attach and logs show it
     pub request: String,
+    /// What becomes of it
     #[arg(value_enum)]
     pub behavior: Behavior,
     /// Words for the agent, with a refusal
@@ -248,9 +256,11 @@ pub struct Answer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Behavior {
+    /// Allow it this once
     Allow,
     /// Allow, and the same is not asked again in this session
     AllowSession,
+    /// Deny it
     Deny,
 }
 
@@ -275,6 +285,7 @@ pub struct Ls {
 
 #[derive(Debug, Args)]
 pub struct Logs {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// Go on with what comes
@@ -290,6 +301,7 @@ pub struct Logs {
 
 #[derive(Debug, Args)]
 pub struct Rm {
+    /// The sessions' ids, as ls shows them
     #[arg(required = true, value_parser = session)]
     pub sessions: Vec<SessionId>,
     /// Do not ask; without a terminal, nothing is deleted without it
@@ -299,6 +311,7 @@ pub struct Rm {
 
 #[derive(Debug, Args)]
 pub struct Fork {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// The turn, its number or as in turn-3; without, the last that has ended
@@ -308,6 +321,7 @@ pub struct Fork {
 
 #[derive(Debug, Args)]
 pub struct Export {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// What it is written as; without, Markdown, and JSON with --json
@@ -329,6 +343,7 @@ pub enum Format {
 
 #[derive(Debug, Args)]
 pub struct Diff {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// The turn: its number, or as in turn-3
@@ -346,8 +361,10 @@ pub struct Diff {
 pub enum Files {
     /// List what is in the workspace, or in a folder of it
     Ls {
+        /// The session's id, as ls shows it
         #[arg(value_parser = session)]
         session: SessionId,
+        /// The folder in the workspace; without, all of it
         #[arg(default_value = "")]
         path: String,
         /// How many folders deep
@@ -359,8 +376,10 @@ pub enum Files {
     },
     /// Get a file
     Get {
+        /// The session's id, as ls shows it
         #[arg(value_parser = session)]
         session: SessionId,
+        /// The path in the workspace
         path: String,
         /// A file or a folder that is there; - is stdout; without, the file's own name here
         to: Option<PathBuf>,
@@ -370,9 +389,10 @@ pub enum Files {
     },
     /// Put a file into the workspace
     Put {
+        /// The session's id, as ls shows it
         #[arg(value_parser = session)]
         session: SessionId,
-        /// - is stdin
+        /// The file, - for stdin
         file: PathBuf,
         /// Its path in the workspace; with / at the end, a folder; without, its own name
         path: Option<String>,
@@ -382,8 +402,10 @@ pub enum Files {
     },
     /// Remove a file or folder
     Rm {
+        /// The session's id, as ls shows it
         #[arg(value_parser = session)]
         session: SessionId,
+        /// The path in the workspace
         path: String,
         /// A folder with all that is in it
         #[arg(long, short)]
@@ -391,9 +413,12 @@ pub enum Files {
     },
     /// Move or rename
     Mv {
+        /// The session's id, as ls shows it
         #[arg(value_parser = session)]
         session: SessionId,
+        /// What is moved, its path in the workspace
         from: String,
+        /// Its new path
         to: String,
         /// Replace what is there
         #[arg(long)]
@@ -401,14 +426,18 @@ pub enum Files {
     },
     /// Make a folder
     Mkdir {
+        /// The session's id, as ls shows it
         #[arg(value_parser = session)]
         session: SessionId,
+        /// The path in the workspace
         path: String,
     },
     /// Get the workspace, or a folder of it, as a ZIP
     Zip {
+        /// The session's id, as ls shows it
         #[arg(value_parser = session)]
         session: SessionId,
+        /// The folder in the workspace; without, all of it
         #[arg(default_value = "")]
         path: String,
         /// The file to write, - for stdout; without, SESSION.zip here
@@ -428,16 +457,23 @@ pub enum Configs {
     /// List your own
     Ls,
     /// A whole configuration, as JSON
-    Get { id: String },
-    /// Keep a configuration, YAML or JSON; - is stdin
+    Get {
+        /// Its id, as presets and configs ls show it
+        id: String,
+    },
+    /// Keep a configuration, in YAML or JSON
     Put {
+        /// The file, - for stdin
         file: PathBuf,
         /// Replace the one that has its id
         #[arg(long, value_name = "ID")]
         replace: Option<String>,
     },
     /// Remove one of your own
-    Rm { id: String },
+    Rm {
+        /// Its id, as configs ls shows it
+        id: String,
+    },
     /// The JSON Schema of a configuration
     Schema,
 }
@@ -446,7 +482,7 @@ pub enum Configs {
 pub enum Keys {
     /// List the keys that hold
     Ls {
-        /// Whose; others than your own need the operator's token
+        /// Whose keys; others than your own need the operator's token
         #[arg(long)]
         owner: Option<String>,
     },
@@ -461,12 +497,15 @@ pub enum Keys {
         /// After so many days it ends; without, it holds until it is revoked
         #[arg(long)]
         days: Option<u64>,
+        /// Whose it is; others than your own need the operator's token
         #[arg(long)]
         owner: Option<String>,
     },
     /// Revoke a key, at once
     Revoke {
+        /// Its id, as keys ls shows it
         id: String,
+        /// Whose it is; others than your own need the operator's token
         #[arg(long)]
         owner: Option<String>,
     },
@@ -474,6 +513,7 @@ pub enum Keys {
 
 #[derive(Debug, Args)]
 pub struct Resources {
+    /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
     /// Go on, every few seconds
@@ -514,6 +554,21 @@ mod tests {
     fn help_teaches() {
         let help = Cli::command().render_long_help().to_string();
         insta::assert_snapshot!(help);
+    }
+
+    #[test]
+    fn everything_has_a_text() {
+        fn texts(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let of = format!("{} {}", command.get_name(), argument.get_id());
+                assert!(argument.get_help().is_some(), "{of}");
+            }
+            for below in command.get_subcommands() {
+                assert!(below.get_about().is_some(), "{}", below.get_name());
+                texts(below);
+            }
+        }
+        texts(&Cli::command());
     }
 
     #[test]
