@@ -401,9 +401,12 @@ async fn stopped(world: Arc<World>) -> Result<()> {
     // One that runs, and one that waits.
     let long = json!({ "message": "stream 1000 words every 100 ms" });
     let running = post(&world, &chat, &long).send();
-    let waiting = post(&world, &chat, &hello).send();
+    let waiting = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        post(&world, &chat, &hello).send().await
+    };
     let stop = async {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
         let path = format!("/api/agents/sessions/{session}/stop");
         answered(post(&world, &path, &json!({})), 200).await
     };
