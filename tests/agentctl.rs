@@ -324,6 +324,22 @@ async fn talk(world: Arc<World>) -> Result<()> {
         .await?;
     let about = shell.object(&["show", fork.trim()]).await?;
     ensure!(about["turns"] == 1, "{about}");
+
+    // Another agent goes on with its files.
+    let launch = ["launch", "code-assistant", "--model", "local/demo"];
+    let next = shell
+        .prints(&[&launch[..], &["--workspace-from", &session]].concat())
+        .await?;
+    let next = next.trim();
+    let about = shell.object(&["show", next]).await?;
+    ensure!(
+        about["config_id"] == "code-assistant" && about["model"] == "local/demo",
+        "{about}"
+    );
+    let file = shell
+        .prints(&["files", "get", next, "hello.py", "-"])
+        .await?;
+    ensure!(file.contains("print"), "{file}");
     Ok(())
 }
 

@@ -84,6 +84,7 @@ Examples:
   agentctl launch code-assistant --prompt 'write tests for src/'
   agentctl launch github-code-review --mcp-env GITHUB_TOKEN     (its value from the environment)
   agentctl launch --file agent.yaml --provider-key-env ANTHROPIC_API_KEY
+  agentctl launch code-assistant --workspace-from SESSION       (with the files of another session)
   ID=$(agentctl launch code-assistant)")]
     Launch(Launch),
     /// Say something in a session, and follow what comes of it
@@ -176,6 +177,12 @@ pub struct Launch {
     /// Where its sandbox is to run, such as docker; the deployment's default where nothing is said
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
+    /// The model that answers, instead of the agent's own
+    #[arg(long)]
+    pub model: Option<String>,
+    /// A session with whose files, as its last turn left them, this one begins
+    #[arg(long, value_name = "SESSION", value_parser = session)]
+    pub workspace_from: Option<SessionId>,
     /// What to say first, - for stdin
     #[arg(long, short)]
     pub prompt: Option<String>,

@@ -165,6 +165,9 @@ fn in_the_way(problem: &Problem, about: About) -> Option<&'static str> {
         About::Files if problem.kind == ProblemKind::PreconditionFailed || told("already") => {
             Some("--force replaces what is there")
         }
+        About::Sessions if told("this session has ended") => {
+            Some("agentctl launch AGENT --workspace-from SESSION begins another one with its files")
+        }
         About::Agents if told("already") => Some("configs put --replace ID replaces it"),
         _ => None,
     }
@@ -178,6 +181,7 @@ fn of_field(problem: &Problem) -> Option<&'static str> {
             Some("--mcp-env NAME=VALUE gives it, --mcp-env NAME out of the environment")
         }
         Some("model") => Some("agentctl models shows the models"),
+        Some("workspace_from") => Some("agentctl ls shows your sessions"),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use protocol::SessionId;
 use serde_json::{Map, Value, json};
 
-use crate::api::Api;
+use crate::api::{self, Api};
 use crate::cli::Launch;
 use crate::conversation;
 use crate::failure::Failure;
@@ -18,11 +18,25 @@ const MAX_TEXT: u64 = 2 * 1024 * 1024;
 /// Begins a session with an agent, and says the prompt, if there is one.
 pub async fn launch(api: &Api, out: Out, given: &Launch) -> Result<(), Failure> {
     let mut body = Map::new();
-    match (&given.preset, &given.file) {
-        (_, Some(file)) => body.insert("config".to_owned(), configuration(file)?),
-        (Some(preset), None) => body.insert("config_id".to_owned(), json!(preset)),
-        (None, None) => None,
+    let config = match (&given.preset, &given.file, &given.model) {
+        (_, Some(file), _) => Some(configuration(file)?),
+        // A launch takes an agent's id, or all of an agent: with another model it is another agent.
+        (Some(preset), None, Some(_)) => {
+            let path = format!("/api/configs/{}", api::encoded(preset));
+            Some(api.document(api.get(&path)).await?)
+        }
+        (preset, None, _) => {
+            body.insert("config_id".to_owned(), json!(preset));
+            None
+        }
     };
+    if let Some(config) = config {
+        let config = with_model(config, given.model.as_deref());
+        body.insert("config".to_owned(), config);
+    }
+    if let Some(session) = &given.workspace_from {
+        body.insert("workspace_from".to_owned(), json!(session));
+    }
     let env = |name: &str| std::env::var(name).ok();
     if !given.mcp_env.is_empty() {
         body.insert("mcp_env".to_owned(), secrets(&given.mcp_env, env)?);
@@ -81,6 +95,14 @@ fn configuration(file: &Path) -> Result<Value, Failure> {
     }
 }
 
+/// An agent, answered by this model, where one is wanted.
+fn with_model(mut config: Value, model: Option<&str>) -> Value {
+    if let (Some(model), Some(members)) = (model, config.as_object_mut()) {
+        members.insert("model".to_owned(), json!(model));
+    }
+    config
+}
+
 /// A text out of a file, `-` for stdin.
 ///
 /// # Errors
@@ -131,6 +153,15 @@ mod tests {
         let told = secrets(&given, env).unwrap();
         assert_eq!(told, json!({ "A": "b=c", "HERE": "from env", "E": "" }));
         assert!(secrets(&["GONE".to_owned()], env).is_err());
+    }
+
+    #[test]
+    fn a_model_takes_the_place_of_the_agents_own() {
+        let own = json!({ "id": "a", "model": "local/one" });
+        assert_eq!(with_model(own.clone(), None), own);
+        let other = json!({ "id": "a", "model": "local/other" });
+        assert_eq!(with_model(own, Some("local/other")), other);
+        assert_eq!(with_model(json!({ "id": "a" }), Some("local/other")), other);
     }
 
     #[test]
