@@ -711,6 +711,21 @@ async fn sessions(world: Arc<World>) -> Result<()> {
     );
     shell.ends(2, &["show", "../x"]).await?;
     shell.ends(2, &["no-such-command"]).await?;
+    shell.ends(2, &["ls", "--status", "asleep"]).await?;
+    let providers = shell.objects(&["providers"]).await?;
+    ensure!(
+        providers.iter().any(|one| one["default"] == true),
+        "{providers:?}"
+    );
+    let usage = shell.object(&["usage"]).await?;
+    ensure!(usage["days"].is_array(), "{usage}");
+    let table = shell.prints(&["usage"]).await?;
+    ensure!(
+        table.starts_with("DAY ") && table.contains("\nall "),
+        "{table}"
+    );
+    let told = shell.ends(1, &["usage", "--from", "yesterday"]).await?;
+    ensure!(told.contains("from must be a day"), "{told}");
     let field = shell
         .ends(1, &["launch", "code-assistant", "--mcp-env", "FROM_ENV"])
         .await?;

@@ -137,8 +137,10 @@ Examples:
     /// API keys: ls, create, revoke
     #[command(subcommand)]
     Keys(Keys),
-    /// What a session has used: turns, tokens, cost, time
-    Usage(OfSession),
+    /// List where sandboxes may run
+    Providers,
+    /// What a session has used: turns, tokens, cost, time; without a session, all of yours by day
+    Usage(Used),
     /// What a session's sandbox uses: processor, memory, disk
     Resources(Resources),
     /// Print a shell's completions
@@ -174,7 +176,7 @@ pub struct Launch {
     /// The environment variable with your own key for a provider of models
     #[arg(long, value_name = "VARIABLE")]
     pub provider_key_env: Option<String>,
-    /// Where its sandbox is to run, such as docker; the deployment's default where nothing is said
+    /// Where its sandbox is to run, as providers shows; the deployment's default where nothing is said
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
     /// The model that answers, instead of the agent's own
@@ -215,6 +217,19 @@ pub struct OfSession {
     /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
+}
+
+#[derive(Debug, Args)]
+pub struct Used {
+    /// The session's id, as ls shows it; without, all of the account's sessions by day
+    #[arg(value_parser = session)]
+    pub session: Option<SessionId>,
+    /// The first day, such as 2026-11-21; without, thirty days are told of
+    #[arg(long, value_name = "DAY", conflicts_with = "session")]
+    pub from: Option<String>,
+    /// The last day; without, today
+    #[arg(long, value_name = "DAY", conflicts_with = "session")]
+    pub to: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -277,7 +292,8 @@ pub struct Ls {
     #[arg(long, short = 'q', value_name = "TEXT")]
     pub search: Option<String>,
     /// Those with this status: starting, running, idle, sleeping, error, stopped
-    #[arg(long)]
+    #[arg(long, hide_possible_values = true,
+        value_parser = ["starting", "running", "idle", "sleeping", "error", "stopped"])]
     pub status: Option<String>,
     /// How many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -587,6 +603,8 @@ mod tests {
             "agentctl show ../x",
             "agentctl logs s --from 1 --tail 2",
             "agentctl ls --limit 0",
+            "agentctl ls --status asleep",
+            "agentctl usage s --from 2026-11-01",
             "agentctl rm",
             "agentctl diff s 0",
             "agentctl diff s 1 --from 1",

@@ -1,4 +1,4 @@
-//! Agents that can be launched, and the models.
+//! Agents that can be launched, the models, and where sandboxes may run.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -89,4 +89,21 @@ pub async fn models(api: &Api, out: Out) -> Result<(), Failure> {
     out.list(&models, &["MODEL", "AVAILABLE", "DEFAULT", "NAME"], |one| {
         texts(one, &names)
     })
+}
+
+/// Where sandboxes may run, each with the limits that it holds them to.
+pub async fn providers(api: &Api, out: Out) -> Result<(), Failure> {
+    let told: Value = api.document(api.get("/api/providers")).await?;
+    let providers = told.get("providers").and_then(Value::as_array);
+    let row = |one: &Value| {
+        let enforced = one.get("enforces").and_then(Value::as_array);
+        let enforced: Vec<&str> = enforced
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        vec![text(one, "name"), text(one, "default"), enforced.join(",")]
+    };
+    let heads = ["PROVIDER", "DEFAULT", "ENFORCES"];
+    out.list(&providers.cloned().unwrap_or_default(), &heads, row)
 }

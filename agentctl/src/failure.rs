@@ -181,6 +181,7 @@ fn of_field(problem: &Problem) -> Option<&'static str> {
             Some("--mcp-env NAME=VALUE gives it, --mcp-env NAME out of the environment")
         }
         Some("model") => Some("agentctl models shows the models"),
+        Some("provider") => Some("agentctl providers shows where sandboxes may run"),
         Some("workspace_from") => Some("agentctl ls shows your sessions"),
         _ => None,
     }

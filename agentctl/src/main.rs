@@ -17,6 +17,7 @@ mod profile;
 mod questions;
 mod render;
 mod sessions;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -101,11 +102,12 @@ async fn carry_out(cli: &Cli, out: Out) -> Result<(), Failure> {
         Command::Rm(given) => sessions::remove(&api, out, given).await,
         Command::Fork(given) => sessions::fork(&api, out, given).await,
         Command::Export(given) => sessions::export(&api, out, given).await,
-        Command::Usage(given) => sessions::usage(&api, out, &given.session).await,
+        Command::Usage(given) => usage::usage(&api, out, given).await,
         Command::Resources(given) => sessions::resources(&api, out, given).await,
         Command::Presets => configs::presets(&api, out).await,
         Command::Configs(given) => configs::run(&api, out, given).await,
         Command::Models => configs::models(&api, out).await,
+        Command::Providers => configs::providers(&api, out).await,
         Command::Keys(given) => keys::run(&api, out, given).await,
         Command::Login(_) | Command::Logout | Command::Profiles | Command::Completions { .. } => {
             Ok(())

@@ -2,8 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use protocol::event::TurnState;
-use protocol::{EventBody, Outcome, SessionId};
+use protocol::SessionId;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -188,108 +187,6 @@ pub async fn export(api: &Api, out: Out, given: &Export) -> Result<(), Failure> 
     download.receive(api, answer).await.map(drop)
 }
 
-/// The sum of what a session's turns have used, as its log says.
-pub async fn usage(api: &Api, out: Out, session: &SessionId) -> Result<(), Failure> {
-    let path = format!("/api/sessions/{session}/events?from=0");
-    let ask = move |api: &Api| api.get(&path);
-    let mut events = Events::open(api, Box::new(ask), Ends::AtLast, Some(0)).await?;
-    let mut sum = Sum::default();
-    while let Some(told) = events.next().await? {
-        if let Some(event) = &told.event {
-            sum.add(&event.body);
-        }
-    }
-    let document = sum.document(session);
-    if out.json {
-        return out.json(&document);
-    }
-    let names = [
-        "turns",
-        "completed",
-        "failed",
-        "interrupted",
-        "model_calls",
-        "input_tokens",
-        "output_tokens",
-        "cache_read_input_tokens",
-        "cache_creation_input_tokens",
-        "cost_usd",
-        "seconds",
-    ];
-    let fields: Vec<_> = names
-        .iter()
-        .map(|name| (*name, text(&document, name)))
-        .collect();
-    out.fields(&fields)
-}
-
-#[derive(Debug, Default)]
-struct Sum {
-    turns: u64,
-    outcomes: [u64; 3],
-    input: u64,
-    output: u64,
-    cache_read: u64,
-    cache_creation: u64,
-    calls: u64,
-    millis: u64,
-    cost: f64,
-    /// A turn whose cost nobody knows.
-    unpriced: bool,
-}
-
-impl Sum {
-    fn add(&mut self, body: &EventBody) {
-        let EventBody::Status(status) = body else {
-            return;
-        };
-        if status.state != TurnState::Ended {
-            return;
-        }
-        self.turns += 1;
-        let [completed, failed, interrupted] = &mut self.outcomes;
-        match status.outcome {
-            Some(Outcome::Completed) | None => *completed += 1,
-            Some(Outcome::Failed) => *failed += 1,
-            Some(Outcome::Interrupted) => *interrupted += 1,
-        }
-        let Some(usage) = &status.usage else { return };
-        for (sum, part) in [
-            (&mut self.input, usage.input_tokens),
-            (&mut self.output, usage.output_tokens),
-            (&mut self.cache_read, usage.cache_read_input_tokens),
-            (&mut self.cache_creation, usage.cache_creation_input_tokens),
-            (&mut self.calls, usage.num_turns),
-            (&mut self.millis, usage.duration_ms),
-        ] {
-            *sum = sum.saturating_add(part);
-        }
-        match usage.cost_usd {
-            Some(cost) => self.cost += cost,
-            None => self.unpriced = true,
-        }
-    }
-
-    fn document(&self, session: &SessionId) -> Value {
-        let [completed, failed, interrupted] = self.outcomes;
-        json!({
-            "session_id": session,
-            "turns": self.turns,
-            "completed": completed,
-            "failed": failed,
-            "interrupted": interrupted,
-            "model_calls": self.calls,
-            "input_tokens": self.input,
-            "output_tokens": self.output,
-            "cache_read_input_tokens": self.cache_read,
-            "cache_creation_input_tokens": self.cache_creation,
-            // A part of it is not the sum.
-            "cost_usd": (!self.unpriced).then_some(self.cost),
-            "seconds": self.millis as f64 / 1000.0,
-        })
-    }
-}
-
 pub async fn resources(api: &Api, out: Out, given: &Resources) -> Result<(), Failure> {
     let path = format!("/api/resources/{}", given.session);
     if !given.watch {
@@ -357,33 +254,6 @@ fn measured(used: &Value) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ended(outcome: &str, cost: Option<f64>) -> EventBody {
-        serde_json::from_value(json!({
-            "type": "status", "content": "", "state": "ended", "outcome": outcome, "usage": {
-                "input_tokens": 10, "output_tokens": 2, "cost_usd": cost, "duration_ms": 1500, "num_turns": 3 },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn what_turns_have_used_is_summed_up() {
-        let session = SessionId::parse("s").unwrap();
-        let mut sum = Sum::default();
-        sum.add(&ended("completed", Some(0.25)));
-        sum.add(&ended("failed", Some(0.5)));
-        let told = sum.document(&session);
-        assert_eq!(
-            (&told["turns"], &told["failed"], &told["input_tokens"]),
-            (&json!(2), &json!(1), &json!(20))
-        );
-        assert_eq!(
-            (&told["cost_usd"], &told["seconds"]),
-            (&json!(0.75), &json!(3.0))
-        );
-        sum.add(&ended("completed", None));
-        assert_eq!(sum.document(&session)["cost_usd"], Value::Null);
-    }
 
     #[test]
     fn what_is_measured() {
