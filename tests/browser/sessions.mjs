@@ -71,6 +71,7 @@ await withBrowser(async (browser) => {
   await entry(others[0]).getByTestId("choose-session").check();
   await bulk.getByTestId("bulk-delete").click();
   const dialog = page.getByTestId("bulk-dialog");
+  await dialog.getByRole("listitem").nth(1).waitFor();
   assert.equal(await dialog.getByRole("listitem").count(), 2);
   await page.keyboard.press("Escape");
   await dialog.waitFor({ state: "detached" });
