@@ -72,7 +72,6 @@ impl Driver {
         if shared.disk.is_ready() {
             self.kept.restart();
             shared.history.begin().await;
-            shared.watcher.start();
         }
         tokio::spawn(Arc::clone(&shared.watcher).run());
         loop {
@@ -81,10 +80,7 @@ impl Driver {
                 () = shared.stopped() => break,
                 job = jobs.recv() => match job {
                     Some(Job::Turn(job)) => self.run_job(*job).await,
-                    Some(Job::DiskReady) => {
-                        self.kept.restart();
-                        shared.watcher.start();
-                    }
+                    Some(Job::DiskReady) => self.kept.restart(),
                     None => break,
                 },
                 heard = self.kept.hear() => self.heard_idle(heard).await,

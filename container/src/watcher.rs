@@ -66,6 +66,8 @@ pub struct Watcher {
 #[derive(Debug, Default)]
 struct Platform {
     watcher: Option<RecommendedWatcher>,
+    /// Of the turn that it watches for.
+    turn: u64,
     workspace: PathBuf,
     folders: usize,
 }
@@ -104,8 +106,8 @@ struct State {
     said: HashMap<PathBuf, Instant>,
     /// It has been told that more has changed than can be named.
     said_more: bool,
-    /// There are folders that are not watched yet.
-    is_behind: bool,
+    /// Counts the begins and ends of turns.
+    turn: u64,
 }
 
 /// What has changed and is not told yet.
@@ -173,9 +175,11 @@ impl Watcher {
         lock(&self.state)
     }
 
-    /// Begins to watch. It takes time where there are many folders, and nobody waits for it.
-    pub fn start(self: &Arc<Self>) {
+    /// Begins to watch for a turn. It takes time where there are many folders, and nobody waits for it. Between
+    /// turns nothing is watched: a machine has room for few that watch, and sandboxes may share one.
+    fn start(&self, turn: u64) {
         let (state, seen) = (Arc::clone(&self.state), Arc::clone(&self.seen));
+        let platform = Arc::clone(&self.platform);
         let mut filter = Filter::new(&self.workspace);
         let hear = move |heard: notify::Result<notify::Event>| {
             let heard = heard.map(|event| filter.take(event));
@@ -185,18 +189,21 @@ impl Watcher {
                 seen.notify_one();
             }
         };
-        match RecommendedWatcher::new(hear, Config::default().with_follow_symlinks(false)) {
-            Ok(watcher) => lock(&self.platform).watcher = Some(watcher),
-            Err(error) => tracing::warn!(%error, "the workspace can't be watched"),
-        }
-        self.watch_all();
-    }
-
-    /// Watches each folder that is not left out.
-    fn watch_all(&self) {
-        let platform = Arc::clone(&self.platform);
+        let state = Arc::clone(&self.state);
         tokio::task::spawn_blocking(move || {
             let mut platform = lock(&platform);
+            if lock(&state).turn != turn {
+                return; // It is over already.
+            }
+            let config = Config::default().with_follow_symlinks(false);
+            match RecommendedWatcher::new(hear, config) {
+                Ok(watcher) => platform.watcher = Some(watcher),
+                Err(error) => {
+                    tracing::warn!(%error, "the workspace can't be watched");
+                    return;
+                }
+            }
+            platform.turn = turn;
             platform.folders = 0;
             let root = Dir::open_ambient_dir(&platform.workspace, ambient_authority());
             let walked = root.map(|root| {
@@ -206,6 +213,17 @@ impl Watcher {
             });
             if !walked.is_ok_and(|is_whole| is_whole) {
                 tracing::warn!("not all folders of the workspace can be watched");
+            }
+        });
+    }
+
+    /// Watches no more for a turn that is over.
+    fn stop(&self, turn: u64) {
+        let platform = Arc::clone(&self.platform);
+        tokio::task::spawn_blocking(move || {
+            let mut platform = lock(&platform);
+            if platform.turn == turn {
+                platform.watcher = None;
             }
         });
     }
@@ -230,15 +248,14 @@ impl Watcher {
     /// A turn begins, and hears of what changes.
     pub fn begin(&self, log: &Arc<TurnLog>) {
         let mut state = self.state();
-        let is_behind = state.is_behind;
+        let turn = state.turn + 1;
         *state = State {
             log: Some(Arc::clone(log)),
+            turn,
             ..State::default()
         };
         drop(state);
-        if is_behind {
-            self.watch_all();
-        }
+        self.start(turn);
     }
 
     /// A tool has told of this change itself.
@@ -253,7 +270,13 @@ impl Watcher {
     pub async fn end(&self) {
         // One that takes longer has more to look at than anybody wants to read.
         let _late = timeout(PATIENCE, self.tell()).await;
-        self.state().log = None;
+        let turn = {
+            let mut state = self.state();
+            state.log = None;
+            state.turn += 1;
+            state.turn - 1
+        };
+        self.stop(turn);
     }
 
     async fn tell(&self) {
@@ -297,8 +320,6 @@ impl State {
             return;
         };
         if self.log.is_none() {
-            // Nobody is told; a new folder is watched from the next turn on.
-            self.is_behind |= created || event.need_rescan();
             return;
         }
         self.seen.more |= event.need_rescan();
