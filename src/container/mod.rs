@@ -430,10 +430,10 @@ impl Object {
                         sleep_after: object.sleep_after(brief),
                     };
                     let provider = object.provider(&id).await?;
-                    object.note_rest(false).await?;
-                    // One that fails half way may leave something that runs.
                     let looks = !object.disk_ready.get();
                     if looks {
+                        object.note_rest(false).await?;
+                        // One that fails half way may leave something that runs.
                         object.remember_to_look(&id, start.sleep_after, brief).await;
                     }
                     let Ensured { endpoint, started } = provider.ensure_running(&start).await?;
