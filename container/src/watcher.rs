@@ -50,7 +50,6 @@ const OWN: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Watcher {
-    workspace: PathBuf,
     secrets: Arc<Secrets>,
     state: Arc<Mutex<State>>,
     /// Something is to be told.
@@ -162,7 +161,6 @@ impl Watcher {
             ..Platform::default()
         };
         Self {
-            workspace: workspace.to_owned(),
             secrets,
             state: Arc::default(),
             seen: Arc::default(),
@@ -180,21 +178,20 @@ impl Watcher {
     fn start(&self, turn: u64) {
         let (state, seen) = (Arc::clone(&self.state), Arc::clone(&self.seen));
         let platform = Arc::clone(&self.platform);
-        let mut filter = Filter::new(&self.workspace);
-        let hear = move |heard: notify::Result<notify::Event>| {
-            let heard = heard.map(|event| filter.take(event));
-            let mut state = lock(&state);
-            state.hear(heard);
-            if !state.seen.is_empty() {
-                seen.notify_one();
-            }
-        };
-        let state = Arc::clone(&self.state);
         tokio::task::spawn_blocking(move || {
             let mut platform = lock(&platform);
             if lock(&state).turn != turn {
                 return; // It is over already.
             }
+            let mut filter = Filter::new(&platform.workspace);
+            let hear = move |event| {
+                let heard = filter.take(event);
+                let mut state = lock(&state);
+                state.hear(heard);
+                if !state.seen.is_empty() {
+                    seen.notify_one();
+                }
+            };
             let config = Config::default().with_follow_symlinks(false);
             match RecommendedWatcher::new(hear, config) {
                 Ok(watcher) => platform.watcher = Some(watcher),
@@ -310,21 +307,14 @@ impl Watcher {
 }
 
 impl State {
-    /// Takes what the platform says, and what is left of it.
-    fn hear(&mut self, heard: notify::Result<(notify::Event, Vec<PathBuf>)>) {
-        let Ok((event, paths)) = heard else {
-            self.seen.more = true;
-            return;
-        };
-        let Some(created) = created(&event).or(event.need_rescan().then_some(false)) else {
-            return;
-        };
+    /// Takes what the platform says, where a turn hears of it.
+    fn hear(&mut self, heard: Heard) {
         if self.log.is_none() {
             return;
         }
-        self.seen.more |= event.need_rescan();
-        for path in paths {
-            self.seen.add(&path, created);
+        self.seen.more |= heard.more;
+        for path in heard.paths {
+            self.seen.add(&path, heard.created);
         }
     }
 
@@ -348,6 +338,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What an event of the platform comes to.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Below the workspace, without what is left out of it.
+    paths: Vec<PathBuf>,
+    /// They were not there before.
+    created: bool,
+    /// Something has happened that was not seen, such as in a folder that there is no room to watch.
+    more: bool,
+}
+
 /// Leaves out of events what is left out of the workspace, before it takes anybody's room.
 struct Filter {
     workspace: PathBuf,
@@ -362,16 +363,21 @@ impl Filter {
         }
     }
 
-    /// An event, and those of its paths that count, below the workspace.
-    fn take(&mut self, event: notify::Event) -> (notify::Event, Vec<PathBuf>) {
-        if created(&event).is_none() {
-            return (event, Vec::new());
+    fn take(&mut self, event: notify::Result<notify::Event>) -> Heard {
+        let mut heard = Heard {
+            more: event.as_ref().map_or(true, notify::Event::need_rescan),
+            ..Heard::default()
+        };
+        if let Ok(event) = &event
+            && let Some(created) = created(event)
+        {
+            heard.created = created;
+            let paths = event.paths.iter();
+            let paths = paths.filter_map(|path| path.strip_prefix(&self.workspace).ok());
+            let paths: Vec<PathBuf> = paths.map(Path::to_owned).collect();
+            heard.paths = paths.into_iter().filter(|path| self.counts(path)).collect();
         }
-        let paths = event.paths.iter();
-        let paths = paths.filter_map(|path| path.strip_prefix(&self.workspace).ok());
-        let paths: Vec<PathBuf> = paths.map(Path::to_owned).collect();
-        let paths = paths.into_iter().filter(|path| self.counts(path)).collect();
-        (event, paths)
+        heard
     }
 
     fn counts(&mut self, path: &Path) -> bool {
