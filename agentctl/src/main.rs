@@ -5,6 +5,7 @@ mod api;
 mod cli;
 mod configs;
 mod conversation;
+mod diff;
 mod events;
 mod failure;
 mod files;
@@ -96,7 +97,7 @@ async fn carry_out(cli: &Cli, out: Out) -> Result<(), Failure> {
         Command::Show(given) => sessions::show(&api, out, &given.session).await,
         Command::Logs(given) => sessions::logs(&api, out, given).await,
         Command::Files(given) => files::run(&api, out, given).await,
-        Command::Diff(given) => files::diff(&api, out, given).await,
+        Command::Diff(given) => diff::diff(&api, out, given).await,
         Command::Interrupt(given) => sessions::interrupt(&api, out, &given.session).await,
         Command::Stop(given) => sessions::stop(&api, out, &given.session).await,
         Command::Rm(given) => sessions::remove(&api, out, given).await,
