@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use protocol::files::{Kind, Listing, MAX_FILE, Node};
 use protocol::SessionId;
+use protocol::files::{Kind, Listing, MAX_FILE, Node};
 use reqwest::{Body, Method, Response};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;

@@ -207,7 +207,8 @@ impl Talk {
                 let line = format!("error: {}", harmless::text(content));
                 self.line(&mut out, style.red(&line));
             }
-            EventBody::Unknown => {}
+            // The whole of it comes with the result.
+            EventBody::ToolOutput { .. } | EventBody::Unknown => {}
         }
         out
     }
@@ -316,7 +317,9 @@ fn used(usage: &Usage) -> String {
 /// An event as an entry of the log; none for pieces of what follows as a whole.
 pub fn entry(style: Style, event: &Event) -> Option<String> {
     let (kind, text) = match &event.body {
-        EventBody::Progress { .. } | EventBody::Thinking { partial: true, .. } => return None,
+        EventBody::Progress { .. }
+        | EventBody::Thinking { partial: true, .. }
+        | EventBody::ToolOutput { .. } => return None,
         EventBody::UserMessage { content, .. } => (style.bold("user"), harmless::text(content)),
         EventBody::Status(status) => {
             let outcome = status

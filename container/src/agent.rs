@@ -1,6 +1,7 @@
 //! The session's agent: its turns, one at a time, on one kept `claude` process.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -114,6 +115,12 @@ impl Shared {
 
     pub fn process(&self) -> MutexGuard<'_, ProcessState> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where Claude Code keeps what commands print while they run; none before it has said anything.
+    pub fn output_folder(&self) -> Option<PathBuf> {
+        let conversation = self.process().conversation.clone()?;
+        self.conversations().output_folder(&conversation)
     }
 
     /// Returns when the server stops.

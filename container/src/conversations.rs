@@ -105,6 +105,15 @@ impl Conversations {
         self.transcript(id).is_some()
     }
 
+    /// Where Claude Code keeps what the commands of a conversation print while they run.
+    pub fn output_folder(&self, id: &str) -> Option<PathBuf> {
+        let transcript = self.transcript(id)?;
+        let working_directory = transcript.parent()?.file_name()?;
+        let of_user = format!("claude-{}", rustix::process::getuid().as_raw());
+        let folder = std::env::temp_dir().join(of_user);
+        Some(folder.join(working_directory).join(id).join("tasks"))
+    }
+
     fn transcript(&self, id: &str) -> Option<PathBuf> {
         let name = format!("{id}.jsonl");
         let projects = std::fs::read_dir(self.home.join(".claude/projects")).ok()?;

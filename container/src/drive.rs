@@ -17,6 +17,7 @@ use crate::claude::{Exit, Heard, MAX_LINE};
 use crate::conversations::fresh_uuid;
 use crate::kept::{Kept, MAX_BACKGROUND, to_mode, to_model};
 use crate::launch::allow;
+use crate::live_output::LiveOutput;
 use crate::translate::{Cause, Translator, end_of, merge};
 use crate::turn_log::{MAX_BYTES, Order, TurnLog};
 use crate::wire::{ControlAnswer, ControlRequest, Kind, Message};
@@ -40,6 +41,7 @@ pub struct Driver {
     asks: Asks,
     /// Switches that the process was asked for in the middle of the turn, by the request's id.
     switches: HashMap<String, Switch>,
+    live_output: LiveOutput,
     /// A message was sent, and its result has not come.
     busy: bool,
 }
@@ -62,6 +64,7 @@ impl Driver {
             translator: Translator::new(workspace),
             asks: Asks::default(),
             switches: HashMap::new(),
+            live_output: LiveOutput::default(),
             busy: false,
         }
     }
@@ -117,6 +120,7 @@ impl Driver {
         };
         self.asks.clear();
         self.switches.clear();
+        self.live_output.end_all();
         if let Some(claude) = &mut self.kept.claude {
             claude.asks_people = false;
         }
@@ -188,7 +192,7 @@ impl Driver {
     /// Listens until the turn's result.
     async fn converse(
         &mut self,
-        log: &TurnLog,
+        log: &Arc<TurnLog>,
         turn: &Turn,
         uuid: &str,
     ) -> Result<Option<Ended>, Cause> {
@@ -303,7 +307,7 @@ impl Driver {
     /// Writes down what a line means. Returns whether with it the calls of tools are over that ran.
     fn record(
         &mut self,
-        log: &TurnLog,
+        log: &Arc<TurnLog>,
         turn: &Turn,
         pieces: &mut Pieces,
         message: &Message,
@@ -359,8 +363,21 @@ impl Driver {
         }
         pieces.flush(log)?;
         for event in &events {
-            if let EventBody::FileChange { path, .. } = event {
-                self.shared.watcher.said(path);
+            match event {
+                EventBody::FileChange { path, .. } => self.shared.watcher.said(path),
+                EventBody::ToolUse {
+                    tool, tool_use_id, ..
+                } if tool == "Bash" => {
+                    let shared = Arc::clone(&self.shared);
+                    let folder = move || shared.output_folder();
+                    let secrets = &self.shared.secrets;
+                    self.live_output.follow(tool_use_id, folder, log, secrets);
+                }
+                EventBody::ToolResult { tool_use_id, .. } => {
+                    let folder = || self.shared.output_folder();
+                    self.live_output.end(tool_use_id, folder);
+                }
+                _ => {}
             }
         }
         if !events.is_empty() || !withdrawn.is_empty() || conversation.is_some() {

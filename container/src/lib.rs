@@ -17,6 +17,7 @@
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`history`] | what the workspace was at the end of each turn, and what has changed since |
 //! | [`watcher`] | which files change while a turn runs, told as they do |
+//! | `live_output` | what a command prints while it runs |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
 //! | [`translate`] | lines as events; pure |
 //! | [`mask`] | secrets, replaced in all that is said; pure |
@@ -45,6 +46,7 @@ pub mod http;
 pub mod kept;
 pub mod launch;
 pub mod lines;
+mod live_output;
 pub mod mask;
 pub mod processes;
 mod resources;

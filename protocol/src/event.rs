@@ -65,6 +65,12 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent_tool_use_id: Option<String>,
     },
+    /// A piece of what a command prints while it runs; where it prints much, not all of it. The whole follows
+    /// as the `tool_result` of the same call.
+    ToolOutput {
+        content: String,
+        tool_use_id: String,
+    },
     /// The tool's answer. `content` is its text, cut at [`MAX_TOOL_OUTPUT`].
     ToolResult {
         content: String,

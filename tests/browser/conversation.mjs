@@ -1,6 +1,6 @@
 // A person types a message, sees the tool cards and the final text, reloads, and sees the same.
 import assert from "node:assert/strict";
-import { open, withBrowser } from "./page.mjs";
+import { BASE_URL, open, SESSION, withBrowser } from "./page.mjs";
 
 await withBrowser(async (browser) => {
   const { page, nothingWrong } = await open(browser);
@@ -36,5 +36,17 @@ await withBrowser(async (browser) => {
   await page.locator('[data-testid="turn-end"][data-outcome="interrupted"]').waitFor({ timeout: 10_000 });
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   assert.ok(width <= 390, `nothing is wider than the phone: ${width}`);
+
+  // What a command prints is seen while it runs, and its result when it is over.
+  await page.getByTestId("composer").fill("run `echo now; until test -e go-on; do sleep 0.2; done; echo later`");
+  await page.getByTestId("composer").press("Enter");
+  const command = page.locator('[data-testid="tool-card"][data-tool="Bash"]').last();
+  await command.and(page.locator('[data-state="running"]')).locator(".terminal").filter({ hasText: /now$/ }).waitFor();
+  const goOn = { headers: { "content-type": "application/octet-stream" }, data: "" };
+  assert.ok((await page.request.put(`${BASE_URL}/api/files/${SESSION}/go-on`, goOn)).ok());
+  await command.and(page.locator('[data-state="done"]')).waitFor();
+  assert.equal(await command.getAttribute("open"), null, "what is over is folded");
+  await command.locator("summary").click();
+  assert.match(await command.locator(".terminal").innerText(), /now\nlater$/);
   nothingWrong();
 });

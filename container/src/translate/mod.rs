@@ -397,6 +397,7 @@ fn bound(event: &mut EventBody) {
         | EventBody::Result { content, .. }
         | EventBody::Thinking { content, .. }
         | EventBody::ToolUse { content, .. }
+        | EventBody::ToolOutput { content, .. }
         | EventBody::ToolResult { content, .. }
         | EventBody::FileChange { content, .. }
         | EventBody::TodoUpdate { content, .. }

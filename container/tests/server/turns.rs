@@ -135,6 +135,22 @@ async fn a_token_that_stands_alone_is_not_held_back() {
 }
 
 #[tokio::test]
+async fn what_a_command_prints_is_told_while_it_runs() {
+    let world = World::new().await;
+    let command = "echo one; until test -e go-on; do sleep 0.1; done; echo two";
+    let call = json!({"command": command, "description": "Waits"});
+    let replies = vec![Reply::Call("Bash", call), Reply::Say("Done.")];
+    world.script("waits", replies);
+    let mut records = world.begin(1, json!({"prompt": "script:waits"})).await;
+    let one = |event: &EventBody| matches!(event, EventBody::ToolOutput { content, .. } if content == "one\n");
+    records.until(one).await;
+    std::fs::write(world.workspace().join("go-on"), "").unwrap();
+    let result = |event: &EventBody| matches!(event, EventBody::ToolResult { content, .. } if content == "one\ntwo");
+    records.until(result).await;
+    records.rest().await.completed();
+}
+
+#[tokio::test]
 async fn who_comes_back_gets_exactly_the_rest() {
     let world = World::new().await;
     world.script(

@@ -49,6 +49,20 @@ function upTo(count: number): Conversation {
 }
 
 describe("the fold", () => {
+  it("shows what a command prints until its result comes", () => {
+    const outputs = (content: string): [string, object] => ["turn-1", { type: "tool_output", content, tool_use_id: "t" }];
+    const begin = log(["turn-1", { type: "tool_use", content: "make", tool: "Bash", tool_use_id: "t", input: {} }], outputs("one\n"), outputs("two\n"));
+    const output = (events: readonly LogEvent[]) => {
+      const item = fold(nothingSaid, events).turns[0]?.items[0];
+      return item?.kind === "tool" ? item.output : undefined;
+    };
+    expect(output(begin)).toBe("one\ntwo\n");
+    const end = log(["turn-1", { type: "tool_use", content: "make", tool: "Bash", tool_use_id: "t", input: {} }], outputs("one\n"), ["turn-1", { type: "tool_result", content: "all", tool_use_id: "t", is_error: false }], outputs("late"));
+    expect(output(end)).toBe("all");
+    const long = log(["turn-1", { type: "tool_use", content: "make", tool: "Bash", tool_use_id: "t", input: {} }], ...Array.from({ length: 20 }, () => outputs("x".repeat(4096))));
+    expect(output(long)?.length).toBe(32 * 1024);
+  });
+
   it("shows each turn with what belongs to it", () => {
     const { turns, todos, model, seq } = upTo(LOG.length);
     expect(seq).toBe(LOG.length);

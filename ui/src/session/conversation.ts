@@ -81,6 +81,7 @@ export interface ToolItem extends Placed {
   readonly summary: string;
   readonly input: unknown;
   readonly state: "running" | "done" | "failed" | "stopped";
+  /** While it runs the last of what it has printed until now. */
   readonly output: string | null;
   readonly cutBytes: number;
   readonly doneAt: number;
@@ -317,6 +318,10 @@ function takeIntoTurn(turn: Turn, event: LogEvent): Turn {
         doneAt: 0,
         files: [],
       });
+    case "tool_output":
+      return changeTool(turn, event.toolUseId, (item) =>
+        item.state === "running" ? { ...item, output: `${item.output ?? ""}${event.content}`.slice(-MAX_LIVE_OUTPUT) } : item,
+      );
     case "tool_result":
       return changeTool(turn, event.toolUseId, (item) => ({
         ...item,
@@ -472,6 +477,9 @@ function midway(id: string, event: LogEvent): Turn {
 
 /** Files that a turn keeps that it has not written by a tool of its own. */
 const MAX_TOUCHED = 500;
+
+/** Characters that are kept of what a command prints while it runs. */
+const MAX_LIVE_OUTPUT = 32 * 1024;
 
 function newTurn(id: string): Turn {
   return {

@@ -55,6 +55,7 @@ export type Body =
   | { type: "progress" | "result"; block: string; parent: string | null }
   | { type: "thinking"; block: string; parent: string | null; partial: boolean }
   | { type: "tool_use"; tool: string; toolUseId: string; input: unknown; parent: string | null }
+  | { type: "tool_output"; toolUseId: string }
   | { type: "tool_result"; toolUseId: string; isError: boolean; cutBytes: number }
   | { type: "file_change"; paths: string[]; toolUseId: string }
   | { type: "todo_update"; todos: Todo[] }
@@ -219,6 +220,8 @@ function body(type: string, fields: Fields): Body {
       return { type, block, parent, partial: fields.partial === true };
     case "tool_use":
       return { type, tool: text(fields.tool), toolUseId, input, parent };
+    case "tool_output":
+      return { type, toolUseId };
     case "tool_result":
       return {
         type,

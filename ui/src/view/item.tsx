@@ -214,9 +214,10 @@ interface ToolCardProps {
 }
 
 const ToolCard = memo(({ item, inside, depth, waits }: ToolCardProps) => {
-  // What failed is open until somebody closes it, and so is what somebody was sent to.
+  // What failed is open until somebody closes it, and so is what somebody was sent to; what prints, while it does.
   const [opened, setOpened] = useState<boolean | null>(null);
-  const open = opened ?? (item.state === "failed" || isRevealed([item]) || isRevealed(inside));
+  const prints = item.state === "running" && item.output !== null;
+  const open = opened ?? (item.state === "failed" || prints || isRevealed([item]) || isRevealed(inside));
   const mcp = mcpName(item.tool);
   const changes = changesOf(item);
   const calls = inside.filter((one) => one.kind === "tool").length;

@@ -17,6 +17,8 @@ import { verbatim } from "./verbatim.tsx";
 
 /** Lines that are shown at first. */
 const FIRST_LINES = 60;
+/** Lines of what a command has printed last, while it runs. */
+const LIVE_LINES = 12;
 
 export function ToolBody({ item, children }: { item: ToolItem; children: ComponentChildren }) {
   const input = isFields(item.input) ? item.input : {};
@@ -139,7 +141,11 @@ function Terminal({ command, item }: { command: string; item: ToolItem }) {
       <pre class="command" tabIndex={0}>
         {verbatim(command)}
       </pre>
-      {item.output !== null && <Output item={item} bare colours />}
+      {item.state === "running" && item.output !== null ? (
+        <Coloured value={item.output.replace(/\s+$/, "").split("\n").slice(-LIVE_LINES).join("\n")} />
+      ) : (
+        <Output item={item} bare colours />
+      )}
     </div>
   );
 }
