@@ -29,6 +29,9 @@ struct Model {
     /// Whether the router has what it takes to call it.
     #[serde(default)]
     available: bool,
+    /// The most tokens that it takes at once, where the router's configuration says.
+    #[serde(default)]
+    max_input_tokens: Option<u64>,
 }
 
 /// The models for a menu, with the default one.
@@ -44,6 +47,7 @@ pub async fn menu(env: &Env) -> Result<Value, Problem> {
             "name": model.display_name,
             "provider": model.id.split('/').next().unwrap_or_default(),
             "available": model.available,
+            "context_window": model.max_input_tokens,
         })).collect::<Vec<_>>(),
     }))
 }

@@ -89,11 +89,15 @@ pub fn unknown(routes: &Routes, name: &str) -> Refusal {
 }
 
 fn describe(routes: &Routes, entries: &[ModelEntry], name: &str, available: bool) -> Value {
-    let shown = entries
-        .iter()
-        .filter(|entry| entry.model_name == name)
-        .find_map(|entry| entry.model_info.display_name.as_deref())
+    let infos = || {
+        let entries = entries.iter().filter(|entry| entry.model_name == name);
+        entries.map(|entry| &entry.model_info)
+    };
+    let shown = infos()
+        .find_map(|info| info.display_name.as_deref())
         .unwrap_or(name);
+    // Any of a group may answer: what the smallest takes, all take.
+    let max_input_tokens = infos().filter_map(|info| info.max_input_tokens).min();
     let provider = routes
         .find(name)
         .and_then(|group| Some(group.targets.first()?.provider.name));
@@ -106,6 +110,7 @@ fn describe(routes: &Routes, entries: &[ModelEntry], name: &str, available: bool
         "created": 0,
         "owned_by": provider.unwrap_or("litellm-router"),
         "available": available,
+        "max_input_tokens": max_input_tokens,
     })
 }
 
@@ -150,7 +155,8 @@ mod tests {
         let config = Config::parse(
             "model_list:\n\
              - {model_name: 'groq/*', litellm_params: {model: 'groq/*'}}\n\
-             - {model_name: a/b, litellm_params: {model: groq/b}, model_info: {display_name: Bee}}\n\
+             - {model_name: a/b, litellm_params: {model: groq/b}, model_info: {display_name: Bee, max_input_tokens: 9}}\n\
+             - {model_name: a/b, litellm_params: {model: groq/b}, model_info: {max_input_tokens: 8}}\n\
              - {model_name: c, litellm_params: {model: groq/c}}\n\
              - {model_name: d, litellm_params: {model: groq/d}}\n",
         )
@@ -173,10 +179,12 @@ mod tests {
         assert_eq!(
             page["data"][0],
             json!({"type": "model", "object": "model", "id": "a/b", "display_name": "Bee",
-                "created_at": UNKNOWN_DATE, "created": 0, "owned_by": "groq", "available": true})
+                "created_at": UNKNOWN_DATE, "created": 0, "owned_by": "groq", "available": true,
+                "max_input_tokens": 8})
         );
         assert_eq!(page["object"], "list");
         assert_eq!(page["data"][1]["available"], false);
+        assert_eq!(page["data"][1]["max_input_tokens"], Value::Null);
         assert_eq!(
             (&page["first_id"], &page["last_id"]),
             (&json!("a/b"), &json!("groq/d"))

@@ -72,6 +72,8 @@ pub struct ModelInfo {
     pub id: Option<String>,
     /// A name for people. An addition to LiteLLM's keys.
     pub display_name: Option<String>,
+    /// The most tokens that the model takes at once: told to those who ask for the model, and not enforced.
+    pub max_input_tokens: Option<u64>,
     /// The most tokens that one answer may have; a request that asks for more is cut to it.
     pub max_output_tokens: Option<u64>,
     /// `false`: images are replaced by a note, because the provider would refuse them.
