@@ -425,7 +425,11 @@ async fn stopped(world: Arc<World>) -> Result<()> {
     let events = format!("/api/sessions/{session}/events");
     answered(ask(&world, Method::GET, &events, None), 200).await?;
 
-    // Another one begins with its files, and none of its conversation.
+    // Another one begins with its files as they are now, and none of its conversation.
+    let late = format!("/api/files/{session}/late.txt");
+    let put = ask(&world, Method::PUT, &late, None).body("put after the end");
+    let put = put.send().await?;
+    ensure!(put.status() == 201, "{}", put.text().await?);
     let wish = json!({ "config": demo(json!({})), "workspace_from": session });
     let next = launch(&world, wish).await?;
     let path = format!("/api/agents/{next}/chat");
@@ -438,6 +442,14 @@ async fn stopped(world: Arc<World>) -> Result<()> {
         told["turn_id"] == "turn-1" && told.to_string().contains("print"),
         "{told}"
     );
+    let late = ask(
+        &world,
+        Method::GET,
+        &format!("/api/files/{next}/late.txt"),
+        None,
+    );
+    let late = answered(late, 200).await?;
+    ensure!(late["content"] == "put after the end", "{late}");
     let wish = json!({ "config": demo(json!({})), "workspace_from": "nobody-has-this" });
     let told = answered(post(&world, "/api/agents/launch", &wish), 404).await?;
     ensure!(told["errors"][0]["field"] == "workspace_from", "{told}");

@@ -239,6 +239,9 @@ impl Object {
             })?;
             return Ok(answer::json(200, &saved)?);
         }
+        if path == "/newest-save" {
+            return Ok(answer::json(200, &self.newest_save(&id).await?)?);
+        }
         if path == "/chain" {
             let save = serde_json::from_slice(&body.unwrap_or_default())
                 .map_err(|error| internal("chain", &error))?;
@@ -334,6 +337,19 @@ impl Object {
     ) -> std::result::Result<Option<u64>, Problem> {
         let saving = self.saves()?.save(endpoint, id, turn);
         within(LONGEST, "the storage of saves", saving).await
+    }
+
+    /// The save that holds the disk as it is now; none where nothing is saved. A sandbox is not started for
+    /// that: what changed in one that has ended was saved before.
+    async fn newest_save(&self, id: &SessionId) -> std::result::Result<Option<u64>, Problem> {
+        if let Some(endpoint) = self.provider(id).await?.running().await?
+            && let Some(save) = self.save(&endpoint, id, None).await?
+        {
+            return Ok(Some(save));
+        }
+        let chain = self.saves()?.last_chain();
+        let chain = chain.map_err(|error| internal("saves", &error))?;
+        Ok(chain.last().map(|save| save.save))
     }
 
     /// Where the sandbox is; started where it does not run and `start` says so.

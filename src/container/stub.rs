@@ -121,6 +121,20 @@ impl Sandbox {
         self.told("/copy-saves", Some(body)).await.map(drop)
     }
 
+    /// The save that holds its disk as it is now: where it runs, what has changed is saved first.
+    ///
+    /// # Errors
+    /// 409 where nothing of it is saved, or why it could not be.
+    pub async fn newest_save(&self) -> std::result::Result<u64, Problem> {
+        let save: Option<u64> = answer::told(self.told("/newest-save", None).await?).await?;
+        save.ok_or_else(|| {
+            Problem::new(
+                ProblemKind::Conflict,
+                "this session has no files that are saved",
+            )
+        })
+    }
+
     /// The archives that make up one of its saves.
     ///
     /// # Errors

@@ -137,9 +137,11 @@ pub async fn begin(
         launches: false,
         ..visit.clone()
     };
-    let save = session::last_save(env, &from, &of_its_own)
-        .await
-        .map_err(|problem| problem.at("workspace_from"))?;
+    let save = async {
+        session::may(env, &from, &of_its_own).await?;
+        container::of(env, &from)?.newest_save().await
+    };
+    let save = save.await.map_err(|problem| problem.at("workspace_from"))?;
     // Before its sandbox starts, which begins with what is saved.
     let sandbox = container::of(env, id)?;
     sandbox.copy_saves(&from, save).await?;

@@ -129,7 +129,7 @@ impl Object {
         match self.take_over(fork).await {
             Ok(()) => {
                 // It has a title now, and all that was said, which it had not when somebody asked for it first.
-                self.told_index.set(None);
+                self.told_index.replace(None);
                 self.tell_index();
                 Ok(())
             }
@@ -225,17 +225,4 @@ pub async fn fork(
     };
     stub::begin_as(env, &id, &launching, &fork).await?;
     Ok(id)
-}
-
-/// The save that holds what the last turn of a session has left that has ended, for who may go on from it.
-///
-/// # Errors
-/// 409 where no turn has ended, or it was not saved.
-pub async fn last_save(
-    env: &Env,
-    from: &SessionId,
-    visit: &super::Visit,
-) -> std::result::Result<u64, Problem> {
-    let fork = stub::fork(env, from, visit, None, from).await?;
-    Ok(fork.save)
 }
