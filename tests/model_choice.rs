@@ -104,5 +104,16 @@ async fn unknown(world: Arc<World>) -> Result<()> {
     );
     tab.say("hello there").await?;
     tab.completed().await?;
+
+    // No session begins with such a message over HTTP.
+    for path in ["/agent/message", "/claude-code"] {
+        let session = fresh_session("model");
+        let message = json!({ "prompt": "hi", "model": "no/such", "sessionId": session });
+        let answer = world.post(path, &message).await?;
+        ensure!(answer.status() == 404, "{path}: {}", answer.text().await?);
+        let state = world.url(&format!("/api/agents/sessions/{session}"));
+        let state = reqwest::get(state).await?;
+        ensure!(state.status() == 404, "{path}: {}", state.text().await?);
+    }
     Ok(())
 }

@@ -82,6 +82,8 @@ pub struct Model {
     pub provider: String,
     /// The router has a key for it.
     pub available: bool,
+    /// The most tokens that it takes at once; none where the router's configuration does not say.
+    pub context_window: Option<u64>,
 }
 
 /// A turn that has ended.
@@ -596,6 +598,13 @@ pub struct ListedSession {
     pub title: String,
     pub status: SessionStatus,
     pub provider: String,
+    /// The one that answers next, where that is known.
+    pub model: Option<String>,
+    /// How many requests of its agent wait for a person.
+    pub open_requests: u64,
+    /// US dollars until the end of its last turn; none where nothing was used, or the price of a call is not
+    /// known.
+    pub cost_usd: Option<f64>,
     pub created_at: String,
     pub last_active: String,
 }

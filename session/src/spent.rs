@@ -20,6 +20,11 @@ pub struct Spent {
 }
 
 impl Spent {
+    /// US dollars for all of it; none where nothing was used, or the price of a call is not known.
+    pub fn cost(&self) -> Option<f64> {
+        (self.requests > 0 && self.unpriced_requests == 0).then_some(self.cost_usd)
+    }
+
     /// Tells in `usage` what was used since `before`, if anything was. Where the price of one call is
     /// not known, the cost of all is not.
     pub(crate) fn tell(&self, before: &Self, usage: &mut Option<Usage>) {

@@ -78,7 +78,8 @@ const SCHEMA: &str = "
         provider TEXT NOT NULL,
         made_at INTEGER NOT NULL,
         active_at INTEGER NOT NULL,
-        count INTEGER NOT NULL        -- of what the session has told
+        count INTEGER NOT NULL,       -- of what the session has told
+        shown TEXT NOT NULL DEFAULT '{}' -- a `Shown`, JSON
     );
     CREATE INDEX IF NOT EXISTS session_active ON session (active_at);
 ";
@@ -279,6 +280,18 @@ pub async fn delete_config(
         .map(drop)
 }
 
+/// What a list shows of a session beside its name: when this changes, the session tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Shown {
+    pub status: &'static str,
+    /// The one that answers next, where that is known.
+    pub model: Option<String>,
+    /// How many requests of its agent wait for a person.
+    pub open_requests: usize,
+    /// US dollars; none where nothing was used, or the price of a call is not known.
+    pub cost_usd: Option<f64>,
+}
+
 /// What a session tells its owner's account of itself.
 #[derive(Debug, Serialize)]
 pub struct Sign {
@@ -286,7 +299,7 @@ pub struct Sign {
     /// Empty where it was launched without.
     pub config_id: String,
     pub title: String,
-    pub status: &'static str,
+    pub shown: Shown,
     pub provider: String,
     /// Milliseconds since the epoch, both.
     pub made_at: u64,
@@ -406,6 +419,13 @@ impl DurableObject for Account {
 fn make_tables(sql: &SqlStorage) -> Result<()> {
     for schema in [SCHEMA, usage::SCHEMA, webhooks::SCHEMA, schedules::SCHEMA] {
         sql.exec(schema, None)?;
+    }
+    let table = "SELECT sql FROM sqlite_master WHERE name = 'session'";
+    let table = rows::texts(sql, table, Vec::new())?;
+    if table.first().is_some_and(|table| !table.contains("shown")) {
+        // One of an earlier version.
+        let column = "ALTER TABLE session ADD COLUMN shown TEXT NOT NULL DEFAULT '{}'";
+        sql.exec(column, None)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use protocol::Problem;
 use serde_json::{Value, json};
 
 use super::{Object, failed, now};
-use crate::rows::{integer, number, text};
+use crate::rows::{integer, member, number, text};
 
 /// How long it is remembered that a session was deleted, in milliseconds.
 const REMEMBER_MS: u64 = 60 * 60 * 1000;
@@ -24,20 +24,23 @@ impl Object {
                 vec![integer(old).map_err(failed)?],
             )
             .map_err(failed)?;
-        let values = ["id", "config_id", "title", "status", "provider"];
+        let shown = member(sign, "shown");
+        let values = ["id", "config_id", "title", "provider"];
         let mut values: Vec<worker::SqlStorageValue> =
             values.map(|name| text(sign, name).into()).to_vec();
+        values.extend([text(&shown, "status").into(), shown.to_string().into()]);
         for name in ["made_at", "active_at", "count"] {
             let value = number(sign, name).unwrap_or_default();
             values.push(integer(value).map_err(failed)?);
         }
         self.sql
             .exec(
-                "INSERT INTO session (id, config_id, title, status, provider, made_at, active_at, count)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-                 ON CONFLICT (id) DO UPDATE SET config_id = ?2, title = ?3, status = ?4,
-                   provider = ?5, made_at = ?6, active_at = ?7, count = ?8
-                 WHERE count <= ?8 OR made_at < ?6",
+                "INSERT INTO session (id, config_id, title, provider, status, shown, made_at,
+                   active_at, count)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT (id) DO UPDATE SET config_id = ?2, title = ?3, provider = ?4,
+                   status = ?5, shown = ?6, made_at = ?7, active_at = ?8, count = ?9
+                 WHERE count <= ?9 OR made_at < ?7",
                 values,
             )
             .map_err(failed)?;
@@ -78,7 +81,9 @@ impl Object {
             &format!(
                 "SELECT json_object('session_id', id, 'agent_id', id, 'config_id',
                    iif(config_id = '', NULL, config_id), 'title', title, 'status', status,
-                   'provider', provider,
+                   'provider', provider, 'model', shown ->> 'model',
+                   'open_requests', coalesce(shown ->> 'open_requests', 0),
+                   'cost_usd', shown ->> 'cost_usd',
                    'created_at', strftime('%Y-%m-%dT%H:%M:%fZ', made_at / 1000.0, 'unixepoch'),
                    'last_active', strftime('%Y-%m-%dT%H:%M:%fZ', active_at / 1000.0, 'unixepoch'))
                  FROM {matching} ORDER BY active_at DESC, id LIMIT ?3 OFFSET ?4"

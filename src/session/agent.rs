@@ -336,7 +336,7 @@ impl Object {
                 .map_err(|error| internal("log", &error))?;
         }
         // Now with what it is an agent of.
-        self.told_index.set(None);
+        self.told_index.replace(None);
         self.tell_index();
         self.warm_up();
         let object = Rc::clone(self);

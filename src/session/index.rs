@@ -6,7 +6,7 @@ use std::rc::Rc;
 use worker::Method;
 
 use super::Object;
-use crate::account::{self, Sign};
+use crate::account::{self, Shown, Sign};
 use crate::answer::internal;
 use crate::container::Running;
 
@@ -51,7 +51,18 @@ impl Object {
     }
 
     fn tell_index_of(self: &Rc<Self>, status: &'static str) {
-        if self.told_index.replace(Some(status)) == Some(status) {
+        let shown = self.with_session(|session| Shown {
+            status,
+            model: session
+                .state
+                .model
+                .clone()
+                .or_else(|| self.default_model.borrow().clone()),
+            open_requests: session.state.open.len(),
+            cost_usd: session.state.spent.and_then(|spent| spent.cost()),
+        });
+        let Ok(shown) = shown else { return };
+        if self.told_index.replace(Some(shown.clone())).as_ref() == Some(&shown) {
             return;
         }
         let Some(owner) = self.owner() else { return };
@@ -61,7 +72,7 @@ impl Object {
             id: session.id.clone(),
             config_id: config.map_or_else(String::new, |agent| agent.config.id.clone()),
             title: session.state.title.clone(),
-            status,
+            shown,
             provider: self.provider_name(),
             made_at: match session.state.began_at {
                 0 => active_at,

@@ -53,13 +53,14 @@ use worker::{
     durable_object, wasm_bindgen,
 };
 
+use crate::account::Shown;
 use crate::answer::{self, Answer, internal};
 use crate::limits::{self, Limit};
 pub use agent::{Launch, Outbound};
 pub use asks::Reply;
 pub use door::{ShareWish, Visit};
 pub use family::{Child, Family};
-pub use fork::{fork, last_save};
+pub use fork::fork;
 pub use index::STATUSES;
 use log::Log;
 pub use stub::{
@@ -161,7 +162,7 @@ struct Object {
     floods: sockets::Floods,
     default_model: RefCell<Option<String>>,
     /// What the index was told last.
-    told_index: Cell<Option<&'static str>>,
+    told_index: RefCell<Option<Shown>>,
     /// The router is being asked what the turn has used until now.
     asking_spent: Cell<bool>,
     /// The account is being told of turns that have ended.
@@ -209,7 +210,7 @@ impl Object {
             followers: streams::Followers::default(),
             floods: sockets::Floods::default(),
             default_model: RefCell::new(None),
-            told_index: Cell::new(None),
+            told_index: RefCell::new(None),
             asking_spent: Cell::new(false),
             reporting: Cell::new(false),
             taking: futures_util::lock::Mutex::new(()),
@@ -261,7 +262,12 @@ impl Object {
                 "a ticket opens the session's WebSocket, and nothing else",
             ));
         }
-        let pass = self.admit(&SessionId::parse(&id)?, &visit).await?;
+        let id = SessionId::parse(&id)?;
+        if path == "/say" {
+            let say = asked_for(&mut request).await?;
+            return self.answer_message(&id, &visit, say).await;
+        }
+        let pass = self.admit(&id, &visit).await?;
         self.take_up();
         match path.as_str() {
             "/socket" => {
@@ -270,13 +276,6 @@ impl Object {
                     .map_err(|error| internal("socket", &error))?;
                 limits::count(&self.env, Limit::Sockets, &pass).await?;
                 self.accept_socket(pass, wanted, warm)
-            }
-            "/say" => {
-                let say: Say = asked_for(&mut request).await?;
-                limits::count(&self.env, Limit::Messages, &pass).await?;
-                let said = self.say(say.id, say.turn).await?;
-                self.record(&pass, "message");
-                self.answer_with_turn(pass, say.form, said, say.after).await
             }
             "/direct" => {
                 limits::count(&self.env, Limit::Messages, &pass).await?;
@@ -352,6 +351,20 @@ impl Object {
         }
     }
 
+    /// Takes one message over HTTP, and answers with its turn.
+    async fn answer_message(self: &Rc<Self>, id: &SessionId, visit: &Visit, say: Say) -> Answer {
+        if self.owner().is_none() {
+            // No session begins with a message that it can't take.
+            self.check_model(&say.turn).await?;
+        }
+        let pass = self.admit(id, visit).await?;
+        self.take_up();
+        limits::count(&self.env, Limit::Messages, &pass).await?;
+        let said = self.say(say.id, say.turn).await?;
+        self.record(&pass, "message");
+        self.answer_with_turn(pass, say.form, said, say.after).await
+    }
+
     /// Takes one message: stores it and its turn, once for each `id`. Returns where it is in the log.
     async fn say(
         self: &Rc<Self>,
@@ -390,13 +403,7 @@ impl Object {
                 "the message is too large to keep; put long material into a file",
             ));
         }
-        if let Some(model) = &turn.model
-            && self.with_session(|session| session.state.model.as_ref() != Some(model))?
-            // Whoever brings a key knows what it is good for.
-            && self.agents.get().is_none_or(|agent| agent.model_key().is_none())
-        {
-            crate::models::check(&self.env, model).await?;
-        }
+        self.check_model(&turn).await?;
         let (content, model, mode) = (turn.prompt.clone(), turn.model.clone(), turn.mode);
         #[cfg(feature = "panics")]
         let told = content.clone();
@@ -425,6 +432,29 @@ impl Object {
             seq: first.seq,
             turn: first.turn_id.ok_or_else(|| internal("say", &"no turn"))?,
         })
+    }
+
+    /// # Errors
+    /// Where a message names a model that can't be called, and that the session has not used until now.
+    async fn check_model(&self, turn: &Turn) -> std::result::Result<(), Problem> {
+        let Some(model) = &turn.model else {
+            return Ok(());
+        };
+        let known = {
+            let session = self.session.borrow();
+            let session = session.as_ref();
+            session.is_some_and(|session| session.state.model.as_ref() == Some(model))
+        };
+        // Whoever brings a key knows what it is good for.
+        if known
+            || self
+                .agents
+                .get()
+                .is_some_and(|agent| agent.model_key().is_some())
+        {
+            return Ok(());
+        }
+        crate::models::check(&self.env, model).await
     }
 
     fn with_session<T>(&self, read: impl FnOnce(&Session) -> T) -> std::result::Result<T, Problem> {
@@ -635,7 +665,7 @@ impl Object {
         *self.session.borrow_mut() = None;
         self.doors.forget();
         self.agents.forget();
-        self.told_index.set(None);
+        self.told_index.replace(None);
         self.log.load().map_err(failed)?;
         for socket in self.platform.get_websockets() {
             let _ = socket.close(Some(GONE), Some("the session was deleted"));
@@ -673,9 +703,44 @@ impl Drop for ReaderAlive {
     }
 }
 
+/// Says for its life, however that ends, that something is being done of which one at a time is enough.
+struct UnderWay<'a>(&'a Cell<bool>);
+
+impl<'a> UnderWay<'a> {
+    /// None where it is being done already.
+    fn begin(done: &'a Cell<bool>) -> Option<Self> {
+        (!done.replace(true)).then(|| Self(done))
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 /// Where a message is in the log.
 #[derive(Debug, Clone, Copy)]
 struct Said {
     seq: u64,
     turn: TurnId,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_ends_however_it_ends() {
+        let reporting = Cell::new(false);
+        let telling = UnderWay::begin(&reporting);
+        assert!(telling.is_some() && UnderWay::begin(&reporting).is_none());
+        assert!(reporting.get(), "a second one takes nothing from the first");
+        drop(telling);
+        let ended = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let _telling = UnderWay::begin(&reporting);
+            panic!("it panics");
+        }));
+        assert!(ended.is_err() && !reporting.get());
+    }
 }

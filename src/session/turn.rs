@@ -1,7 +1,6 @@
 //! A turn's stream from the sandbox: asked for, read to its terminal record, and asked for again
 //! from where it broke.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use protocol::sandbox::{
 use protocol::{EventBody, Problem, ProblemKind, TurnId};
 use worker::{Delay, Method, Response};
 
-use super::Object;
+use super::{Object, UnderWay};
 use crate::answer::{internal, problem_of, within};
 use crate::container::{self, DiskSave, Running, Sandbox};
 
@@ -224,32 +223,31 @@ impl Object {
 
     /// Saves what a turn that is under way has done until now, so that little of a long one is lost.
     fn save_meanwhile(self: &Rc<Self>) {
-        if self.saving.replace(true) {
-            return;
-        }
         let object = Rc::clone(self);
         self.platform
             .wait_until(std::panic::AssertUnwindSafe(async move {
+                let Some(_saving) = UnderWay::begin(&object.saving) else {
+                    return;
+                };
                 if let Ok(sandbox) = object.sandbox() {
                     // What goes wrong is told where the turn ends.
                     let _ = within(SAVING, "the storage of saves", sandbox.save(None)).await;
                 }
-                object.saving.set(false);
             }));
     }
 
     /// Tells, beside the turn, what its calls have used until now.
     fn tell_spending(self: &Rc<Self>, turn: TurnId) {
-        if self.asking_spent.replace(true) {
-            return;
-        }
         let object = Rc::clone(self);
         self.platform
             .wait_until(std::panic::AssertUnwindSafe(async move {
+                let Some(asking) = UnderWay::begin(&object.asking_spent) else {
+                    return;
+                };
                 // The router books a call when its answer is out.
                 Delay::from(BOOKING).await;
                 let spent = object.spent().await;
-                object.asking_spent.set(false);
+                drop(asking);
                 if let Some(spent) = spent {
                     let _ = object.take(vec![Input::Spent { turn, spent }]);
                 }
@@ -304,7 +302,7 @@ impl Object {
                 };
                 let body =
                     serde_json::to_vec(&request).map_err(|error| internal("turn", &error))?;
-                let _opening = Opening::begin(&self.opening);
+                let _opening = UnderWay::begin(&self.opening);
                 sandbox.agent(Method::Post, "/turns", Some(body)).await?
             }
             Effect::Interrupt { .. }
@@ -466,22 +464,6 @@ impl Object {
         let sandbox = self.sandbox()?;
         let told = sandbox.running_agent(Method::Post, path, Some(body));
         within(TELLING, "the sandbox", told).await
-    }
-}
-
-/// Says for its life that a turn is being given to the sandbox.
-struct Opening<'a>(&'a Cell<bool>);
-
-impl<'a> Opening<'a> {
-    fn begin(opening: &'a Cell<bool>) -> Self {
-        opening.set(true);
-        Self(opening)
-    }
-}
-
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        self.0.set(false);
     }
 }
 

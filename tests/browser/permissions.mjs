@@ -1,6 +1,6 @@
 // What the agent asks can be decided in the page, with the keyboard alone, by whoever is there.
 import assert from "node:assert/strict";
-import { DESKTOP, ended, live, open, PHONE, say, withBrowser } from "./page.mjs";
+import { BASE_URL, DESKTOP, ended, live, open, PHONE, say, SESSION, withBrowser } from "./page.mjs";
 
 const SHOTS = process.env.SCREENSHOTS;
 
@@ -26,6 +26,11 @@ await withBrowser(async (browser) => {
   assert.match(await openCard.innerText(), /touch one\.txt/);
   await page.getByTestId("announcer").filter({ hasText: /waits for you/ }).waitFor();
   assert.match(await page.title(), /Waits for you/);
+  // Also in the list of a browser that has never opened it.
+  const elsewhere = await (await browser.newContext(DESKTOP)).newPage();
+  await elsewhere.goto(`${BASE_URL}/demo`);
+  const entry = elsewhere.getByTestId("rail").locator("li").filter({ has: elsewhere.locator(`a[href="/demo/${SESSION}"]`) });
+  await entry.getByTestId("waits").waitFor();
   await shot("bash");
   await openCard.getByRole("button", { name: "Allow", exact: true }).focus();
   await page.keyboard.press("Enter");
@@ -33,6 +38,8 @@ await withBrowser(async (browser) => {
   assert.equal(await page.evaluate(() => document.activeElement.dataset.testid), "composer", "the focus is not lost");
   assert.equal(await cards.last().getAttribute("data-state"), "allow");
   assert.doesNotMatch(await page.title(), /Waits/);
+  await entry.getByTestId("waits").waitFor({ state: "detached" });
+  await elsewhere.close();
 
   // Refused with a reason, which the agent hears. Enter in the field is enough.
   await say(page, "write `some text` to `notes.txt`");

@@ -24,6 +24,7 @@ await withBrowser(async (browser) => {
   await page.reload();
   const entry = (id) => rail.locator("li").filter({ has: page.locator(`a[href="/demo/${id}"]`) });
   await entry(others[0]).filter({ hasText: "running" }).waitFor();
+  await entry(others[0]).filter({ hasText: "demo" }).waitFor();
 
   // One in which something has happened since this browser showed it is marked, until it is looked at.
   const elsewhere = await (await browser.newContext(DESKTOP)).newPage();

@@ -37,8 +37,9 @@ describe("the places where sandboxes run", () => {
 
 describe("the account's sessions", () => {
   it("are read for what they are", () => {
-    expect(readListed(one)).toEqual([{ id: "a", title: "T", status: "idle", agent: "code-assistant", at }]);
-    expect(readListed({ session_id: "b", config_id: null, status: "constructor", last_active: "never" })).toEqual([{ id: "b", title: "", status: null, agent: "", at: 0 }]);
+    expect(readListed(one)).toEqual([{ id: "a", title: "T", status: "idle", agent: "code-assistant", model: "", cost: null, open: 0, at }]);
+    expect(readListed({ ...one, model: "local/demo", cost_usd: 0.25, open_requests: 2 })).toMatchObject([{ model: "local/demo", cost: 0.25, open: 2 }]);
+    expect(readListed({ session_id: "b", config_id: null, status: "constructor", last_active: "never" })).toEqual([{ id: "b", title: "", status: null, agent: "", model: "", cost: null, open: 0, at: 0 }]);
     for (const odd of [null, 5, {}, { session_id: "../x" }, { session_id: "javascript:alert(1)" }]) expect(readListed(odd)).toEqual([]);
   });
 
@@ -56,7 +57,7 @@ describe("the account's sessions", () => {
       { id: "new", title: "", at: 0 },
       { id: "a", title: "Here", at: 5 },
       { id: "link", title: "Somebody else's", at: at + 1 },
-    ].map((visit) => ({ ...visit, seen: 0, waits: false }));
+    ].map((visit) => ({ ...visit, seen: 0 }));
     const all = entries(readListed({ ...one, title: "" }), here);
     expect(all.map(({ id, title, own }) => [id, title, own])).toEqual([
       ["new", "", true],
@@ -67,18 +68,15 @@ describe("the account's sessions", () => {
   });
 
   it("are marked where something is new, and where they wait for a person", () => {
-    const marks = (status: string, seen: number, waits: boolean) => {
-      const [entry] = entries(readListed({ ...one, status }), [{ id: "a", title: "", at: 0, seen, waits }]);
-      return [entry?.unread, entry?.waits];
+    const marks = (seen: number, open: number) => {
+      const [entry] = entries(readListed({ ...one, open_requests: open }), [{ id: "a", title: "", at: 0, seen }]);
+      return [entry?.unread, entry?.open];
     };
-    expect(marks("idle", at, false)).toEqual([false, false]);
-    expect(marks("idle", at - 1, false)).toEqual([true, false]);
+    expect(marks(at, 0)).toEqual([false, 0]);
+    expect(marks(at - 1, 0)).toEqual([true, 0]);
     // How far it was seen is not known.
-    expect(marks("idle", 0, false)).toEqual([false, false]);
-    expect(marks("running", at, true)).toEqual([false, true]);
-    // Something has become of it.
-    expect(marks("idle", at, true)).toEqual([false, false]);
-    expect(marks("running", at - 1, true)).toEqual([true, false]);
+    expect(marks(0, 0)).toEqual([false, 0]);
+    expect(marks(at, 1)).toEqual([false, 1]);
   });
 });
 

@@ -14,6 +14,12 @@ export interface Listed {
   readonly status: Status | null;
   /** The agent that it was launched with, or nothing. */
   readonly agent: string;
+  /** The model that answers next, or nothing. */
+  readonly model: string;
+  /** US dollars; null where that is not known. */
+  readonly cost: number | null;
+  /** Requests of its agent that wait for a person. */
+  readonly open: number;
   /** Milliseconds since the epoch. */
   readonly at: number;
 }
@@ -72,6 +78,9 @@ export function readListed(value: unknown): Listed[] {
       title: text(value.title).slice(0, 200),
       status: STATUSES.find((one) => one === value.status) ?? null,
       agent: text(value.config_id),
+      model: text(value.model).slice(0, 200),
+      cost: typeof value.cost_usd === "number" ? value.cost_usd : null,
+      open: typeof value.open_requests === "number" ? value.open_requests : 0,
       at: Date.parse(text(value.last_active)) || 0,
     },
   ];

@@ -14,8 +14,8 @@ describe("the sessions that were opened here", () => {
     noteVisit("b", { at: 3 });
     noteVisit("a", { at: 2 });
     expect(visited.value).toEqual([
-      { id: "b", title: "", at: 3, seen: 0, waits: false },
-      { id: "a", title: "First words", at: 2, seen: 0, waits: false },
+      { id: "b", title: "", at: 3, seen: 0 },
+      { id: "a", title: "First words", at: 2, seen: 0 },
     ]);
     noteVisit("a", { at: 4 });
     expect(ids()).toEqual(["a", "b"]);
@@ -26,11 +26,9 @@ describe("the sessions that were opened here", () => {
   });
 
   it("are remembered as they were left", () => {
-    noteVisit("c", { seen: 5, waits: true });
+    noteVisit("c", { seen: 5 });
     noteVisit("c", { seen: 3 });
-    expect(visited.value).toMatchObject([{ seen: 5, waits: true }]);
-    noteVisit("c", { waits: false });
-    expect(visited.value).toMatchObject([{ seen: 5, waits: false }]);
+    expect(visited.value).toMatchObject([{ seen: 5 }]);
   });
 
   it("are cut, and at most so many", () => {
@@ -43,6 +41,6 @@ describe("the sessions that were opened here", () => {
   it("are read from whatever is stored", () => {
     localStorage.setItem("agent-router/sessions", JSON.stringify([null, 1, { id: "../x" }, { id: 5 }, { id: "ok", title: 7, at: "x" }, { id: "javascript:alert(1)" }]));
     rereadVisited();
-    expect(visited.value).toEqual([{ id: "ok", title: "", at: 0, seen: 0, waits: false }]);
+    expect(visited.value).toEqual([{ id: "ok", title: "", at: 0, seen: 0 }]);
   });
 });

@@ -11,8 +11,6 @@ export interface Visited {
   readonly at: number;
   /** The time of the last event that was shown here, by the server's clock; 0 where that was not noted. */
   readonly seen: number;
-  /** It waited for a person then. */
-  readonly waits: boolean;
 }
 
 const MOST = 200;
@@ -28,16 +26,15 @@ export function rereadVisited(): void {
 }
 
 /** Notes a visit. What is not said is kept as it was. */
-export function noteVisit(id: string, now: { title?: string; at?: number; seen?: number; waits?: boolean }): void {
+export function noteVisit(id: string, now: { title?: string; at?: number; seen?: number }): void {
   if (forgotten.has(id)) return;
   const list = stored.get();
   const known = list.find((one) => one.id === id);
   const title = titleOf(now.title ?? "") || (known?.title ?? "");
   const at = Math.max(now.at ?? 0, known?.at ?? 0);
   const seen = Math.max(now.seen ?? 0, known?.seen ?? 0);
-  const waits = now.waits ?? known?.waits ?? false;
-  if (known?.title === title && known.at === at && known.seen === seen && known.waits === waits) return;
-  put([{ id, title, at, seen, waits }, ...list.filter((one) => one.id !== id)]);
+  if (known?.title === title && known.at === at && known.seen === seen) return;
+  put([{ id, title, at, seen }, ...list.filter((one) => one.id !== id)]);
 }
 
 /** Forgets a session, for as long as this page is there: as it leaves, it would note it once more. */
@@ -62,6 +59,6 @@ function readVisited(value: unknown): readonly Visited[] {
     if (!isFields(one) || typeof one.id !== "string" || !/^[\w.-]{1,128}$/.test(one.id)) return [];
     const title = typeof one.title === "string" ? one.title.slice(0, TITLE_LENGTH) : "";
     const time = (value: unknown) => (typeof value === "number" ? value : 0);
-    return [{ id: one.id, title, at: time(one.at), seen: time(one.seen), waits: one.waits === true }];
+    return [{ id: one.id, title, at: time(one.at), seen: time(one.seen) }];
   });
 }

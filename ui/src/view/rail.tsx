@@ -5,7 +5,7 @@ import { activeTurn, openRequests } from "../session/conversation.ts";
 import { inFamilies, parents, readFamily } from "../session/family.ts";
 import { type Listed, listed, readSessions, searchSessions, type Status, STATUSES, total } from "../session/sessions.ts";
 import { forgetVisit, visited } from "../session/visited.ts";
-import { ago, text } from "../text.ts";
+import { ago, dollars, text } from "../text.ts";
 import { show, wide } from "../workbench.ts";
 import { dialog } from "./actions.ts";
 import { useNow, useSession } from "./context.ts";
@@ -35,9 +35,9 @@ export interface Entry extends Listed {
   readonly own: boolean;
   /** Something has happened in it since this browser showed it last. */
   readonly unread: boolean;
-  /** It waited for a person when this browser showed it last, and nothing has become of that since. */
-  readonly waits: boolean;
 }
+
+const UNLISTED = { status: null, agent: "", model: "", cost: null, open: 0, own: true, unread: false } as const;
 
 /** The server's sessions, and those that were opened here and are not its; the newest first. */
 export function entries(server: readonly Listed[] | null, here: typeof visited.value): Entry[] {
@@ -45,12 +45,11 @@ export function entries(server: readonly Listed[] | null, here: typeof visited.v
   const visits = new Map(here.map((one) => [one.id, one]));
   const rest = here
     .filter((one) => !known.has(one.id))
-    .map(({ id, title, at, waits }): Entry => ({ id, title, at, status: null, agent: "", own: true, unread: false, waits }));
+    .map(({ id, title, at }): Entry => ({ id, title, at, ...UNLISTED }));
   const all = (server ?? []).map((one): Entry => {
     const visit = visits.get(one.id);
     const unread = visit !== undefined && visit.seen > 0 && one.at > visit.seen;
-    const waits = visit?.waits === true && one.status === "running" && !unread;
-    return { ...one, title: one.title || (visit?.title ?? ""), own: false, unread, waits };
+    return { ...one, title: one.title || (visit?.title ?? ""), own: false, unread };
   });
   // In one that is new nothing has happened yet.
   const at = (one: Entry) => (one.at === 0 ? Number.MAX_SAFE_INTEGER : one.at);
@@ -182,8 +181,9 @@ function EntryView({ one, depth }: { one: Entry; depth: number }) {
   const now = useNow(EVERY_MS);
   const here = one.id === session.id;
   const name = one.title === "" ? text.untitled : one.title;
-  const waits = here ? openRequests(session.conversation.value).length > 0 : one.waits;
+  const waits = here ? openRequests(session.conversation.value).length > 0 : one.open > 0;
   const unread = one.unread && !here;
+  const by = [one.agent, one.model.slice(one.model.lastIndexOf("/") + 1)].filter((name) => name !== "").join(" · ");
   const picked = chosen.value;
   return (
     <li class={picked === null ? undefined : "choosable"} data-depth={depth > 0 ? Math.min(depth, DEEPEST) : undefined}>
@@ -222,7 +222,8 @@ function EntryView({ one, depth }: { one: Entry; depth: number }) {
             <StatusShape status={one.status} />
           )}
           {depth > 0 && <span class="hidden">{text.launchedByAgent}</span>}
-          {one.agent !== "" && <span class="agent-name">{one.agent}</span>}
+          {by !== "" && <span class="agent-name">{by}</span>}
+          {one.cost !== null && <span>{dollars(one.cost)}</span>}
           {one.at > 0 && <span>{ago(now - one.at)}</span>}
         </span>
       </a>

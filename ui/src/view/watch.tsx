@@ -88,7 +88,6 @@ function useVisit(session: Session): void {
   const first = conversation.turns[0];
   const title = first?.cut === false ? (first.message?.content ?? "") : "";
   const at = conversation.turns.reduce((last, turn) => Math.max(last, turn.startedAt, turn.endedAt), 0);
-  const waits = openRequests(conversation).length > 0;
   const state = activeTurn(conversation)?.state;
   const open = session.door.value === "open" && session.link.value.state === "live";
   const caughtUp = session.caughtUp.value;
@@ -96,7 +95,7 @@ function useVisit(session: Session): void {
     if (!open) return;
     const note = (shown: boolean) => {
       const seen = shown && caughtUp ? (session.recent.at(-1)?.timestamp ?? 0) : 0;
-      noteVisit(session.id, caughtUp ? { title, at, waits, seen } : { title, at });
+      noteVisit(session.id, caughtUp ? { title, at, seen } : { title, at });
     };
     note(!document.hidden);
     // What came while it was hidden is shown now, or what came while it was shown has been seen.
@@ -111,5 +110,5 @@ function useVisit(session: Session): void {
       document.removeEventListener("visibilitychange", turned);
       removeEventListener("pagehide", left);
     };
-  }, [open, caughtUp, title, at, waits, state, session.id]);
+  }, [open, caughtUp, title, at, state, session.id]);
 }
