@@ -41,6 +41,8 @@ mod storage;
 mod streaming;
 mod versions;
 
+use std::path::Path;
+
 use xtask::stack::Provider;
 
 fn main() {
@@ -96,11 +98,21 @@ fn main() {
     ]
     .concat_tests();
     let conclusion = libtest_mimic::run(&arguments, tests);
-    for world in [local, guarded, docker, engine] {
+    for (name, world) in [
+        ("local", local),
+        ("guarded", guarded),
+        ("docker", docker),
+        ("engine", engine),
+    ] {
         if let Some(log) = world.stop()
             && conclusion.has_failed()
         {
-            eprintln!("\n── what the parts printed ──\n{log}");
+            // In a file: which tests have failed, and why, is what an output ends with.
+            let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stack-{name}.log"));
+            match std::fs::write(&file, &log) {
+                Ok(()) => eprintln!("what the parts printed: {}", file.display()),
+                Err(error) => eprintln!("{error}; what the parts printed:\n{log}"),
+            }
         }
     }
     fly::end();
