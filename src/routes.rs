@@ -148,7 +148,16 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
             let id = SessionId::parse(name)?;
             permissions::answer(request, env, &id, rest, &visit()?).await
         }
-        Kind::Files | Kind::File | Kind::Zip | Kind::Upload | Kind::Diff => {
+        Kind::Files
+        | Kind::File
+        | Kind::Zip
+        | Kind::Upload
+        | Kind::Diff
+        | Kind::Repository
+        | Kind::RepositoryDiff
+        | Kind::Commit
+        | Kind::Branch
+        | Kind::Discard => {
             let id = SessionId::parse(name)?;
             files::pass(&request, &url, env, &id, row.kind, rest, &visit()?).await
         }

@@ -33,6 +33,7 @@ mod provider_failures;
 mod providers;
 mod queue;
 mod reconnect;
+mod repository;
 mod router;
 mod saves;
 mod sharing;
@@ -86,6 +87,7 @@ fn main() {
         provider_failures::tests(&local),
         queue::tests(&local),
         reconnect::tests(&local),
+        repository::tests(&local, &guarded, &docker),
         router::tests(&local),
         saves::tests(&local),
         sharing::tests(&guarded),

@@ -717,6 +717,11 @@ async fn beyond_reach(world: &World, session: &str, key: &str) -> Result<()> {
         (Method::POST, format!("/api/files/{session}/download")),
         (Method::POST, format!("/api/files/{session}/upload")),
         (Method::GET, format!("/api/sessions/{session}/diff")),
+        (Method::GET, format!("/api/sessions/{session}/repository")),
+        (
+            Method::POST,
+            format!("/api/sessions/{session}/repository/commit"),
+        ),
         (Method::POST, format!("/api/sessions/{session}/fork")),
     ] {
         let request = ask(world, method, &path, Some(key)).json(&json!({ "message": "hi" }));

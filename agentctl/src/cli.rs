@@ -120,6 +120,8 @@ Examples:
   agentctl diff SESSION --from 3         all since the end of turn 3
   agentctl diff SESSION | git apply      the same changes here")]
     Diff(Diff),
+    /// The Git repository in a session's workspace: its branch, what has changed, the last commits
+    Git(OfSession),
     /// Stop the turn that the agent is at; the session lives on
     Interrupt(OfSession),
     /// Stop a session: its turns and its sandbox. Its log and files stay, and one that was launched takes no

@@ -17,6 +17,7 @@ mod out;
 mod profile;
 mod questions;
 mod render;
+mod repository;
 mod sessions;
 mod usage;
 
@@ -98,6 +99,7 @@ async fn carry_out(cli: &Cli, out: Out) -> Result<(), Failure> {
         Command::Logs(given) => sessions::logs(&api, out, given).await,
         Command::Files(given) => files::run(&api, out, given).await,
         Command::Diff(given) => diff::diff(&api, out, given).await,
+        Command::Git(given) => repository::show(&api, out, &given.session).await,
         Command::Interrupt(given) => sessions::interrupt(&api, out, &given.session).await,
         Command::Stop(given) => sessions::stop(&api, out, &given.session).await,
         Command::Rm(given) => sessions::remove(&api, out, given).await,

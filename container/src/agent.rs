@@ -19,6 +19,7 @@ use crate::history::History;
 use crate::launch::Setup;
 use crate::mask::Secrets;
 use crate::processes::Children;
+use crate::repository::Repo;
 use crate::turn_log::TurnLog;
 use crate::watcher::Watcher;
 
@@ -58,6 +59,7 @@ pub struct Shared {
     pub secrets: Arc<Secrets>,
     pub disk: Disk,
     pub history: History,
+    pub repository: Arc<Repo>,
     pub egress: Arc<Egress>,
     pub watcher: Arc<Watcher>,
     /// Set once, when the server stops.
@@ -85,6 +87,7 @@ impl Shared {
         }
         let children: Arc<Children> = Arc::default();
         let history = History::new(&setup.workspace, &setup.home, Arc::clone(&children));
+        let repository = Repo::new(&setup.workspace, &setup.home, Arc::clone(&children));
         let watcher = Watcher::new(&setup.workspace, Arc::clone(&secrets));
         Self {
             secrets,
@@ -92,6 +95,7 @@ impl Shared {
             setup,
             children,
             history,
+            repository: Arc::new(repository),
             conversations: Mutex::new(conversations),
             process: Mutex::new(ProcessState {
                 state: AgentState::Starting,

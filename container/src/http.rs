@@ -34,6 +34,7 @@ use crate::files::{self, Files};
 use crate::guard::{authorize, refuse_browsers, refuse_foreign_names};
 use crate::history;
 use crate::launch::Secret;
+use crate::repository;
 use crate::turn_log::{Order, Read, TurnLog};
 
 /// Bytes of a turn's request, with what its conversation's transcript may lack.
@@ -158,6 +159,7 @@ pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Rou
         .route("/restore", only(on(MethodFilter::POST, restore), "POST"))
         .merge(files::http::routes())
         .merge(history::http::routes())
+        .merge(repository::http::routes())
         .fallback(unknown);
     if let Some(token) = token {
         routes = routes.layer(middleware::from_fn_with_state(token, authorize));

@@ -16,6 +16,7 @@
 //! | [`launch`], [`workspace`], [`conversations`] | with what, where and with which past it is started |
 //! | [`disk`] | the sandbox's files, saved outside of it and restored onto a new disk |
 //! | [`history`] | what the workspace was at the end of each turn, and what has changed since |
+//! | [`repository`], [`alone`] | the person's own Git repository, and Git where it can run nothing else |
 //! | [`watcher`] | which files change while a turn runs, told as they do |
 //! | `live_output` | what a command prints while it runs |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
@@ -29,6 +30,7 @@
 //! The agent-server knows nothing of Workers, of who may ask what, and of any key.
 
 pub mod agent;
+pub mod alone;
 mod asks;
 pub mod claude;
 pub mod conversations;
@@ -49,6 +51,7 @@ pub mod lines;
 mod live_output;
 pub mod mask;
 pub mod processes;
+pub mod repository;
 mod resources;
 pub mod serve;
 pub mod token;

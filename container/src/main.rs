@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use agent_server::alone::{ALONE, alone};
 use agent_server::processes::{WITH_PARENT, end_with_parent};
 use agent_server::token::hide;
 use agent_server::{gate, host, serve};
@@ -34,6 +35,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         program: Vec<OsString>,
     },
+    /// Become a program that starts no other.
+    #[command(name = ALONE, hide = true)]
+    Alone {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -47,11 +54,14 @@ fn main() -> ExitCode {
     if let Command::WithParent { parent, program } = &command {
         return failed(&end_with_parent(*parent, program));
     }
+    if let Command::Alone { program } = &command {
+        return failed(&alone(program));
+    }
     hide();
     let taken = match &mut command {
         Command::Serve(options) => options.take_token(),
         Command::Host(options) => options.take_token(),
-        Command::Gate(_) | Command::WithParent { .. } => Ok(()),
+        Command::Gate(_) | Command::WithParent { .. } | Command::Alone { .. } => Ok(()),
     };
     if let Err(error) = taken {
         return failed(&error);
@@ -65,7 +75,7 @@ fn main() -> ExitCode {
             Command::Serve(options) => serve::serve(options).await,
             Command::Host(options) => host::host(options).await,
             Command::Gate(options) => gate::gate(options).await,
-            Command::WithParent { .. } => Ok(()),
+            Command::WithParent { .. } | Command::Alone { .. } => Ok(()),
         }
     });
     // The wait for its standard input can't be ended from here.

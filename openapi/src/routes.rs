@@ -4,6 +4,7 @@ use agent_router::routes::table::Kind;
 use protocol::ProblemKind as P;
 use protocol::diff::Diff;
 use protocol::files::{Change, Changed, Listing, Uploaded, Written};
+use protocol::repository as r;
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
@@ -44,6 +45,17 @@ pub const TAGS: [(&str, &str); 8] = [
         "Webhooks, schedules, and tools with which agents work with others.",
     ),
     (PAGES, "The page, its files, and the health of all of it."),
+];
+
+/// What can be wrong with a request on a repository.
+const REPOSITORY: &[P] = &[
+    P::BadRequest,
+    P::Conflict,
+    P::TooLarge,
+    P::TooManyRequests,
+    P::SandboxFailed,
+    P::NoCapacity,
+    P::TimedOut,
 ];
 
 fn flag() -> Value {
@@ -194,6 +206,38 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
                 P::BadRequest, P::Conflict, P::TooLarge, P::TooManyRequests, P::SandboxFailed, P::NoCapacity,
                 P::TimedOut,
             ]),
+        (Kind::Repository, "GET") => new(FILES, "The Git repository of a session's workspace")
+            .text(
+                "The one at the workspace's root: its branch, what has changed since the last commit, the last \
+                 commits, the branches, and its page at GitHub, GitLab or Bitbucket. Nothing that its settings name \
+                 is run: no hook, no filter, no other program.",
+            )
+            .gives::<r::Found>(s, 200, "What there is; `repository` is null where there is none.")
+            .fails(REPOSITORY),
+        (Kind::RepositoryDiff, "GET") => new(FILES, "What has changed in a file since the last commit")
+            .query("path", text(), "As the repository's `changes` name it.")
+            .gives::<protocol::diff::FileDiff>(s, 200, "The change; without a patch where that is longer than 256 KiB.")
+            .fails(REPOSITORY),
+        (Kind::Commit, "POST") => new(FILES, "Make a commit in the repository")
+            .text(
+                "Of all changes, or of `paths` alone. With `head` it is refused where another commit was made \
+                 meanwhile, and sent again it is the same commit (200). No hook runs.",
+            )
+            .takes::<r::Commit>(s)
+            .gives::<r::Committed>(s, 201, "The commit.")
+            .gives::<r::Committed>(s, 200, "It was made already, by the same request.")
+            .fails(REPOSITORY),
+        (Kind::Branch, "POST") => new(FILES, "Check another branch of the repository out, or begin one")
+            .text("Refused where uncommitted work, or a commit that is on no branch, would be lost.")
+            .takes::<r::Switch>(s)
+            .gives::<r::Switched>(s, 200, "It is checked out.")
+            .gives::<r::Switched>(s, 201, "It is new, and checked out.")
+            .fails(REPOSITORY),
+        (Kind::Discard, "POST") => new(FILES, "Give changes of the repository's files up")
+            .text("The files become what they are in the last commit; untracked ones are deleted.")
+            .takes::<r::Discard>(s)
+            .gives::<r::Discarded>(s, 200, "They are given up.")
+            .fails(REPOSITORY),
         (Kind::Session, "DELETE") => new(SESSIONS, "Delete a session for good")
             .text("Log, sandbox and saves.")
             .done(204, "It is deleted."),

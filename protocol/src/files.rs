@@ -11,6 +11,7 @@
 //! | `POST /upload?target_path=&overwrite=` with a multipart form | [`Uploaded`] |
 //! | `POST /zip?path=&ignored=` | a ZIP, while it is made |
 //! | `GET /diff?from=&to=` | a [`Diff`](crate::diff::Diff), or the same as text |
+//! | `/repository…` | [`crate::repository`] |
 //!
 //! Paths are relative to the workspace. In an address each byte of a name may be percent-encoded, so
 //! that names which are no UTF-8 have one as well ([`Node::encoded`]).

@@ -15,6 +15,7 @@ pub mod id;
 pub mod options;
 pub mod permission;
 pub mod problem;
+pub mod repository;
 pub mod sandbox;
 
 pub use client::ClientMessage;

@@ -1,5 +1,5 @@
-//! `/api/files/{id}/…`: the files in a session's sandbox, and `/api/sessions/{id}/diff`: what has changed
-//! in them. They are where the agent is, so a sandbox
+//! `/api/files/{id}/…`: the files in a session's sandbox, `/api/sessions/{id}/diff`: what has changed in them,
+//! and `/api/sessions/{id}/repository`: the Git repository among them. They are where the agent is, so a sandbox
 //! that sleeps is woken for them, with its files as they were saved.
 
 use protocol::files::{MAX_FILE, MAX_FORM};
@@ -38,6 +38,11 @@ pub async fn pass(
         Kind::Upload => "/upload".to_owned(),
         Kind::Zip => "/zip".to_owned(),
         Kind::Diff => "/diff".to_owned(),
+        Kind::Repository => "/repository".to_owned(),
+        Kind::RepositoryDiff => "/repository/diff".to_owned(),
+        Kind::Commit => "/repository/commit".to_owned(),
+        Kind::Branch => "/repository/branch".to_owned(),
+        Kind::Discard => "/repository/discard".to_owned(),
         Kind::File => format!("/files/{rest}"),
         _ => "/files".to_owned(),
     };

@@ -26,6 +26,13 @@ pub enum Kind {
     Session,
     /// What has changed in the session's workspace.
     Diff,
+    /// The Git repository in it.
+    Repository,
+    /// What has changed in one file since its last commit.
+    RepositoryDiff,
+    Commit,
+    Branch,
+    Discard,
     /// Another session that goes on from one of its turns.
     Fork,
     /// The answer to what the agent asks.
@@ -193,6 +200,36 @@ pub const TABLE: &[Row] = &[
     ),
     row("/api/sessions/{session}/export", GET, Kind::Export, READ),
     row("/api/sessions/{session}/diff", GET, Kind::Diff, READ),
+    row(
+        "/api/sessions/{session}/repository",
+        GET,
+        Kind::Repository,
+        READ,
+    ),
+    row(
+        "/api/sessions/{session}/repository/diff",
+        GET,
+        Kind::RepositoryDiff,
+        READ,
+    ),
+    row(
+        "/api/sessions/{session}/repository/commit",
+        POST,
+        Kind::Commit,
+        WRITE,
+    ),
+    row(
+        "/api/sessions/{session}/repository/branch",
+        POST,
+        Kind::Branch,
+        WRITE,
+    ),
+    row(
+        "/api/sessions/{session}/repository/discard",
+        POST,
+        Kind::Discard,
+        WRITE,
+    ),
     row(
         "/api/sessions/{session}",
         &["DELETE"],
@@ -464,6 +501,20 @@ mod tests {
             ("GET", "/agent/s1/state", Kind::AgentState, "s1", ""),
             ("GET", "/api/sessions/s1/events", Kind::Events, "s1", ""),
             ("GET", "/api/sessions/s1/diff", Kind::Diff, "s1", ""),
+            (
+                "GET",
+                "/api/sessions/s1/repository",
+                Kind::Repository,
+                "s1",
+                "",
+            ),
+            (
+                "POST",
+                "/api/sessions/s1/repository/commit",
+                Kind::Commit,
+                "s1",
+                "",
+            ),
             ("DELETE", "/api/sessions/s1/shares", Kind::Shares, "s1", ""),
             (
                 "POST",

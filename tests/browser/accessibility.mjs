@@ -110,6 +110,11 @@ await withBrowser(async (browser) => {
     }
     await look("changes");
     for (const [, page] of pages) {
+      await page.getByTestId("files-git").check();
+      await page.getByTestId("git").waitFor();
+    }
+    await look("the repository");
+    for (const [, page] of pages) {
       await page.getByTestId("files-tree").check();
       await page.getByTestId("file").filter({ hasText: "hello.py" }).click();
     }

@@ -100,6 +100,9 @@ await withBrowser(async (browser) => {
       await page.getByTestId("files-changes").check({ force: true });
       await page.getByTestId("file-diff").first().waitFor();
       await look(page, "changes", size);
+      await page.getByTestId("files-git").check({ force: true });
+      await page.locator('[data-testid="git"]').waitFor();
+      await look(page, "git", size);
       await page.getByTestId("files-tree").check({ force: true });
     }
     if (small) await press("panel-close");

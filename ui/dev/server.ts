@@ -13,6 +13,7 @@ import { type WebSocket, WebSocketServer } from "ws";
 import { automation } from "./automation.ts";
 import { changed, ScriptedFiles } from "./files.ts";
 import { platform } from "./platform.ts";
+import { repository } from "./repository.ts";
 import { answer, MODELS, past, type Step } from "./script.ts";
 
 const POLICY =
@@ -254,6 +255,8 @@ export function scriptedServer(): Plugin {
       const patch = request.headers.accept?.includes("text/x-diff") === true;
       response.writeHead(200, { "content-type": patch ? "text/x-diff" : "application/json" });
       response.end(patch ? "diff --git a/hello.py b/hello.py\n" : JSON.stringify(changed(searchParams.get("from"), searchParams.get("to"))));
+    } else if (/^\/api\/sessions\/[\w.-]+\/repository(?:\/|$)/.test(pathname)) {
+      repository(request, response, pathname.split("/").at(-1) ?? "");
     } else if (filed !== undefined) {
       void filed.files.answer(request, response, files?.[2] ?? "", files?.[1]?.includes("asleep") === true);
     } else if (session !== undefined) {

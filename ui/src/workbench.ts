@@ -70,10 +70,12 @@ export function openFile(path: string): void {
   openTab("files");
 }
 
-/** What the files tab shows: the tree, or what was changed. */
-export const filesView = signal<"tree" | "changes">("tree");
+/** What the files tab shows: the tree, what was changed by turns, or the repository. */
+export const FILES_VIEWS = ["tree", "changes", "git"] as const;
+export type FilesView = (typeof FILES_VIEWS)[number];
+export const filesView = signal<FilesView>("tree");
 
-export function viewFiles(as: "tree" | "changes"): void {
+export function viewFiles(as: FilesView): void {
   filesView.value = as;
   if (as === "tree") filesWanted.value = true;
 }

@@ -18,6 +18,7 @@ mod host;
 mod interrupts;
 mod isolation;
 mod launches;
+mod repository;
 mod saves;
 mod secrets;
 mod tool_servers;

@@ -182,7 +182,8 @@ function Compared({ diff }: { diff: Diff }) {
   );
 }
 
-function Patch({ file }: { file: FileDiff }) {
+/** The lines of a file's patch. */
+export function Patch({ file }: { file: FileDiff }) {
   const [all, setAll] = useState(false);
   const words = more.changes;
   if (file.binary) return <p class="faint no-patch">{words.noText}</p>;
@@ -249,7 +250,7 @@ function nameOf({ id, message }: Turn): string {
   return text.turnOf(Number(id.replace("turn-", "")), words);
 }
 
-function Counts({ added, removed }: { added: number; removed: number }) {
+export function Counts({ added, removed }: { added: number; removed: number }) {
   return (
     <span class="changes-count">
       <span class="hidden">{text.changes(added, removed)}</span>

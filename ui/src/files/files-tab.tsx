@@ -7,17 +7,20 @@ import { save } from "../session/download.ts";
 import { bytes, text } from "../text.ts";
 import { useSession } from "../view/context.ts";
 import { Icon } from "../view/icon.tsx";
+import { later } from "../view/later.tsx";
 import { Nothing } from "../view/nothing.tsx";
 import { Skeleton } from "../view/skeleton.tsx";
 import { sleeps } from "../resources/samples.ts";
 import { more } from "../words/more.ts";
-import { filesView, filesWanted, viewFiles, wantedFile } from "../workbench.ts";
+import { FILES_VIEWS, filesView, filesWanted, viewFiles, wantedFile } from "../workbench.ts";
 import { Files, type Listing, MOST_FILES, Refused } from "./api.ts";
 import { ChangesView } from "./changes-view.tsx";
 import { FileView } from "./file-view.tsx";
 import { savedName } from "./names.ts";
 import { type FileNode, nodeAt, relative } from "./tree.ts";
 import { Tree } from "./tree-view.tsx";
+
+const GitView = later(async () => (await import("../repository/git-view.tsx")).GitView);
 
 /** After a change the list is read anew when nothing has changed for this long. */
 const PAUSE_MS = 800;
@@ -89,7 +92,7 @@ export function FilesTab() {
     return (
       <div class="files-tab">
         <ViewChoice />
-        <ChangesView changes={changes} />
+        {filesView.value === "git" ? <GitView changes={changes} /> : <ChangesView changes={changes} />}
       </div>
     );
   }
@@ -134,11 +137,11 @@ export function FilesTab() {
   );
 }
 
-/** Between the tree and what was changed. */
+/** Between the tree, what was changed, and the repository. */
 function ViewChoice() {
   return (
     <div class="segments" role="group" aria-label={text.tabs.files}>
-      {(["tree", "changes"] as const).map((one) => (
+      {FILES_VIEWS.map((one) => (
         <label key={one}>
           <input type="radio" name="files-view" checked={filesView.value === one} data-testid={`files-${one}`} onChange={() => viewFiles(one)} />
           <span>{more.changes.views[one]}</span>

@@ -12,7 +12,7 @@ import { focusComposer } from "../view/focus.ts";
 import type { IconName } from "../view/icon.tsx";
 import type { Entry } from "../view/rail.tsx";
 import { more } from "../words/more.ts";
-import { openTab, TABS, toggle } from "../workbench.ts";
+import { openTab, TABS, toggle, viewFiles } from "../workbench.ts";
 
 export interface Command {
   /** Unique among all. */
@@ -49,6 +49,16 @@ export function groupsOf(session: Session, agents: readonly Agent[], sessions: r
         ...when(write, { id: "write", icon: "pen", words: words.write, about: "", run: focusComposer }),
         { id: "find", icon: "search", words: text.find, about: "", keys: "Ctrl+Shift+F", run: () => (finding.value = true) },
         ...TABS.map((tab): Command => ({ id: `tab ${tab}`, icon: "side", words: words.open(text.tabs[tab]), about: text.panel, run: () => openTab(tab) })),
+        {
+          id: "git",
+          icon: "fork",
+          words: words.open(more.changes.views.git),
+          about: text.panel,
+          run: () => {
+            viewFiles("git");
+            openTab("files");
+          },
+        },
         { id: "rail", icon: "rail", words: words.rail, about: "", keys: "Ctrl+B", run: () => toggle("rail") },
         { id: "panel", icon: "side", words: words.panel, about: "", keys: "Ctrl+J", run: () => toggle("panel") },
         ...when(write, ...PERMISSION_MODES.map((mode): Command => ({ id: `mode ${mode}`, icon: "eye", words: `${text.permissionMode}: ${text.permissionModes[mode].name}`, about: text.permissionModes[mode].words, run: () => session.chooseMode(mode) }))),
