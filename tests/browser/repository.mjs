@@ -45,7 +45,7 @@ await withBrowser(async (browser) => {
   assert.equal(await git.getByTestId("git-change").count(), 4);
   await git.getByTestId("git-commit").filter({ hasText: "<img src=x" }).waitFor();
   assert.equal(await git.getByText("\u202e").count(), 0, "no name turns around what is shown");
-  assert.equal((await page.content()).includes("SECRET"), false);
+  assert.equal((await git.innerHTML()).includes("SECRET"), false);
   const web = git.getByTestId("git-web");
   assert.equal(await web.getAttribute("href"), "https://github.com/o/r");
   assert.equal(await web.getAttribute("rel"), "noopener noreferrer");

@@ -11,7 +11,7 @@ use protocol::{Problem, ProblemKind};
 
 use super::git::{Bounds, Printed, WRITING};
 use super::said::{self, Status};
-use super::{NO_INPUT, Opened, Repo, reading};
+use super::{NO_INPUT, Opened, PLAIN, Repo, reading};
 
 /// Who has made a commit where nobody has said: in the repository's settings, or the agent's.
 const NAME: &str = "Agent Router user";
@@ -221,10 +221,8 @@ impl Repo {
                 .await?;
             return Ok((switched, true));
         }
-        if !opened.filters.is_empty() && self.workspace.join(".gitattributes").is_file() {
-            return Err(conflict(
-                "the repository has filters, which are programs and are not run here: ask the agent to switch",
-            ));
+        if status.head.is_some() {
+            opened.refuse_filtered_in(name).await?;
         }
         if status.branch.is_none() && status.head.is_some() && !opened.is_kept().await? {
             return Err(conflict(
@@ -355,6 +353,40 @@ impl Opened {
             return Ok(None);
         }
         Ok(self.log(1).await?.pop())
+    }
+
+    /// What another branch has otherwise, and goes through a filter, would be written as the filter has left it.
+    ///
+    /// # Errors
+    /// 409 where that is so of a file, or can't be found out.
+    async fn refuse_filtered_in(&self, branch: &str) -> Result<(), Problem> {
+        if self.filters.is_empty() {
+            return Ok(());
+        }
+        let branch = format!("refs/heads/{branch}");
+        let mut arguments = vec!["diff", "--name-only", "-z"];
+        arguments.extend(PLAIN);
+        arguments.extend(["HEAD", branch.as_str(), "--"]);
+        let printed = self
+            .git
+            .run(&arguments, NO_INPUT, reading(LONGEST_ATTRIBUTES))
+            .await?
+            .done()?;
+        let touched: Vec<Vec<u8>> = printed
+            .output
+            .split(|byte| *byte == 0)
+            .filter(|path| !path.is_empty())
+            .map(<[u8]>::to_vec)
+            .collect();
+        // Which files go through a filter is otherwise there.
+        let other_rules = touched.iter().any(|path| path.ends_with(b".gitattributes"));
+        if !printed.whole || other_rules {
+            return Err(conflict(
+                "the repository has filters, which are programs and are not run here, and the branch may have other \
+                 files that go through them: ask the agent to switch",
+            ));
+        }
+        self.refuse_filtered(&touched).await
     }
 
     /// Whether a branch, a tag or a remote has the commit that is checked out.

@@ -646,6 +646,10 @@ async fn nothing_of_a_hostile_repository_runs() {
     world.repository();
     let (mark, script) = trap(&world);
     world.told(&["branch", "--quiet", "other"]);
+    world.told(&["switch", "--quiet", "--create", "filtered"]);
+    world.lay("b.txt", "filtered\n");
+    world.told(&["commit", "--quiet", "--all", "--message=Filtered"]);
+    world.told(&["switch", "--quiet", "main"]);
     for hook in [
         "pre-commit",
         "prepare-commit-msg",
@@ -756,7 +760,7 @@ async fn nothing_of_a_hostile_repository_runs() {
         .done("branch", json!({ "name": "third", "create": true }), 201)
         .await;
     world
-        .refused("branch", json!({ "name": "other" }), 409)
+        .refused("branch", json!({ "name": "filtered" }), 409)
         .await;
     world
         .done(
