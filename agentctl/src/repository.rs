@@ -1,7 +1,5 @@
 //! The Git repository of a session's workspace, as it stands.
 
-use std::fmt::Write;
-
 use protocol::SessionId;
 use protocol::repository::{ChangeKind, Found, Repository};
 use serde_json::Value;
@@ -42,8 +40,7 @@ fn status(repository: &Repository) -> String {
     let mut text = String::new();
     let line = |given: &str| harmless::line(given, LONGEST);
     let short = |hash: &str| line(hash.get(..7).unwrap_or(hash));
-    // To a string nothing fails.
-    let mut say = |words: std::fmt::Arguments<'_>| drop(text.write_fmt(words));
+    let mut say = |words: std::fmt::Arguments<'_>| text.push_str(&words.to_string());
     match (&repository.branch, &repository.head) {
         (Some(branch), _) => say(format_args!("branch  {}\n", line(branch))),
         (None, Some(head)) => say(format_args!("commit  {} (on no branch)\n", short(head))),

@@ -62,6 +62,7 @@ await withBrowser(async (browser) => {
   await page.keyboard.press("Escape");
   await page.waitForFunction(() => document.activeElement?.dataset.testid === "git-new-branch");
   await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement?.dataset.testid === "git-branch-name");
   await page.keyboard.type("a..b");
   await page.keyboard.press("Enter");
   await git.getByTestId("git-branch-wrong").waitFor();
