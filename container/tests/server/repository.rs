@@ -57,6 +57,13 @@ impl World {
         std::fs::write(path, content).unwrap();
     }
 
+    /// An object is missing from then on.
+    fn lose(&self, object: &str) {
+        let (folder, name) = object.split_at(2);
+        let object = PathBuf::from(".git/objects").join(folder).join(name);
+        std::fs::remove_file(self.workspace().join(object)).unwrap();
+    }
+
     async fn found(&self) -> Value {
         let answer = self.get("/repository").await;
         let status = answer.status();
@@ -602,12 +609,7 @@ async fn no_secret_of_a_remote_is_told() {
     world.told(&["config", "remote.origin.promisor", "true"]);
     world.told(&["config", "remote.origin.partialclonefilter", "blob:none"]);
     let blob = world.told(&["rev-parse", "HEAD~1:a.txt"]);
-    std::fs::remove_file(world.workspace().join(format!(
-        ".git/objects/{}/{}",
-        &blob[..2],
-        &blob[2..]
-    )))
-    .unwrap();
+    world.lose(&blob);
     for (what, wish) in [
         ("branch", json!({ "name": "main~1" })),
         ("branch", json!({ "name": "main", "create": true })),
@@ -771,12 +773,7 @@ async fn nothing_of_a_hostile_repository_runs() {
         .await;
     world.done("branch", json!({ "name": "other" }), 200).await;
     // What is missing is not fetched.
-    std::fs::remove_file(world.workspace().join(format!(
-        ".git/objects/{}/{}",
-        &blob[..2],
-        &blob[2..]
-    )))
-    .unwrap();
+    world.lose(&blob);
     world.lay("b.txt", "other\n");
     let _whatever = world.get("/repository/diff?path=b.txt").await;
     let _whatever = world.get("/repository").await;
