@@ -18,6 +18,7 @@
 //! | [`history`] | what the workspace was at the end of each turn, and what has changed since |
 //! | [`watcher`] | which files change while a turn runs, told as they do |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
+//! | [`terminal`] | shells that people type in, and who looks at them |
 //! | [`translate`] | lines as events; pure |
 //! | [`mask`] | secrets, replaced in all that is said; pure |
 //! | `asks` | what Claude Code asks of a person, and what it is answered; pure |
@@ -49,6 +50,7 @@ pub mod mask;
 pub mod processes;
 mod resources;
 pub mod serve;
+pub mod terminal;
 pub mod token;
 pub mod translate;
 pub mod turn_log;

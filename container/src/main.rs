@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use agent_server::processes::{WITH_PARENT, end_with_parent};
+use agent_server::terminal::{ON_TERMINAL, become_shell};
 use agent_server::token::hide;
 use agent_server::{gate, host, serve};
 use clap::{Parser, Subcommand};
@@ -34,6 +35,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         program: Vec<OsString>,
     },
+    /// Become a program whose terminal is the standard input.
+    #[command(name = ON_TERMINAL, hide = true)]
+    OnTerminal {
+        parent: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -44,14 +52,18 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let mut command = Cli::parse().command;
-    if let Command::WithParent { parent, program } = &command {
-        return failed(&end_with_parent(*parent, program));
+    match &command {
+        Command::WithParent { parent, program } => {
+            return failed(&end_with_parent(*parent, program));
+        }
+        Command::OnTerminal { parent, program } => return failed(&become_shell(*parent, program)),
+        Command::Serve(_) | Command::Host(_) | Command::Gate(_) => {}
     }
     hide();
     let taken = match &mut command {
         Command::Serve(options) => options.take_token(),
         Command::Host(options) => options.take_token(),
-        Command::Gate(_) | Command::WithParent { .. } => Ok(()),
+        Command::Gate(_) | Command::WithParent { .. } | Command::OnTerminal { .. } => Ok(()),
     };
     if let Err(error) = taken {
         return failed(&error);
@@ -65,7 +77,7 @@ fn main() -> ExitCode {
             Command::Serve(options) => serve::serve(options).await,
             Command::Host(options) => host::host(options).await,
             Command::Gate(options) => gate::gate(options).await,
-            Command::WithParent { .. } => Ok(()),
+            Command::WithParent { .. } | Command::OnTerminal { .. } => Ok(()),
         }
     });
     // The wait for its standard input can't be ended from here.

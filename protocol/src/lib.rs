@@ -16,6 +16,7 @@ pub mod options;
 pub mod permission;
 pub mod problem;
 pub mod sandbox;
+pub mod terminal;
 
 pub use client::ClientMessage;
 pub use egress::EgressDecision;
