@@ -97,6 +97,10 @@ pub enum Kind {
     ToolStream,
     /// What a session's sandbox uses of its machine.
     Resources,
+    /// The terminals in a session's sandbox.
+    Terminals,
+    /// One of them.
+    Terminal,
     /// What a sandbox sends whose provider can't intercept its traffic.
     FromSandbox,
 }
@@ -154,6 +158,10 @@ const SAY: Need = Need::Session {
 };
 const WRITE: Need = Need::Session {
     right: Right::Write,
+    launches: false,
+};
+const SHELL: Need = Need::Session {
+    right: Right::Shell,
     launches: false,
 };
 const MANAGE: Need = Need::Session {
@@ -214,6 +222,18 @@ pub const TABLE: &[Row] = &[
         MANAGE,
     ),
     row("/api/sessions/{session}/tickets", POST, Kind::Tickets, OPEN),
+    row(
+        "/api/sessions/{session}/terminals",
+        GET,
+        Kind::Terminals,
+        SHELL,
+    ),
+    row(
+        "/api/sessions/{session}/terminals/{terminal*}",
+        &["GET", "DELETE"],
+        Kind::Terminal,
+        SHELL,
+    ),
     row("/claude-code", POST, Kind::ClaudeCode, SAY),
     row(
         "/claude-code/debug",
@@ -471,6 +491,20 @@ mod tests {
                 Kind::Permission,
                 "s1",
                 "ask-1",
+            ),
+            (
+                "GET",
+                "/api/sessions/s1/terminals",
+                Kind::Terminals,
+                "s1",
+                "",
+            ),
+            (
+                "DELETE",
+                "/api/sessions/s1/terminals/main",
+                Kind::Terminal,
+                "s1",
+                "main",
             ),
             ("POST", "/claude-code", Kind::ClaudeCode, "", ""),
             ("GET", "/claude-code/debug", Kind::ClaudeCodeDebug, "", ""),
