@@ -39,6 +39,7 @@ mod sharing;
 mod spend;
 mod storage;
 mod streaming;
+mod terminal;
 mod versions;
 
 use xtask::stack::Provider;
@@ -90,6 +91,8 @@ fn main() {
         spend::tests(&local),
         storage::tests(&local),
         streaming::tests(&local),
+        terminal::tests(&local),
+        terminal::guarded_tests(&guarded),
         versions::tests(&local),
         docker::tests(&docker),
         providers::tests(&engine, &docker),

@@ -29,7 +29,7 @@ use crate::http::{Answer, Server, only};
 const MAX_VIEWERS: usize = 16;
 
 /// How long a viewer may take to read what it is sent.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A viewer that says nothing for so long, no ping either, is taken for gone.
 const SILENCE: Duration = Duration::from_secs(100);

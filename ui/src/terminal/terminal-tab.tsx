@@ -73,9 +73,10 @@ export function TerminalTab() {
       session.tell(words.failed(error instanceof Error ? error.message : ""));
       return;
     }
-    const rest = shown.filter((other) => other.key !== one.key);
-    setShown(rest);
-    if (chosen === one.key) setChosen(rest.at(-1)?.key ?? null);
+    const without = (all: readonly Shown[]) => all.filter((other) => other.key !== one.key);
+    const rest = without(shown);
+    setShown(without);
+    setChosen((now) => (now === one.key ? (rest.at(-1)?.key ?? null) : now));
     if (rest.length === 0) document.getElementById("tab-terminal")?.focus();
   };
   const replace = (one: Shown, by: Shown) => {
