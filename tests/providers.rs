@@ -84,12 +84,15 @@ pub fn tests(docker: &Arc<Running>, cloudflare: &Arc<Running>) -> Vec<Trial> {
         add("a_deleted_session_leaves_nothing", |world, place| {
             Box::pin(deleted(world, place))
         });
-        add("a_terminal", |world, place| {
-            Box::pin(terminal(world, place))
-        });
         add("limits_hold_or_it_is_said", |world, place| {
             Box::pin(limits(world, place))
         });
+        // What stands in for Fly's own proxy here passes no WebSocket on.
+        if place != FLY {
+            add("a_terminal", |world, place| {
+                Box::pin(terminal(world, place))
+            });
+        }
     }
     all.push(test(docker, "providers::docker::what_is_offered", offered));
     all.push(test(docker, "providers::docker::bombs", bombs));

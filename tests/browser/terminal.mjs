@@ -119,6 +119,7 @@ await withBrowser(async (browser) => {
   await other.page.getByTestId("terminal-control").tap();
   await other.page.keyboard.type("c");
   await rows.filter({ hasText: "^C" }).waitFor();
+  assert.equal(await other.page.getByTestId("terminal-control").getAttribute("aria-pressed"), "false");
   await well(other.page, "phone");
   assert.ok((await other.page.evaluate(() => document.documentElement.scrollWidth)) <= 390, "it is as wide as the phone");
   other.nothingWrong();

@@ -15,6 +15,8 @@ const NAMES = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "wh
 export interface Owner {
   typed(text: string): void;
   resized(size: Size): void;
+  /** The key that was to be with Ctrl has come. */
+  controlled(): void;
   /** Somebody wants out of it, by the keyboard. */
   left(): void;
 }
@@ -146,6 +148,7 @@ export class Screen {
     const letter = this.control && data.length === 1 ? data.toUpperCase().charCodeAt(0) : 0;
     if (letter >= 64 && letter < 96) {
       this.control = false;
+      this.owner.controlled();
       this.owner.typed(String.fromCharCode(letter - 64));
     } else {
       this.owner.typed(data);

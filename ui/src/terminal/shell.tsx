@@ -33,6 +33,7 @@ export function Shell({ session, name, attach, wakes, noted, again }: ShellProps
   tell.current = noted;
   const [state, setState] = useState<State>({ kind: "connecting" });
   const [cut, setCut] = useState(false);
+  const [control, setControl] = useState(false);
   const [reader, setReader] = useState(forReader.get());
   const words = more.terminal;
 
@@ -41,6 +42,7 @@ export function Shell({ session, name, attach, wakes, noted, again }: ShellProps
     const shown = new Screen(place.current, words.label, reader, {
       typed: (typed) => link.current?.type(typed),
       resized: (size) => link.current?.resize(size),
+      controlled: () => setControl(false),
       left: () => document.getElementById("tab-terminal")?.focus(),
     });
     screen.current = shown;
@@ -91,7 +93,7 @@ export function Shell({ session, name, attach, wakes, noted, again }: ShellProps
   return (
     <div class="shell" data-testid="terminal" data-state={state.kind}>
       <div ref={place} class="terminal-screen" data-testid="terminal-screen" />
-      <Touch screen={screen} live={state.kind === "live"} />
+      <Touch screen={screen} live={state.kind === "live"} control={control} setControl={setControl} />
       <div class="terminal-state">
         <p role="status" data-testid="terminal-state">
           <Icon name={ICONS[state.kind]} />
@@ -156,18 +158,17 @@ const ARROWS = [
 interface TouchProps {
   screen: { readonly current: Screen | null };
   live: boolean;
+  /** The next key is with Ctrl. */
+  control: boolean;
+  setControl: (is: boolean) => void;
 }
 
 /** The keys that a phone has not, and what it does by holding down. */
-function Touch({ screen, live }: TouchProps) {
+function Touch({ screen, live, control, setControl }: TouchProps) {
   const words = more.terminal;
-  const [control, setControl] = useState(false);
   const [pasting, setPasting] = useState<string | null>(null);
   const [copied, setCopied] = useState<boolean | null>(null);
-  const press = (sends: string) => {
-    screen.current?.press(sends);
-    setControl(screen.current?.control ?? false);
-  };
+  const press = (sends: string) => screen.current?.press(sends);
   const paste = async () => {
     try {
       screen.current?.paste(await navigator.clipboard.readText());
