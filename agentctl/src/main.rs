@@ -17,6 +17,7 @@ mod profile;
 mod questions;
 mod render;
 mod sessions;
+mod shell;
 mod usage;
 
 use std::process::ExitCode;
@@ -97,6 +98,7 @@ async fn carry_out(cli: &Cli, out: Out) -> Result<(), Failure> {
         Command::Logs(given) => sessions::logs(&api, out, given).await,
         Command::Files(given) => files::run(&api, out, given).await,
         Command::Diff(given) => files::diff(&api, out, given).await,
+        Command::Shell(given) => shell::shell(&api, out, given).await,
         Command::Interrupt(given) => sessions::interrupt(&api, out, &given.session).await,
         Command::Stop(given) => sessions::stop(&api, out, &given.session).await,
         Command::Rm(given) => sessions::remove(&api, out, given).await,
