@@ -513,7 +513,7 @@ mod tests {
                 Need::Scope(scope) => scope,
                 Need::Session { right, .. } => match right {
                     Right::Read => Scopes::READ,
-                    Right::Write => Scopes::WRITE,
+                    Right::Write | Right::Shell => Scopes::WRITE,
                     Right::Manage => Scopes::ADMIN,
                 },
                 other => panic!("{route}: {other:?}"),

@@ -14,6 +14,7 @@ mod resources;
 mod sandbox;
 mod sharing;
 pub mod table;
+mod terminals;
 mod usage;
 
 use access::{Asked, Caller, Pass, Right, Scopes, ShareToken, Who};
@@ -214,6 +215,14 @@ async fn dispatch(request: Request, env: &Env, request_id: &str) -> Answer {
         Kind::ChatBeside => agents::chat(request, env, &visit()?, None).await,
         Kind::Resources => {
             resources::resources(&request, env, &SessionId::parse(name)?, &visit()?).await
+        }
+        Kind::Terminals => terminals::list(env, &SessionId::parse(name)?, &visit()?).await,
+        Kind::Terminal => {
+            let (id, visit) = (SessionId::parse(name)?, visit()?);
+            match request.method() {
+                Method::Delete => terminals::close(env, &id, rest, &visit).await,
+                _ => terminals::open(&request, &url, env, &id, rest, &visit, &asked).await,
+            }
         }
         Kind::ToolStream => agents::tools(&request, env, &SessionId::parse(name)?, &visit()?).await,
         Kind::Mcp => orchestration::serve(request, env, Asker::Person(caller()?.clone())).await,

@@ -98,9 +98,10 @@ fn request(world: &World, row: &Row, method: &str, session: &str) -> Result<Requ
         .replace("{request*}", "ask-1");
     let path = path
         .replace("{path*}", "v1/messages")
+        .replace("{terminal*}", "main")
         .replace("{name}", "x.js");
     let mut request = ask(world, method.parse()?, &path, None);
-    if row.kind == Kind::Socket {
+    if matches!(row.kind, Kind::Socket | Kind::Terminal) {
         request = request
             .header("connection", "upgrade")
             .header("upgrade", "websocket")
@@ -133,7 +134,7 @@ fn to_another(row: &Row) -> Option<u16> {
 fn to_a_reader(row: &Row) -> Option<u16> {
     match row.needs {
         Need::Session {
-            right: Right::Write | Right::Manage,
+            right: Right::Write | Right::Shell | Right::Manage,
             ..
         }
         | Need::Scope(Scopes::LAUNCH)

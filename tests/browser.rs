@@ -29,6 +29,7 @@ pub fn tests(world: &Arc<Running>) -> Vec<Trial> {
         ("browser::settings", "settings.mjs"),
         ("browser::the_files", "files.mjs"),
         ("browser::the_repository", "repository.mjs"),
+        ("browser::a_terminal", "terminal.mjs"),
         ("browser::launching_an_agent", "launch.mjs"),
         ("browser::making_an_agent", "agents.mjs"),
         ("browser::commands_by_name", "palette.mjs"),

@@ -40,6 +40,7 @@ mod sharing;
 mod spend;
 mod storage;
 mod streaming;
+mod terminal;
 mod versions;
 
 use std::path::Path;
@@ -94,6 +95,8 @@ fn main() {
         spend::tests(&local),
         storage::tests(&local),
         streaming::tests(&local),
+        terminal::tests(&local),
+        terminal::guarded_tests(&guarded),
         versions::tests(&local),
         docker::tests(&docker),
         providers::tests(&engine, &docker),

@@ -15,6 +15,7 @@ use crate::access::{answered, ask};
 use crate::dev;
 use crate::docker::{containers_of, docker};
 use crate::fly::fly;
+use crate::terminal::Viewer;
 
 /// What a place is called, and what can be asked of it.
 #[derive(Clone, Copy, PartialEq)]
@@ -86,6 +87,12 @@ pub fn tests(docker: &Arc<Running>, cloudflare: &Arc<Running>) -> Vec<Trial> {
         add("limits_hold_or_it_is_said", |world, place| {
             Box::pin(limits(world, place))
         });
+        // What stands in for Fly's own proxy here passes no WebSocket on.
+        if place != FLY {
+            add("a_terminal", |world, place| {
+                Box::pin(terminal(world, place))
+            });
+        }
     }
     all.push(test(docker, "providers::docker::what_is_offered", offered));
     all.push(test(docker, "providers::docker::bombs", bombs));
@@ -176,6 +183,32 @@ async fn turn(world: Arc<World>, place: Place) -> Result<()> {
         }
         false => ensure!(found.is_none(), "{found:?}"),
     }
+    Ok(())
+}
+
+async fn terminal(world: Arc<World>, place: Place) -> Result<()> {
+    let (session, _) = launch(&world, place.name, json!({})).await?;
+    let mut shell = Viewer::open(&world, &session, "main", "?cols=90&rows=20").await?;
+    let told = shell.run("echo hello-$((6*7)); stty size; pwd").await?;
+    let folder = match place.holds || place == CLOUDFLARE {
+        true => told.ends_with("/workspace"),
+        // Where sandboxes are processes it is a folder of theirs.
+        false => told.contains("workspace"),
+    };
+    ensure!(told.starts_with("hello-42\n20 90\n") && folder, "{told}");
+    let variables = shell.run("env").await?;
+    ensure!(
+        !variables.contains("ANTHROPIC") && !variables.contains("TOKEN"),
+        "{variables}"
+    );
+    drop(shell);
+    let mut back = Viewer::open(&world, &session, "main", "?attach=true").await?;
+    back.until("hello-42").await?;
+    back.run("sleep 86421 & true").await?;
+    let stop = format!("/api/agents/sessions/{session}/stop");
+    answered(ask(&world, Method::POST, &stop, None), 200).await?;
+    let ended = back.until_sign("ended").await?;
+    ensure!(ended["why"] == "stopped", "{ended}");
     Ok(())
 }
 

@@ -72,7 +72,7 @@ async fn shares(world: Arc<World>) -> Result<()> {
     let mut reader = world.tab_as(&session, "", &headers).await?;
     let snapshot = reader.next().await?;
     ensure!(
-        snapshot["access"] == json!({ "write": false, "manage": false }),
+        snapshot["access"] == json!({ "write": false, "manage": false, "shell": false }),
         "{snapshot}"
     );
     for frame in [

@@ -3,11 +3,12 @@ import { defineConfig } from "vite";
 import { firstLoad } from "./dev/budget.ts";
 import { shellFirst } from "./dev/order.ts";
 import { scriptedServer } from "./dev/server.ts";
+import { strictXterm } from "./dev/xterm.ts";
 
 export default defineConfig({
   base: "/",
   publicDir: false,
-  plugins: [scriptedServer(), firstLoad(), shellFirst()],
+  plugins: [strictXterm(), scriptedServer(), firstLoad(), shellFirst()],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2023",
@@ -15,7 +16,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: true,
-    chunkSizeWarningLimit: 250,
+    chunkSizeWarningLimit: 400,
     // What is needed at first is one file, however much of it parts that come later use as well: many small
     // ones compress worse, and each is a question of its own.
     rolldownOptions: {

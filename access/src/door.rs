@@ -14,6 +14,8 @@ pub enum Right {
     Read,
     /// Say something, stop what runs, answer what is asked.
     Write,
+    /// Run programs in its sandbox oneself: for accounts alone, and for nobody who has a link.
+    Shell,
     /// Decide who else may.
     Manage,
 }
@@ -22,7 +24,7 @@ impl Right {
     const fn scope(self) -> Scopes {
         match self {
             Self::Read => Scopes::READ,
-            Self::Write => Scopes::WRITE,
+            Self::Write | Self::Shell => Scopes::WRITE,
             Self::Manage => Scopes::ADMIN,
         }
     }
@@ -61,6 +63,7 @@ impl Pass {
         match right {
             Right::Read => self.read,
             Right::Write => self.write,
+            Right::Shell => self.write && self.share_version.is_none(),
             Right::Manage => self.manage,
         }
     }
@@ -75,6 +78,8 @@ impl Pass {
             Right::Read => "this key may not read: it lacks the scope read",
             Right::Write if self.share_version.is_some() => "this link is for reading alone",
             Right::Write => "this key may not say anything: it lacks the scope write",
+            Right::Shell if self.share_version.is_some() => "a share link opens no terminal",
+            Right::Shell => "this key may open no terminal: it lacks the scope write",
             Right::Manage if self.share_version.is_some() => {
                 "a link does not let anybody decide who else may in"
             }
@@ -235,7 +240,7 @@ mod tests {
 
     #[test]
     fn who_may_what() {
-        use Right::{Manage, Read, Write};
+        use Right::{Manage, Read, Shell, Write};
         let link = |mode, until, session: &str, version| {
             let key = ShareKey {
                 secret: [1; 32],
@@ -249,21 +254,21 @@ mod tests {
         let other = principal("mallory", Scopes::own());
         let operator = Who::Known(Principal::operator());
         for (who, expected) in [
-            (own, [200, 200, 200]),
-            (reader, [200, 403, 403]),
-            (principal("alice", Scopes::WRITE), [403, 200, 403]),
-            (other, [403, 403, 403]),
-            (operator, [200, 200, 200]),
-            (Who::Known(Principal::loopback()), [200, 200, 200]),
-            (link(Mode::Read, 2_000, "s1", 3), [200, 403, 403]),
-            (link(Mode::Write, 2_000, "s1", 3), [200, 200, 403]),
-            (link(Mode::Write, 1_000, "s1", 3), [401, 401, 401]),
-            (link(Mode::Write, 2_000, "s2", 3), [401, 401, 401]),
-            (link(Mode::Write, 2_000, "s1", 2), [401, 401, 401]),
-            (Who::Link("ars_".to_owned()), [401, 401, 401]),
-            (Who::Ticket("x".to_owned()), [401, 401, 401]),
+            (own, [200, 200, 200, 200]),
+            (reader, [200, 403, 403, 403]),
+            (principal("alice", Scopes::WRITE), [403, 200, 200, 403]),
+            (other, [403, 403, 403, 403]),
+            (operator, [200, 200, 200, 200]),
+            (Who::Known(Principal::loopback()), [200, 200, 200, 200]),
+            (link(Mode::Read, 2_000, "s1", 3), [200, 403, 403, 403]),
+            (link(Mode::Write, 2_000, "s1", 3), [200, 200, 403, 403]),
+            (link(Mode::Write, 1_000, "s1", 3), [401, 401, 401, 401]),
+            (link(Mode::Write, 2_000, "s2", 3), [401, 401, 401, 401]),
+            (link(Mode::Write, 2_000, "s1", 2), [401, 401, 401, 401]),
+            (Who::Link("ars_".to_owned()), [401, 401, 401, 401]),
+            (Who::Ticket("x".to_owned()), [401, 401, 401, 401]),
         ] {
-            let given = [Read, Write, Manage].map(|right| status(who.clone(), right));
+            let given = [Read, Write, Shell, Manage].map(|right| status(who.clone(), right));
             assert_eq!(given, expected, "{who:?}");
         }
     }

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use protocol::{Problem, ProblemKind};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Upgraded, Url};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::failure::Failure;
 use crate::profile::Target;
@@ -82,6 +86,34 @@ impl Api {
             return Ok(answer);
         }
         Err(self.refused(answer).await)
+    }
+
+    /// A WebSocket at a path.
+    ///
+    /// # Errors
+    /// What the server says, or that it opens none.
+    pub async fn socket(&self, path: &str) -> Result<WebSocketStream<Upgraded>, Failure> {
+        let key = generate_key();
+        let request = self
+            .get(path)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", &key);
+        let answer = tokio::time::timeout(PATIENCE, request.send()).await;
+        let answer = answer
+            .map_err(|_| self.unreachable("it does not answer"))?
+            .map_err(|error| self.broken(error))?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.refused(answer).await);
+        }
+        let accepted = answer.headers().get("sec-websocket-accept");
+        if accepted.is_none_or(|accepted| *accepted != derive_accept_key(key.as_bytes())) {
+            return Err(self.unreachable("it opens no WebSocket; what stands before it?"));
+        }
+        let upgraded = answer.upgrade().await;
+        let upgraded = upgraded.map_err(|error| self.broken(error))?;
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, None).await)
     }
 
     /// An answer that is one JSON document; null where it has no body.

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use protocol::SessionId;
+use protocol::terminal::TerminalName;
 
 pub use groups::{Configs, Files, Keys};
 
@@ -122,6 +123,11 @@ Examples:
     Diff(Diff),
     /// The Git repository in a session's workspace: its branch, what has changed, the last commits
     Git(OfSession),
+    /// A shell in a session's sandbox, at this terminal; Ctrl-] leaves it
+    ///
+    /// The sandbox is woken for it. What its programs print reaches this terminal as it is, with all that a
+    /// terminal acts on.
+    Shell(AShell),
     /// Stop the turn that the agent is at; the session lives on
     Interrupt(OfSession),
     /// Stop a session: its turns and its sandbox. Its log and files stay, and one that was launched takes no
@@ -223,6 +229,19 @@ pub struct OfSession {
     /// The session's id, as ls shows it
     #[arg(value_parser = session)]
     pub session: SessionId,
+}
+
+#[derive(Debug, Args)]
+pub struct AShell {
+    /// The session's id, as ls shows it
+    #[arg(value_parser = session)]
+    pub session: SessionId,
+    /// The terminal's name, of the four that a sandbox may have: who comes by the same name sees the same
+    #[arg(long, default_value = "1", value_parser = terminal)]
+    pub name: TerminalName,
+    /// Only to a terminal that is open: nothing is opened, and nothing is woken
+    #[arg(long)]
+    pub attach: bool,
 }
 
 #[derive(Debug, Args)]
@@ -398,6 +417,10 @@ pub struct Resources {
 
 fn session(text: &str) -> Result<SessionId, String> {
     SessionId::parse(text).map_err(|problem| problem.detail)
+}
+
+fn terminal(text: &str) -> Result<TerminalName, String> {
+    TerminalName::parse(text).map_err(|problem| problem.detail)
 }
 
 /// A turn, by its number or its id.

@@ -19,6 +19,7 @@ mod questions;
 mod render;
 mod repository;
 mod sessions;
+mod shell;
 mod usage;
 
 use std::process::ExitCode;
@@ -100,6 +101,7 @@ async fn carry_out(cli: &Cli, out: Out) -> Result<(), Failure> {
         Command::Files(given) => files::run(&api, out, given).await,
         Command::Diff(given) => diff::diff(&api, out, given).await,
         Command::Git(given) => repository::show(&api, out, &given.session).await,
+        Command::Shell(given) => shell::shell(&api, out, given).await,
         Command::Interrupt(given) => sessions::interrupt(&api, out, &given.session).await,
         Command::Stop(given) => sessions::stop(&api, out, &given.session).await,
         Command::Rm(given) => sessions::remove(&api, out, given).await,

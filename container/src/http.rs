@@ -35,6 +35,7 @@ use crate::guard::{authorize, refuse_browsers, refuse_foreign_names};
 use crate::history;
 use crate::launch::Secret;
 use crate::repository;
+use crate::terminal::{self, Terminals};
 use crate::turn_log::{Order, Read, TurnLog};
 
 /// Bytes of a turn's request, with what its conversation's transcript may lack.
@@ -48,6 +49,7 @@ const MAX_EXCESS: usize = 16;
 pub struct Server {
     pub agent: Agent,
     pub files: Files,
+    pub terminals: Arc<Terminals>,
     begin: Instant,
     /// Milliseconds from `begin` to the last request that was not a question after its health.
     last_use: AtomicU64,
@@ -60,6 +62,7 @@ impl Server {
         Self {
             agent,
             files,
+            terminals: Arc::default(),
             begin: Instant::now(),
             last_use: AtomicU64::new(0),
             open_streams: AtomicU64::new(0),
@@ -75,13 +78,14 @@ impl Server {
         self.last_use.fetch_max(self.now(), Ordering::Relaxed);
     }
 
-    /// For how long nobody has used it. A running turn and an open answer are use.
+    /// For how long nobody has used it. A running turn and an open answer are use; of a terminal what is typed
+    /// is, and not that it is open.
     pub fn idle(&self) -> Duration {
         if self.agent.running().is_some() || self.open_streams.load(Ordering::Relaxed) > 0 {
             self.used();
         }
         let last = self.last_use.load(Ordering::Relaxed);
-        Duration::from_millis(self.now().saturating_sub(last))
+        Duration::from_millis(self.now().saturating_sub(last)).min(self.terminals.unused())
     }
 
     fn health(&self) -> Health {
@@ -94,6 +98,7 @@ impl Server {
             agent: self.agent.shared.process().state,
             disk: Some(self.agent.shared.disk.told()),
             turn_id: self.agent.running(),
+            terminals: self.terminals.told(),
         }
     }
 }
@@ -160,6 +165,7 @@ pub fn routes(server: Arc<Server>, token: Option<Secret>, loopback: bool) -> Rou
         .merge(files::http::routes())
         .merge(history::http::routes())
         .merge(repository::http::routes())
+        .merge(terminal::http::routes())
         .fallback(unknown);
     if let Some(token) = token {
         routes = routes.layer(middleware::from_fn_with_state(token, authorize));
@@ -459,6 +465,7 @@ async fn save(State(server): State<Arc<Server>>, request: Body) -> Answer {
         let words = format!("{turn} did not run in this sandbox: what it has done is lost");
         return Err(Problem::new(ProblemKind::Conflict, words).into());
     }
+    server.terminals.saved();
     // The history is saved with what it is of.
     server.agent.shared.history.settled().await;
     let Some(archive) = server.agent.shared.disk.save(request).await? else {

@@ -20,6 +20,7 @@
 //! | [`watcher`] | which files change while a turn runs, told as they do |
 //! | `live_output` | what a command prints while it runs |
 //! | [`files`] | the workspace's files, for whoever looks at them from outside |
+//! | [`terminal`] | shells that people type in, and who looks at them |
 //! | [`translate`] | lines as events; pure |
 //! | [`mask`] | secrets, replaced in all that is said; pure |
 //! | `asks` | what Claude Code asks of a person, and what it is answered; pure |
@@ -54,6 +55,7 @@ pub mod processes;
 pub mod repository;
 mod resources;
 pub mod serve;
+pub mod terminal;
 pub mod token;
 pub mod translate;
 pub mod turn_log;

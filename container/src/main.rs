@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use agent_server::alone::{ALONE, alone};
 use agent_server::processes::{WITH_PARENT, end_with_parent};
+use agent_server::terminal::{ON_TERMINAL, become_shell};
 use agent_server::token::hide;
 use agent_server::{gate, host, serve};
 use clap::{Parser, Subcommand};
@@ -41,6 +42,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         program: Vec<OsString>,
     },
+    /// Become a program whose terminal is the standard input.
+    #[command(name = ON_TERMINAL, hide = true)]
+    OnTerminal {
+        parent: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -51,17 +59,22 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let mut command = Cli::parse().command;
-    if let Command::WithParent { parent, program } = &command {
-        return failed(&end_with_parent(*parent, program));
-    }
-    if let Command::Alone { program } = &command {
-        return failed(&alone(program));
+    match &command {
+        Command::WithParent { parent, program } => {
+            return failed(&end_with_parent(*parent, program));
+        }
+        Command::OnTerminal { parent, program } => return failed(&become_shell(*parent, program)),
+        Command::Alone { program } => return failed(&alone(program)),
+        Command::Serve(_) | Command::Host(_) | Command::Gate(_) => {}
     }
     hide();
     let taken = match &mut command {
         Command::Serve(options) => options.take_token(),
         Command::Host(options) => options.take_token(),
-        Command::Gate(_) | Command::WithParent { .. } | Command::Alone { .. } => Ok(()),
+        Command::Gate(_)
+        | Command::WithParent { .. }
+        | Command::Alone { .. }
+        | Command::OnTerminal { .. } => Ok(()),
     };
     if let Err(error) = taken {
         return failed(&error);
@@ -75,7 +88,9 @@ fn main() -> ExitCode {
             Command::Serve(options) => serve::serve(options).await,
             Command::Host(options) => host::host(options).await,
             Command::Gate(options) => gate::gate(options).await,
-            Command::WithParent { .. } | Command::Alone { .. } => Ok(()),
+            Command::WithParent { .. } | Command::Alone { .. } | Command::OnTerminal { .. } => {
+                Ok(())
+            }
         }
     });
     // The wait for its standard input can't be ended from here.

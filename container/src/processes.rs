@@ -230,6 +230,21 @@ impl Children {
         self.kill_until_none(family).await
     }
 
+    /// Kills all that was started in a terminal whose shell is or was `root`: its family, what is in its
+    /// session, and what is left of those that are `known`. Returns how many were killed.
+    pub async fn kill_terminal(&self, root: u32, mark: &str, known: &[Process]) -> usize {
+        let known: HashSet<Identity> = known.iter().map(Process::identity).collect();
+        let of_terminal = || {
+            let mut found = self.family(root, mark);
+            let others = table().into_iter().filter(|process| {
+                !process.dead && (process.session == root || known.contains(&process.identity()))
+            });
+            found.extend(others);
+            found
+        };
+        self.kill_until_none(of_terminal).await
+    }
+
     /// Kills all that descends from this process, whatever has started it. Returns how many were
     /// killed.
     pub async fn kill_descendants(&self) -> usize {
@@ -306,8 +321,13 @@ pub const WITH_PARENT: &str = "with-parent";
 /// Becomes another program that gets SIGTERM when `parent`, which has started this process, dies:
 /// even by a signal that it can't answer. Returns only where that fails.
 pub fn end_with_parent(parent: u32, program: &[OsString]) -> io::Error {
+    end_with(parent, Signal::TERM, program)
+}
+
+/// The same with another signal.
+pub fn end_with(parent: u32, signal: Signal, program: &[OsString]) -> io::Error {
     use std::os::unix::process::CommandExt;
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(Signal::TERM)) {
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(signal)) {
         return error.into();
     }
     // It may have died before it could be watched.

@@ -178,7 +178,7 @@ pub async fn serve(options: Options) -> io::Result<()> {
     tracing::info!(why, "stopping");
     say(&Ending { ending: end });
     serving.abort();
-    server.agent.stop(PATIENCE).await;
+    tokio::join!(server.agent.stop(PATIENCE), server.terminals.stop());
     // What agents before the last one have left in the background, and requests that still ran.
     server.agent.shared.children.kill_descendants().await;
     Ok(())

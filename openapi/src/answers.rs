@@ -216,6 +216,8 @@ pub struct Access {
     pub read: bool,
     pub write: bool,
     pub manage: bool,
+    /// To open terminals in its sandbox.
+    pub shell: bool,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -779,6 +781,14 @@ pub enum ToolEvent {
     },
     /// Nothing happened for a while.
     Ping,
+}
+
+/// The terminals of a session.
+#[derive(Deserialize, JsonSchema)]
+pub struct Terminals {
+    /// `running` or `sleeping`.
+    pub sandbox: String,
+    pub terminals: Vec<protocol::terminal::Open>,
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -21,6 +21,7 @@ pub struct Operation {
     body: Option<Value>,
     answers: Map<String, Value>,
     fails: Vec<ProblemKind>,
+    frames: Option<Value>,
 }
 
 impl Operation {
@@ -125,6 +126,12 @@ impl Operation {
         self
     }
 
+    /// The text frames of a WebSocket, each a `T` as JSON.
+    pub fn frames<T: JsonSchema>(mut self, schemas: &mut SchemaGenerator) -> Self {
+        self.frames = Some(schemas.subschema_for::<T>().to_value());
+        self
+    }
+
     /// What can be wrong, besides what can be on any route.
     pub fn fails(mut self, kinds: &[ProblemKind]) -> Self {
         self.fails.extend(kinds);
@@ -170,6 +177,9 @@ impl Operation {
             "parameters": parameters,
             "responses": answers,
         });
+        if let (Some(frames), Some(members)) = (&self.frames, written.as_object_mut()) {
+            members.insert("x-frame".to_owned(), frames.clone());
+        }
         if let (Some(body), Some(members)) = (&self.body, written.as_object_mut()) {
             members.insert("requestBody".to_owned(), body.clone());
         }
@@ -200,6 +210,10 @@ fn security(needs: Need) -> (&'static str, Value) {
             ),
             (Right::Write, false) => (
                 "For the session's owner with the scope `write`, the operator, and whoever has one of its links to write.",
+                of(&["write"]),
+            ),
+            (Right::Shell, _) => (
+                "For the session's owner with the scope `write`, and the operator. No share link is enough.",
                 of(&["write"]),
             ),
             (Right::Manage, _) => (
@@ -263,6 +277,10 @@ fn path_parameters(path: &str) -> Vec<Value> {
         "request" => (
             json!({ "type": "string", "minLength": 1 }),
             "The `request_id` of what the agent asks.",
+        ),
+        "terminal" => (
+            json!({ "$ref": "#/components/schemas/TerminalName" }),
+            "The terminal.",
         ),
         "path" => (
             json!({ "type": "string", "minLength": 1 }),

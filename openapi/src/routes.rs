@@ -14,6 +14,7 @@ use crate::operation::{JSON, NDJSON, Operation, SSE};
 const SESSIONS: &str = "sessions";
 const AGENTS: &str = "agents";
 const FILES: &str = "files";
+const TERMINALS: &str = "terminals";
 const CONFIGS: &str = "configurations";
 const ACCOUNTS: &str = "accounts";
 const MESSAGES: &str = "messages";
@@ -21,7 +22,7 @@ const AUTOMATION: &str = "automation";
 const PAGES: &str = "pages";
 
 /// The groups of routes, in the order in which they are told.
-pub const TAGS: [(&str, &str); 8] = [
+pub const TAGS: [(&str, &str); 9] = [
     (AGENTS, "Launch agents, talk to them, watch and stop them."),
     (
         CONFIGS,
@@ -36,6 +37,10 @@ pub const TAGS: [(&str, &str); 8] = [
         "A session's log, its share links, what its agent asks.",
     ),
     (FILES, "The files in a session's sandbox."),
+    (
+        TERMINALS,
+        "Shells in a session's sandbox that people type in.",
+    ),
     (
         ACCOUNTS,
         "Keys, signing in, what was done, and what was used.",
@@ -267,6 +272,42 @@ pub fn operation(kind: Kind, method: &str, s: &mut SchemaGenerator) -> Option<Op
         (Kind::Tickets, "POST") => new(SESSIONS, "A ticket for the session's WebSocket")
             .gives::<a::Ticket>(s, 201, "Good once, for 30 seconds.")
             .fails(&[P::TooManyRequests]),
+        (Kind::Terminals, "GET") => new(TERMINALS, "The terminals that are open")
+            .text("A sandbox that sleeps is not woken, and has none.")
+            .gives::<a::Terminals>(s, 200, "Which there are.")
+            .fails(&[P::SandboxUnreachable]),
+        (Kind::Terminal, "GET") => new(TERMINALS, "A terminal as a WebSocket")
+            .text(
+                "Opens a shell in the session's workspace where there is none of this name, and wakes the sandbox \
+                 for it; four are open at most. Binary frames carry what is typed and what is printed, as bytes. \
+                 Text frames are JSON: to the terminal `{\"type\":\"resize\",\"cols\":80,\"rows\":24}` and \
+                 `{\"type\":\"ping\"}`, which is to be said at least every minute; from it a `Sign`: `opened`, then \
+                 what was printed before, `live`, and from then on what is printed, until `ended`. Close code 4401 \
+                 says that the token has to be shown again, 1013 that too much was left unread. A token goes with \
+                 the header `Authorization`, or as the subprotocol `bearer.<token>` beside `agent-router`.",
+            )
+            .query("cols", number(2, 500), "The size that it is to have. The last who says it counts.")
+            .query("rows", number(1, 300), "")
+            .query(
+                "attach",
+                flag(),
+                "`true`: to a terminal that is open. Opens none, and wakes nothing.",
+            )
+            .query("ticket", text(), "A ticket of `/api/sessions/{session}/tickets`.")
+            .done(101, "The terminal is open.")
+            .frames::<protocol::terminal::Sign>(s)
+            .fails(&[
+                P::BadRequest,
+                P::Conflict,
+                P::UpgradeRequired,
+                P::TooManyRequests,
+                P::SandboxUnreachable,
+                P::NoCapacity,
+                P::TimedOut,
+            ]),
+        (Kind::Terminal, "DELETE") => new(TERMINALS, "End a terminal")
+            .done(204, "It is over, and all that ran in it.")
+            .fails(&[P::BadRequest, P::SandboxUnreachable]),
         (Kind::Files, "GET") => new(FILES, "The files of a workspace")
             .text("Of a sandbox that sleeps they come from its last save, named by the answer's header `x-from-save`.")
             .query("depth", number(0, 50), "Folders within folders.")

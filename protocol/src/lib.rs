@@ -17,6 +17,7 @@ pub mod permission;
 pub mod problem;
 pub mod repository;
 pub mod sandbox;
+pub mod terminal;
 
 pub use client::ClientMessage;
 pub use egress::EgressDecision;

@@ -194,6 +194,9 @@ pub struct Health {
     /// The turn that runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn_id: Option<TurnId>,
+    /// None where no terminal is open, and none was used since the last save.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminals: Option<crate::terminal::Use>,
 }
 
 /// What a sandbox uses of its machine.

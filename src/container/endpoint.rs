@@ -146,6 +146,19 @@ pub fn json_headers(body: bool) -> Result<Headers> {
     Ok(headers)
 }
 
+/// The header of a request that asks for a WebSocket.
+pub const UPGRADE: &str = "upgrade";
+
+/// The headers of a request that asks for a WebSocket.
+///
+/// # Errors
+/// Where the platform refuses them, which it does not.
+pub fn socket_headers() -> Result<Headers> {
+    let headers = Headers::new();
+    headers.set(UPGRADE, "websocket")?;
+    Ok(headers)
+}
+
 /// A request that follows no redirect: a sandbox sends nobody elsewhere.
 ///
 /// # Errors

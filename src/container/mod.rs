@@ -284,6 +284,20 @@ impl Object {
         };
         let path = with_query(path);
         let endpoint = self.endpoint(&id, start, brief).await?;
+        if request.headers().has(endpoint::UPGRADE).unwrap_or_default() {
+            let opened = match self.socket(&endpoint, &path).await {
+                Ok(opened) => opened,
+                Err(_) => {
+                    let endpoint = self.endpoint(&id, start, brief).await?;
+                    self.socket(&endpoint, &path).await?
+                }
+            };
+            if start {
+                // What is done there no turn saves.
+                self.remember_to_save().await;
+            }
+            return Ok(opened);
+        }
         let is_turn = path == "/turns";
         if !repeatable(&method, &path) {
             // A connection that was kept open may be dead; better it breaks under a question that
@@ -379,8 +393,7 @@ impl Object {
         })
     }
 
-    /// Asks the sandbox. Of its answer's headers only the type is kept, and only one that no browser
-    /// takes for a page: what a sandbox says must not act in the Worker's name.
+    /// Asks the sandbox.
     async fn forward(
         &self,
         endpoint: &Endpoint,
@@ -389,22 +402,22 @@ impl Object {
         body: Option<Vec<u8>>,
     ) -> Answer {
         let response = endpoint.fetch(method, path, body).await;
+        harmless(response.map_err(|error| self.broke(&error))?)
+    }
+
+    /// Asks the sandbox for a WebSocket. What goes through it neither this object nor the Worker sees.
+    async fn socket(&self, endpoint: &Endpoint, path: &str) -> Answer {
+        let failed = |error: worker::Error| internal("sandbox", &error);
+        let headers = endpoint::socket_headers().map_err(failed)?;
+        let response = endpoint.pass(Method::Get, path, headers, None).await;
         let response = response.map_err(|error| self.broke(&error))?;
-        let given = response
-            .headers()
-            .get("content-type")
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let content_type = [answer::NDJSON, answer::PROBLEM, "application/json"]
-            .into_iter()
-            .find(|known| given.starts_with(known))
-            .unwrap_or("application/octet-stream");
-        let status = response.status_code();
-        let (_, body) = response.into_parts();
-        let builder =
-            answer::stream_of(content_type).map_err(|error| internal("sandbox", &error))?;
-        Ok(builder.with_status(status).body(body))
+        if response.status_code() != 101 {
+            return harmless(response);
+        }
+        let socket = response.websocket();
+        let socket = socket.ok_or_else(|| internal("sandbox", &"an upgrade without a socket"))?;
+        // The socket alone, without a header of the sandbox's.
+        Response::from_websocket(socket).map_err(failed)
     }
 
     /// What a request hears whose connection to the sandbox broke.
@@ -588,4 +601,19 @@ impl Object {
         let stored = self.platform.storage().get("model_token").await;
         stored.map_err(|error| internal("container storage", &error))
     }
+}
+
+/// A sandbox's answer. Of its headers only the type is kept, and only one that no browser takes for a page: what a
+/// sandbox says must not act in the Worker's name.
+fn harmless(response: Response) -> Answer {
+    let given = response.headers().get("content-type").ok().flatten();
+    let given = given.unwrap_or_default();
+    let content_type = [answer::NDJSON, answer::PROBLEM, "application/json"]
+        .into_iter()
+        .find(|known| given.starts_with(known))
+        .unwrap_or("application/octet-stream");
+    let status = response.status_code();
+    let (_, body) = response.into_parts();
+    let builder = answer::stream_of(content_type).map_err(|error| internal("sandbox", &error))?;
+    Ok(builder.with_status(status).body(body))
 }

@@ -35,6 +35,12 @@ const UNSAVED: &str = "unsaved";
 /// How long a sandbox may take to say whether it is used.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a sandbox is looked at that has terminals, so that what is done in them is saved.
+const LOOK_AT_TERMINALS: Duration = Duration::from_secs(60);
+
+/// How long a sandbox may take to end its terminals.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Since when it has not let itself be looked at, in milliseconds since the epoch.
 const TROUBLE: &str = "trouble";
 
@@ -224,16 +230,24 @@ impl Object {
                 let health = endpoint.fetch(Method::Get, "/", None).await;
                 let health: Health = answer::told(health.map_err(broke)?).await?;
                 // An older image does not say it: the platform stops that one.
-                Ok(health.unused_ms.unwrap_or(0))
+                Ok((health.unused_ms.unwrap_or(0), health.terminals))
             };
             within(PATIENCE, "the sandbox", asked).await
         };
-        let before = unused().await?;
+        let (before, terminals) = unused().await?;
         if before < watch.sleep_after_ms {
+            if terminals.is_some_and(|terminals| terminals.unsaved) {
+                let noted = self.platform.storage().put(UNSAVED, true).await;
+                noted.map_err(|error| internal("unsaved", &error))?;
+            }
             self.save_changes(&endpoint, &watch.id).await?;
-            let left = watch.sleep_after_ms - before;
-            return Ok(Some(Duration::from_millis(left).max(LOOK_SOON)));
+            let mut left = Duration::from_millis(watch.sleep_after_ms - before);
+            if terminals.is_some() {
+                left = left.min(LOOK_AT_TERMINALS);
+            }
+            return Ok(Some(left.max(LOOK_SOON)));
         }
+        hang_up(&endpoint).await;
         let saved = match self.save(&endpoint, &watch.id, None).await {
             Ok(_) => true,
             // It does not get better by waiting: each turn's end has told of it.
@@ -247,7 +261,7 @@ impl Object {
             Err(problem) => return Err(problem),
         };
         let _alone = self.standing.lock().await;
-        if unused().await? < before {
+        if unused().await?.0 < before {
             return Ok(Some(LOOK_AGAIN)); // Somebody has come meanwhile.
         }
         self.disk_ready.set(false);
@@ -266,6 +280,7 @@ impl Object {
         let provider = self.provider(id).await?;
         let mut saved = false;
         if let Some(endpoint) = provider.running().await? {
+            hang_up(&endpoint).await;
             match self.save(&endpoint, id, None).await {
                 Err(problem)
                     if [ProblemKind::SandboxUnreachable, ProblemKind::TimedOut]
@@ -302,4 +317,15 @@ impl Object {
         let stored = self.platform.storage().get::<bool>(RESTS).await;
         stored.is_ok_and(|rests| rests == Some(true))
     }
+}
+
+/// Ends the terminals of a sandbox that is about to stop, so that whoever looks at them hears it. An older image
+/// has none.
+async fn hang_up(endpoint: &Endpoint) {
+    let told = async {
+        let told = endpoint.fetch(Method::Delete, "/terminals", None).await;
+        told.map(drop).map_err(|error| internal("hang up", &error))
+    };
+    // It is stopped in any case.
+    let _told = within(FAREWELL, "the sandbox", told).await;
 }

@@ -96,6 +96,21 @@ impl Sandbox {
         self.ask(method, &format!("/running{path}"), body).await
     }
 
+    /// A WebSocket of its agent-server, which is started where it does not run and `start` says so. The answer is
+    /// the agent-server's, where it opens none.
+    ///
+    /// # Errors
+    /// Why it can't be reached.
+    pub async fn socket(&self, path: &str, start: bool) -> Answer {
+        let failed = |error: worker::Error| internal("container", &error);
+        let place = if start { "agent" } else { "running" };
+        let headers = endpoint::socket_headers().map_err(failed)?;
+        headers.set(SESSION_ID, self.id.as_str()).map_err(failed)?;
+        let url = format!("http://container.internal/{place}{path}");
+        let request = endpoint::request(&url, Method::Get, headers, None).map_err(failed)?;
+        self.send(request).await?.answer()
+    }
+
     /// Saves what is on its disk, with what a turn has left there that has come to its end.
     ///
     /// # Errors

@@ -126,19 +126,33 @@ pub async fn socket(
     visit: &Visit,
     asked: &Asked<'_>,
 ) -> Answer {
-    let upgrade = request.headers().get("upgrade").ok().flatten();
-    if !upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
-        return Err(Problem::new(
-            ProblemKind::UpgradeRequired,
-            "this path is a WebSocket: send Upgrade: websocket",
-        ));
-    }
+    wants_socket(request)?;
     let id = SessionId::parse(session)?;
     let wanted = super::events::of_socket(url)?;
     let warm = !url
         .query_pairs()
         .any(|(name, value)| name == "warm" && value == "false");
-    let response = session::connect(env, &id, visit, wanted, warm).await?;
+    opened(
+        session::connect(env, &id, visit, wanted, warm).await?,
+        asked,
+    )
+}
+
+/// # Errors
+/// 426 where a request for a WebSocket does not ask for one.
+pub fn wants_socket(request: &Request) -> Result<(), Problem> {
+    let upgrade = request.headers().get("upgrade").ok().flatten();
+    if upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ProblemKind::UpgradeRequired,
+        "this path is a WebSocket: send Upgrade: websocket",
+    ))
+}
+
+/// A WebSocket as an answer to who has asked for it.
+pub fn opened(response: Response, asked: &Asked<'_>) -> Answer {
     if !asked.speaks_protocol() {
         return Ok(response);
     }

@@ -20,6 +20,7 @@ pub async fn access(env: &Env, id: &SessionId, visit: &Visit) -> Answer {
             "read": pass.read,
             "write": pass.write,
             "manage": pass.manage,
+            "shell": pass.has(access::Right::Shell),
         }),
     )
 }

@@ -104,6 +104,10 @@ pub enum Kind {
     ToolStream,
     /// What a session's sandbox uses of its machine.
     Resources,
+    /// The terminals in a session's sandbox.
+    Terminals,
+    /// One of them.
+    Terminal,
     /// What a sandbox sends whose provider can't intercept its traffic.
     FromSandbox,
 }
@@ -161,6 +165,10 @@ const SAY: Need = Need::Session {
 };
 const WRITE: Need = Need::Session {
     right: Right::Write,
+    launches: false,
+};
+const SHELL: Need = Need::Session {
+    right: Right::Shell,
     launches: false,
 };
 const MANAGE: Need = Need::Session {
@@ -251,6 +259,18 @@ pub const TABLE: &[Row] = &[
         MANAGE,
     ),
     row("/api/sessions/{session}/tickets", POST, Kind::Tickets, OPEN),
+    row(
+        "/api/sessions/{session}/terminals",
+        GET,
+        Kind::Terminals,
+        SHELL,
+    ),
+    row(
+        "/api/sessions/{session}/terminals/{terminal*}",
+        &["GET", "DELETE"],
+        Kind::Terminal,
+        SHELL,
+    ),
     row("/claude-code", POST, Kind::ClaudeCode, SAY),
     row(
         "/claude-code/debug",
@@ -522,6 +542,20 @@ mod tests {
                 Kind::Permission,
                 "s1",
                 "ask-1",
+            ),
+            (
+                "GET",
+                "/api/sessions/s1/terminals",
+                Kind::Terminals,
+                "s1",
+                "",
+            ),
+            (
+                "DELETE",
+                "/api/sessions/s1/terminals/main",
+                Kind::Terminal,
+                "s1",
+                "main",
             ),
             ("POST", "/claude-code", Kind::ClaudeCode, "", ""),
             ("GET", "/claude-code/debug", Kind::ClaudeCodeDebug, "", ""),

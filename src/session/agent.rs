@@ -375,10 +375,10 @@ impl Object {
         scheduled.unwrap_or(true)
     }
 
-    /// Ends a launched session that nobody has used for long, and that nothing is scheduled in: its sandbox is
-    /// stopped, when it was saved at its last turn, and its secrets are gone. Its log and its files stay.
+    /// Ends a launched session that nobody has used for long, and that nothing is scheduled in; to type in a
+    /// terminal of its sandbox is use. The sandbox is stopped, when it was saved at its last turn, and its secrets are gone. Its log and its files stay.
     pub(super) async fn end_idle(self: &Rc<Self>) {
-        let is_scheduled = self.is_scheduled().await;
+        let is_scheduled = self.is_scheduled().await || self.is_typed_in().await;
         let idle = {
             // A message that came while that was asked is in the log now, and one that comes from now on finds
             // that the session has ended.

@@ -12,6 +12,7 @@
 //! family.rs    those that its agent works with
 //! index.rs     what its owner's account is told of it, and  reports.rs  of its turns
 //! state.rs     its state, as clients are told it          wishes.rs   what is asked of it
+//! terminal.rs  shells in its sandbox that people type in
 //! ```
 //!
 //! One way in, [`Object::take`]: step the machine, store events and state, then show the events and
@@ -34,6 +35,7 @@ mod sockets;
 mod state;
 mod streams;
 mod stub;
+mod terminal;
 mod turn;
 mod wishes;
 
@@ -65,8 +67,8 @@ pub use index::STATUSES;
 use log::Log;
 pub use stub::{
     child_has_begun, connect, delete, describe, events, export, family, fell_asleep, give_child_up,
-    interrupt, launch, may, may_send_direct, outbound, reached, reply, revoke_shares, say, share,
-    state, stop, take_child, ticket, wait,
+    interrupt, launch, may, may_open_terminal, may_send_direct, outbound, reached, reply,
+    revoke_shares, say, share, state, stop, take_child, ticket, wait,
 };
 pub use wishes::{Events, Form, Say, Span};
 
@@ -256,10 +258,11 @@ impl Object {
         let visit = request.headers().get(VISIT).ok().flatten();
         let visit: Visit = serde_json::from_slice(visit.unwrap_or_default().as_bytes())
             .map_err(|error| internal("visit", &error))?;
-        if matches!(visit.caller.who, access::Who::Ticket(_)) && path != "/socket" {
+        let is_socket = matches!(path.as_str(), "/socket" | "/terminal");
+        if matches!(visit.caller.who, access::Who::Ticket(_)) && !is_socket {
             return Err(Problem::new(
                 ProblemKind::Unauthenticated,
-                "a ticket opens the session's WebSocket, and nothing else",
+                "a ticket opens a WebSocket of the session, and nothing else",
             ));
         }
         let id = SessionId::parse(&id)?;
@@ -280,6 +283,14 @@ impl Object {
             "/direct" => {
                 limits::count(&self.env, Limit::Messages, &pass).await?;
                 self.record(&pass, "direct message");
+                answer::json(200, &pass)
+            }
+            "/terminal" => {
+                if asked_for(&mut request).await? {
+                    limits::count(&self.env, Limit::Sockets, &pass).await?;
+                    self.may_open_terminal()?;
+                    self.record(&pass, "terminal");
+                }
                 answer::json(200, &pass)
             }
             "/reply" => {

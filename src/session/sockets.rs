@@ -176,7 +176,11 @@ impl Object {
                 "state": state,
                 "content": "Connected",
                 "session": description,
-                "access": { "write": pass.write, "manage": pass.manage },
+                "access": {
+                    "write": pass.write,
+                    "manage": pass.manage,
+                    "shell": pass.has(Right::Shell),
+                },
             })
             .to_string()
         })

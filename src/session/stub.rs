@@ -58,6 +58,20 @@ pub async fn may_send_direct(
     answer::told(ask(env, id, visit, post("direct", &())?).await?).await
 }
 
+/// The same, for a terminal in the session's sandbox. With `opens` it is counted and written down; without, the
+/// wish is no good, and it is only asked.
+///
+/// # Errors
+/// 401, 403 or 404 where it may not, 409 where the session has ended, 429 where it is too much.
+pub async fn may_open_terminal(
+    env: &Env,
+    id: &SessionId,
+    visit: &Visit,
+    opens: bool,
+) -> std::result::Result<Pass, Problem> {
+    answer::told(ask(env, id, visit, post("terminal", &opens)?).await?).await
+}
+
 /// A share link that is to be made, or none: the links that there are.
 ///
 /// # Errors

@@ -90,7 +90,7 @@ await withBrowser(async (browser) => {
   for (const [, page] of pages) await page.getByTestId("advanced-toggle").click();
 
   // The parts beside the conversation, and what opens over it.
-  for (const tab of ["files", "tasks", "tools", "resources", "log"]) {
+  for (const tab of ["files", "terminal", "tasks", "tools", "resources", "log"]) {
     for (const [name, page] of pages) {
       if (name === "phone" && tab === "files") await page.getByTestId("panel-toggle").tap();
       await page.getByTestId(`tab-${tab}`).click();

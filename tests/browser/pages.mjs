@@ -87,7 +87,7 @@ await withBrowser(async (browser) => {
       await look(page, "sessions", size);
       await page.keyboard.press("Escape");
     }
-    for (const tab of ["files", "tasks", "tools", "resources", "log"]) {
+    for (const tab of ["files", "terminal", "tasks", "tools", "resources", "log"]) {
       if (small && tab === "files") await press("panel-toggle");
       await press(`tab-${tab}`);
       await page.locator("#tab-panel > :not(.skeleton)").first().waitFor();

@@ -15,6 +15,7 @@ import { changed, ScriptedFiles } from "./files.ts";
 import { platform } from "./platform.ts";
 import { repository } from "./repository.ts";
 import { answer, MODELS, past, type Step } from "./script.ts";
+import { ScriptedTerminals } from "./terminal.ts";
 
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; " +
@@ -26,6 +27,7 @@ const LONG = 10_000;
 
 class ScriptedSession {
   readonly files = new ScriptedFiles();
+  readonly terminals = new ScriptedTerminals();
   private readonly log: string[] = [];
   private readonly sockets = new Set<WebSocket>();
   private readonly said = new Set<string>();
@@ -64,7 +66,7 @@ class ScriptedSession {
         timestamp: Date.now(),
         state: this.current === null ? "idle" : "running",
         content: "Connected",
-        access: { write: true, manage: true },
+        access: { write: true, manage: true, shell: true },
         session: {
           claudeSession: { preferredModel: this.model },
           queue: this.queue.map(({ turn, id, content }) => ({ turn_id: turn, id, content })),
@@ -226,6 +228,12 @@ export function scriptedServer(): Plugin {
 
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const url = new URL(request.url ?? "/", "http://localhost");
+    const terminal = url.pathname.match(/^\/api\/sessions\/([\w.-]+)\/terminals\/([a-z0-9-]+)$/);
+    const shells = sessions.get(terminal?.[1] ?? "")?.terminals;
+    if (shells !== undefined) {
+      const attach = url.searchParams.get("attach") === "true";
+      return sockets.handleUpgrade(request, socket, head, (accepted) => shells.join(terminal?.[2] ?? "", accepted, attach));
+    }
     const id = url.pathname.match(/^\/demo\/ws\/([\w.-]+)$/)?.[1];
     if (id === undefined) return;
     const session = sessions.get(id) ?? new ScriptedSession(id);
@@ -241,6 +249,8 @@ export function scriptedServer(): Plugin {
     const session = sessions.get(pathname.match(/^\/api\/sessions\/([\w.-]+)\/events$/)?.[1] ?? "");
     const files = pathname.match(/^\/api\/files\/([\w.-]+)\/?(.*)$/);
     const filed = sessions.get(files?.[1] ?? "");
+    const terminal = pathname.match(/^\/api\/sessions\/([\w.-]+)\/terminals\/?([a-z0-9-]*)$/);
+    const shells = sessions.get(terminal?.[1] ?? "")?.terminals;
     if (/^\/api\/(?:agents\/|configs\/|usage$|webhooks|schedules|providers$)/.test(pathname)) {
       let body = "";
       request.on("data", (chunk) => (body += String(chunk)));
@@ -257,6 +267,8 @@ export function scriptedServer(): Plugin {
       response.end(patch ? "diff --git a/hello.py b/hello.py\n" : JSON.stringify(changed(searchParams.get("from"), searchParams.get("to"))));
     } else if (/^\/api\/sessions\/[\w.-]+\/repository(?:\/|$)/.test(pathname)) {
       repository(request, response, pathname.split("/").at(-1) ?? "");
+    } else if (shells !== undefined) {
+      shells.answer(request, response, terminal?.[2] ?? "", terminal?.[1]?.includes("asleep") === true);
     } else if (filed !== undefined) {
       void filed.files.answer(request, response, files?.[2] ?? "", files?.[1]?.includes("asleep") === true);
     } else if (session !== undefined) {

@@ -5,7 +5,7 @@
 import { computed, signal } from "@preact/signals";
 import { kept } from "./session/kept.ts";
 
-export const TABS = ["files", "tasks", "tools", "resources", "log"] as const;
+export const TABS = ["files", "terminal", "tasks", "tools", "resources", "log"] as const;
 export type Tab = (typeof TABS)[number];
 export type Side = "rail" | "panel";
 

@@ -43,11 +43,21 @@ impl Pieces {
 
     /// What was held back: the text is over, and another may begin.
     pub fn finish(&mut self) -> String {
+        text(self.finish_bytes())
+    }
+
+    /// The same as bytes.
+    pub fn finish_bytes(&mut self) -> Vec<u8> {
         let mut ready = Vec::new();
         self.release(0, &mut ready);
         (self.at, self.told) = (ROOT, 0);
         self.found.clear();
-        text(ready)
+        ready
+    }
+
+    /// Whether something is held back.
+    pub fn holds_back(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Tells all but the last bytes.

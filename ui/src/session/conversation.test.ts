@@ -205,7 +205,7 @@ describe("frames", () => {
 
   it("begin with where the session stands", () => {
     const line = '{"type":"status","snapshot":true,"seq":0,"timestamp":5,"state":"idle","access":{"write":true,"manage":false},"session":{"permissionMode":"plan","permissionRules":["Bash(ls *)",7],"spent":{"requests":3,"input_tokens":5,"cache_read_tokens":7,"output_tokens":2,"cost_usd":0.5},"claudeSession":{"preferredModel":"a/b"}}}';
-    const access = { write: true, manage: false };
+    const access = { write: true, manage: false, shell: false };
     expect(parseFrame(line)).toEqual({ kind: "snapshot", snapshot: { seq: 0, timestamp: 5, preferredModel: "a/b", access, permissionMode: "plan", permissionRules: ["Bash(ls *)"], spent: { input: 12, output: 2, cost: 0.5 }, queue: [] } });
   });
 });

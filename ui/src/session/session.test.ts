@@ -365,8 +365,8 @@ describe("the door", () => {
 
   it("lets a reader read", () => {
     open();
-    expect(session.access.value).toEqual({ write: true, manage: false });
+    expect(session.access.value).toEqual({ write: true, manage: false, shell: true });
     peer().say({ type: "status", snapshot: true, seq: 0, timestamp: 1, state: "idle", access: { write: false, manage: false } });
-    expect(session.access.value).toEqual({ write: false, manage: false });
+    expect(session.access.value).toEqual({ write: false, manage: false, shell: false });
   });
 });

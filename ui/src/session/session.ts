@@ -68,7 +68,7 @@ export class Session {
   });
 
   /** What this page may here. Before the session has said so, nothing speaks against it. */
-  readonly access = computed(() => this.snapshot.value?.access ?? { write: true, manage: false });
+  readonly access = computed(() => this.snapshot.value?.access ?? { write: true, manage: false, shell: true });
 
   /** The model that answers the next message. The session's own choice wins over this browser's. */
   readonly model = computed(

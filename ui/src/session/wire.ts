@@ -113,7 +113,7 @@ export interface Snapshot {
   /** What all turns together have used; null where the server does not know. */
   spent: Sum | null;
   /** What this page may here besides reading. */
-  access: { readonly write: boolean; readonly manage: boolean };
+  access: { readonly write: boolean; readonly manage: boolean; readonly shell: boolean };
   /** The messages whose turns wait, or the beginnings of long ones. */
   queue: readonly { turnId: string; id: string; content: string }[];
 }
@@ -182,7 +182,7 @@ function snapshot(fields: Fields): Snapshot {
     permissionMode: mode(session.permissionMode),
     permissionRules: texts(session.permissionRules),
     spent: isFields(session.spent) ? spent(session.spent) : null,
-    access: { write: access.write !== false, manage: access.manage === true },
+    access: { write: access.write !== false, manage: access.manage === true, shell: access.shell === true },
     queue: (Array.isArray(session.queue) ? session.queue : []).filter(isFields).map((one) => ({
       turnId: text(one.turn_id),
       id: text(one.id),

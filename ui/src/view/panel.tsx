@@ -17,10 +17,11 @@ import { Icon, type IconName } from "./icon.tsx";
 import { later } from "./later.tsx";
 import { useSlide } from "./slide.ts";
 
-const ICONS: Record<Tab, IconName> = { files: "folder", tasks: "list", tools: "wrench", resources: "gauge", log: "lines" };
+const ICONS: Record<Tab, IconName> = { files: "folder", terminal: "terminal", tasks: "list", tools: "wrench", resources: "gauge", log: "lines" };
 
 const PARTS: Record<Tab, ComponentType> = {
   files: later(async () => (await import("../files/files-tab.tsx")).FilesTab),
+  terminal: later(async () => (await import("../terminal/terminal-tab.tsx")).TerminalTab),
   tasks: later(async () => (await import("./tasks-tab.tsx")).TasksTab),
   tools: later(async () => (await import("./tools-tab.tsx")).ToolsTab),
   resources: later(async () => (await import("../resources/resources-tab.tsx")).ResourcesTab),

@@ -61,7 +61,7 @@ export const de: Words = {
   showPanel: "Seitenleiste zeigen",
   hidePanel: "Seitenleiste ausblenden",
   panelWidth: "Breite der Seitenleiste",
-  tabs: { files: "Dateien", tasks: "Aufgaben", tools: "Werkzeuge", resources: "Verbrauch", log: "Protokoll" },
+  tabs: { files: "Dateien", terminal: "Terminal", tasks: "Aufgaben", tools: "Werkzeuge", resources: "Verbrauch", log: "Protokoll" },
   noTasks: "Der Agent hat noch keine Aufgabenliste geschrieben. Das tut er bei längerer Arbeit, oder wenn Sie darum bitten.",
   noTools: "Noch wurde kein Werkzeug benutzt. Was der Agent ausführt, liest und schreibt, steht hier.",
   toolsCount: (calls) => (calls === 1 ? "1 Aufruf" : `${calls} Aufrufe`),
@@ -98,6 +98,7 @@ export const de: Words = {
     { keys: "Alt+↑ Alt+↓", words: "geht zum Zug davor oder danach" },
     { keys: "Strg+B", words: "zeigt die Sitzungen und blendet sie aus" },
     { keys: "Strg+J", words: "zeigt die Seitenleiste und blendet sie aus" },
+    { keys: "F6", words: "verlässt das Terminal; darin gehören alle anderen Tasten der Shell" },
   ],
 
   share: "Diese Sitzung freigeben",

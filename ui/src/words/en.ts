@@ -63,7 +63,7 @@ export const en = {
   showPanel: "Show the side panel",
   hidePanel: "Hide the side panel",
   panelWidth: "Width of the side panel",
-  tabs: { files: "Files", tasks: "Tasks", tools: "Tools", resources: "Resources", log: "Log" },
+  tabs: { files: "Files", terminal: "Terminal", tasks: "Tasks", tools: "Tools", resources: "Resources", log: "Log" },
   noTasks: "The agent has written no list of tasks yet. It does for longer work, or when you ask for one.",
   noTools: "No tool was called yet. What the agent runs, reads and writes is listed here.",
   toolsCount: (calls: number) => (calls === 1 ? "1 call" : `${calls} calls`),
@@ -100,6 +100,7 @@ export const en = {
     { keys: "Alt+↑ Alt+↓", words: "goes to the turn before, or the next" },
     { keys: "Ctrl+B", words: "shows and hides the sessions" },
     { keys: "Ctrl+J", words: "shows and hides the side panel" },
+    { keys: "F6", words: "leaves the terminal; in it all other keys are the shell's" },
   ],
 
   share: "Share this session",

@@ -61,7 +61,7 @@ export const zh: Words = {
   showPanel: "显示侧栏",
   hidePanel: "隐藏侧栏",
   panelWidth: "侧栏宽度",
-  tabs: { files: "文件", tasks: "任务", tools: "工具", resources: "资源", log: "日志" },
+  tabs: { files: "文件", terminal: "终端", tasks: "任务", tools: "工具", resources: "资源", log: "日志" },
   noTasks: "代理还没有列出任务。工作较长或您要求时，它会列出来。",
   noTools: "还没有调用过工具。代理运行、读取和写入的内容会列在这里。",
   toolsCount: (calls) => `${calls} 次调用`,
@@ -98,6 +98,7 @@ export const zh: Words = {
     { keys: "Alt+↑ Alt+↓", words: "跳到上一轮或下一轮" },
     { keys: "Ctrl+B", words: "显示或隐藏会话列表" },
     { keys: "Ctrl+J", words: "显示或隐藏侧栏" },
+    { keys: "F6", words: "离开终端；在终端里其他按键都交给 shell" },
   ],
 
   share: "分享此会话",
