@@ -27,8 +27,8 @@ const BUDGETS: [Budget; 2] = [
         // the agent asks people; some 190 are agents and their launches, YAML, files, forks, and the forms
         // of the platform's clients; 110 are agents that work with others, schedules, webhooks and usage;
         // some 50 are two more places for sandboxes, by the APIs of Docker and of Fly; 35 are files of
-        // sandboxes that sleep; 12 are terminals.
-        most_kb: 1105,
+        // sandboxes that sleep; 12 are terminals, 5 the repositories of workspaces.
+        most_kb: 1115,
     },
     Budget {
         folder: "litellm-router",
