@@ -65,7 +65,8 @@ impl ScriptedProvider {
     pub fn litellm_config(&self) -> String {
         let mut config = String::from(
             "model_list:\n  - model_name: local/demo\n    litellm_params:\n      model: demo/scripted\n    \
-             model_info:\n      display_name: A demonstration with a name that is too long for a phone\n  \
+             model_info:\n      display_name: A demonstration with a name that is too long for a phone\n      \
+             max_input_tokens: 20000\n  \
              - model_name: priced/demo\n    litellm_params:\n      model: demo/scripted\n      \
              input_cost_per_token: 0.001\n      output_cost_per_token: 0.01\n",
         );

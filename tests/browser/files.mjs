@@ -50,6 +50,24 @@ await withBrowser(async (browser) => {
   await shot("file-conflict");
   await page.getByTestId("save-anyway").click();
   await view.locator(".lines").filter({ hasText: "mine" }).waitFor();
+
+  // What is typed and not saved stays: in another tab of the panel, after a reload, and with Escape.
+  const typed = page.getByTestId("file-text");
+  await page.getByTestId("file-edit").click();
+  await typed.fill("half typed");
+  await page.getByTestId("tab-tasks").click();
+  await page.getByTestId("tab-files").click();
+  assert.equal(await typed.inputValue(), "half typed");
+  await page.reload();
+  await live(page);
+  assert.equal(await typed.inputValue(), "half typed");
+  await typed.focus();
+  const prevented = page.evaluate(() => new Promise((tell) => addEventListener("keydown", (event) => tell(event.defaultPrevented), { once: true })));
+  await page.keyboard.press("Escape");
+  assert.ok(await prevented, "it stops no turn");
+  assert.equal(await typed.inputValue(), "half typed");
+  await view.getByRole("button", { name: "Discard" }).click();
+  await view.locator(".lines").filter({ hasText: "mine" }).waitFor();
   const [download] = await Promise.all([page.waitForEvent("download"), page.getByTestId("file-download").click()]);
   assert.equal(download.suggestedFilename(), "hello.py");
   assert.equal(await readFile(await download.path(), "utf8"), 'print("mine")\n');

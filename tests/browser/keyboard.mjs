@@ -129,5 +129,17 @@ await withBrowser(async (browser) => {
   await page.getByTestId("turn").last().getByTestId("message-assistant").filter({ hasText: /word5\b/ }).waitFor();
   await keys.press("Escape");
   await page.getByTestId("stop").waitFor({ state: "detached", timeout: 10_000 });
+
+  // A question mark is one in a text, and elsewhere shows the keys.
+  await composer.fill("");
+  await composer.press("?");
+  assert.equal(await composer.inputValue(), "?");
+  await composer.fill("");
+  await page.getByTestId("menu").focus();
+  await keys.press("?");
+  const shown = page.locator("dialog[open]").filter({ hasText: "shows these keys" });
+  await shown.waitFor();
+  await keys.press("Escape");
+  await shown.waitFor({ state: "detached" });
   nothingWrong();
 });

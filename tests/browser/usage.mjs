@@ -69,8 +69,12 @@ await withBrowser(async (browser) => {
   if (SHOTS) await page.screenshot({ path: `${SHOTS}/so-far.png` });
   assert.equal(await ended(page, 3), "completed");
   await page.getByTestId("so-far").waitFor({ state: "detached" });
-  // How full the model's context is, nobody says here.
-  assert.equal(await page.getByTestId("context").count(), 0);
+  // How full the model's context is: where the router's configuration says how much the model takes.
+  const context = page.getByTestId("context");
+  await context.waitFor();
+  assert.ok(Number(await context.getByRole("meter").getAttribute("value")) > 10_000);
+  assert.equal(await context.getByRole("meter").getAttribute("max"), "20000");
+  assert.notEqual(await context.getAttribute("data-level"), "0", "it is nearly full");
 
   // On a phone, from the palette.
   const small = await open(browser, PHONE);

@@ -1,22 +1,25 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { text } from "../text.ts";
 import { type Files, Refused } from "./api.ts";
+import type { Draft } from "./drafts.ts";
 import type { FileNode } from "./tree.ts";
 
 interface EditorProps {
   files: Files;
   file: FileNode;
-  content: string;
-  /** The version that was read. */
-  version: string | null;
+  /** What it begins with. */
+  draft: Draft;
+  /** Keeps what is typed; with null nothing has changed any more. */
+  keep: (draft: Draft | null) => void;
   /** It is over; with `written` the file is another one. */
   done: (written: boolean) => void;
 }
 
 /** The file's text, to be changed. What somebody else has written meanwhile is not lost unseen. */
-export function Editor({ files, file, content, version, done }: EditorProps) {
+export function Editor({ files, file, draft, keep, done }: EditorProps) {
+  const { base, version } = draft;
   const field = useRef<HTMLTextAreaElement>(null);
-  const [typed, setTyped] = useState(content);
+  const [typed, setTyped] = useState(draft.typed);
   const [wrong, setWrong] = useState<string | null>(null);
   const [conflict, setConflict] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -34,7 +37,7 @@ export function Editor({ files, file, content, version, done }: EditorProps) {
     }
     setBusy(false);
   };
-  const changed = typed !== content;
+  const changed = typed !== base;
   return (
     <form
       class="editor"
@@ -50,14 +53,19 @@ export function Editor({ files, file, content, version, done }: EditorProps) {
         spellcheck={false}
         wrap="off"
         data-testid="file-text"
-        onInput={(event) => setTyped(event.currentTarget.value)}
+        onInput={(event) => {
+          const now = event.currentTarget.value;
+          setTyped(now);
+          keep(now === base ? null : { ...draft, typed: now });
+        }}
         onKeyDown={(event) => {
           if ((event.ctrlKey || event.metaKey) && event.key === "s") {
             event.preventDefault();
             if (changed && !busy) void write(version);
-          } else if (event.key === "Escape" && !changed) {
+          } else if (event.key === "Escape") {
+            // It stops no turn from here, and takes nothing away that was typed.
             event.preventDefault();
-            done(false);
+            if (!changed) done(false);
           }
         }}
       />

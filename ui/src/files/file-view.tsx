@@ -12,6 +12,7 @@ import { Skeleton } from "../view/skeleton.tsx";
 import { more } from "../words/more.ts";
 import { type Content, type Files, Refused } from "./api.ts";
 import { readTable } from "./csv.ts";
+import { type Draft, draftOf, keepDraft } from "./drafts.ts";
 import { Editor } from "./editor.tsx";
 import { lookOf, savedName } from "./names.ts";
 import { Notebook } from "./notebook.tsx";
@@ -36,7 +37,9 @@ export function FileView({ files, file, writes, changes, close, changed }: FileV
   const [content, setContent] = useState<Content | null>(null);
   const [wrong, setWrong] = useState<string | null>(null);
   const [source, setSource] = useState(false);
-  const [editing, setEditing] = useState(false);
+  const [draft, setDraft] = useState(() => (writes ? draftOf(session.id, file.path) : null));
+  const editing = draft !== null;
+  const keep = (now: Draft | null) => keepDraft(session.id, file.path, now);
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
   useEffect(() => {
@@ -86,7 +89,7 @@ export function FileView({ files, file, writes, changes, close, changed }: FileV
         )}
         {isText && !editing && <CopyButton value={content.content} />}
         {isText && writes && !editing && (
-          <button type="button" class="quiet small" data-testid="file-edit" onClick={() => setEditing(true)}>
+          <button type="button" class="quiet small" data-testid="file-edit" onClick={() => setDraft({ typed: content.content, base: content.content, version: content.version })}>
             <Icon name="pen" />
             {text.edit}
           </button>
@@ -95,21 +98,22 @@ export function FileView({ files, file, writes, changes, close, changed }: FileV
           <Icon name="download" />
         </button>
       </header>
-      {wrong !== null ? (
-        <Nothing icon="file" words={wrong} />
-      ) : content === null ? (
-        <Skeleton lines={8} />
-      ) : editing && isText ? (
+      {draft !== null ? (
         <Editor
           files={files}
           file={file}
-          content={content.content}
-          version={content.version}
+          draft={draft}
+          keep={keep}
           done={(written) => {
-            setEditing(false);
+            keep(null);
+            setDraft(null);
             if (written) changed();
           }}
         />
+      ) : wrong !== null ? (
+        <Nothing icon="file" words={wrong} />
+      ) : content === null ? (
+        <Skeleton lines={8} />
       ) : (
         <Preview content={content} file={file} look={source ? "code" : look} download={download} />
       )}

@@ -15,6 +15,7 @@ import { more } from "../words/more.ts";
 import { FILES_VIEWS, filesView, filesWanted, viewFiles, wantedFile } from "../workbench.ts";
 import { Files, type Listing, MOST_FILES, Refused } from "./api.ts";
 import { ChangesView } from "./changes-view.tsx";
+import { anyDraft } from "./drafts.ts";
 import { FileView } from "./file-view.tsx";
 import { savedName } from "./names.ts";
 import { type FileNode, nodeAt, relative } from "./tree.ts";
@@ -30,7 +31,11 @@ export function FilesTab() {
   const files = useRef(new Files(session.id)).current;
   const [listing, setListing] = useState<Listing | null>(null);
   const [wrong, setWrong] = useState<string | null>(null);
-  const [shown, setShown] = useState<FileNode | null>(null);
+  // What somebody has begun to change is gone on with.
+  const [shown, setShown] = useState<FileNode | null>(() => {
+    const draft = session.access.value.write ? anyDraft(session.id) : null;
+    return draft === null ? null : namedFile(draft);
+  });
   const [read, setRead] = useState(0);
   const [asleep, setAsleep] = useState(false);
   const changes = useChanges();

@@ -331,6 +331,43 @@ describe("the model", () => {
   });
 });
 
+describe("stopping a turn", () => {
+  const run = (seq: number) => peer().event(seq, { type: "status", state: "running" });
+  const interrupts = () => peer().of("interrupt").length;
+
+  it("is seen at once, and said again where a broken link took it away", () => {
+    open();
+    peer().snapshot(1);
+    run(1);
+    frames();
+    session.interrupt("turn-1");
+    expect([session.stopping.value, interrupts()]).toEqual(["turn-1", 1]);
+    peer().onclose?.();
+    vi.advanceTimersByTime(5_000);
+    peer().snapshot(1);
+    expect(interrupts()).toBe(1);
+    // Once: whoever asks twice ends it at once.
+    peer().event(2, { type: "progress", content: "a", block: "b" });
+    frames();
+    expect(interrupts()).toBe(1);
+  });
+
+  it("is not said again to a turn that has heard it", () => {
+    open();
+    peer().snapshot(1);
+    run(1);
+    frames();
+    session.interrupt("turn-1");
+    peer().onclose?.();
+    vi.advanceTimersByTime(5_000);
+    peer().snapshot(2);
+    expect(interrupts()).toBe(0);
+    peer().event(2, { type: "status", state: "running", content: "Interrupting" });
+    frames();
+    expect(interrupts()).toBe(0);
+  });
+});
+
 describe("the door", () => {
   const answers = (status: number) =>
     vi.stubGlobal("fetch", () => Promise.resolve(new Response("{}", { status })));

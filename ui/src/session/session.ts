@@ -55,7 +55,10 @@ export class Session {
   readonly spent = signal<Sum | null>(null);
 
   private readonly snapshot = signal<Snapshot | null>(null);
+  private stopsAgain = false;
   private readonly pendingModel = signal<string | null>(null);
+  /** The turn that somebody has asked to stop; it may not have heard. */
+  readonly stopping = signal<string | null>(null);
   private readonly pendingMode = signal<PermissionMode | null>(null);
   /** The requests whose answers are on their way. */
   readonly answering = signal<ReadonlySet<string>>(new Set());
@@ -190,7 +193,9 @@ export class Session {
 
   /** Stops a turn, or takes one that waits out of the queue. */
   interrupt(turnId: string): void {
-    if (!this.connection.send({ type: "interrupt", turn_id: turnId })) {
+    if (this.connection.send({ type: "interrupt", turn_id: turnId })) {
+      this.stopping.value = turnId;
+    } else {
       this.tell(text.cannotStopNow);
     }
   }
@@ -309,6 +314,8 @@ export class Session {
     for (const message of this.stored.list()) {
       if (message.refused === null) this.send(message);
     }
+    this.stopsAgain = this.stopping.value !== null;
+    this.stopAgain();
   }
 
   private begin(snapshot: Snapshot): void {
@@ -321,6 +328,16 @@ export class Session {
       this.conversation.value = withQueue({ ...nothingSaid, mode, rules }, snapshot.queue);
     }
     this.clockSkew.value = Date.now() - snapshot.timestamp;
+  }
+
+  /** A link that broke may have taken with it that a turn is to stop: it is said again where nothing came of it. */
+  private stopAgain(): void {
+    if (!this.stopsAgain || !this.caughtUp.value) return;
+    this.stopsAgain = false;
+    const turn = this.conversation.value.turns.find(({ id }) => id === this.stopping.value);
+    if (turn !== undefined && turn.state !== "ended" && !turn.stopping) {
+      this.connection.send({ type: "interrupt", turn_id: turn.id });
+    }
   }
 
   private take(event: LogEvent): void {
@@ -356,6 +373,7 @@ export class Session {
         if (event.type === "status" && event.mode === this.pendingMode.value) this.pendingMode.value = null;
       }
     });
+    this.stopAgain();
   }
 
   /** What has ended since the session has told what was used adds to that. */

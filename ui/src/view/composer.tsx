@@ -194,7 +194,7 @@ function Stop({ turn }: { turn: Turn }) {
       onClick={() => session.interrupt(turn.id)}
     >
       <Icon name="stop" />
-      {turn.stopping ? text.stopNow : text.stop}
+      {turn.stopping ? text.stopNow : session.stopping.value === turn.id ? text.stopping : text.stop}
     </button>
   );
 }

@@ -24,6 +24,7 @@ export function useShortcuts(): void {
       if (control && !event.shiftKey && key === "k") return () => (dialog.value = "palette");
       if (control && !event.shiftKey && key === "b") return () => toggle("rail");
       if (control && !event.shiftKey && key === "j") return () => toggle("panel");
+      if (event.key === "?" && !control && !event.altKey && !writesText(event.target)) return () => (dialog.value = "settings");
       if (event.altKey && !control && (key === "arrowup" || key === "arrowdown")) {
         return () => go(key === "arrowup" ? -1 : 1);
       }
@@ -42,4 +43,8 @@ export function useShortcuts(): void {
       revealed.value = null;
     };
   }, [session]);
+}
+
+function writesText(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && (target.isContentEditable || ["INPUT", "SELECT", "TEXTAREA"].includes(target.tagName));
 }

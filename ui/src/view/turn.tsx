@@ -4,6 +4,7 @@ import { inputOf } from "../session/spent.ts";
 import type { Usage } from "../session/wire.ts";
 import { count, dollars, duration, text } from "../text.ts";
 import { openChanges } from "../workbench.ts";
+import { useSession } from "./context.ts";
 import { Elapsed } from "./elapsed.tsx";
 import { Icon, type IconName } from "./icon.tsx";
 import { Items } from "./item.tsx";
@@ -27,7 +28,9 @@ export const TurnView = memo(({ turn }: { turn: Turn }) => (
 
 /** What goes on while nothing else shows it. */
 function Progress({ turn }: { turn: Turn }) {
+  const session = useSession();
   if (turn.state === "queued") return null;
+  const stopping = turn.stopping || session.stopping.value === turn.id;
   const starting = turn.state === "starting";
   const last = turn.items.at(-1);
   // A text that streams and a tool with its own clock say enough.
@@ -37,8 +40,8 @@ function Progress({ turn }: { turn: Turn }) {
       (last.kind === "tool" && last.state === "running"));
   // Its card says what is waited for.
   const asks = turn.items.some((item) => item.kind === "request" && item.end === null);
-  if (asks || (busy && !turn.stopping)) return <SoFar turn={turn} alone />;
-  const words = turn.stopping ? text.stopping : starting ? text.starting : text.working;
+  if (asks || (busy && !stopping)) return <SoFar turn={turn} alone />;
+  const words = stopping ? text.stopping : starting ? text.starting : text.working;
   return (
     <p class="progress" data-testid="progress">
       <Icon name="spinner" />

@@ -93,6 +93,7 @@ export const de: Words = {
     { keys: "↑", words: "im leeren Feld: holt zurück, was zuvor gesagt wurde; ↓ geht weiter" },
     { keys: "/", words: "am Anfang einer Nachricht: Befehle" },
     { keys: "@", words: "nennt eine Datei des Arbeitsbereichs" },
+    { keys: "?", words: "zeigt diese Tasten, wo kein Text geschrieben wird" },
     { keys: "Strg+K", words: "öffnet die Befehle: alles, was es gibt, per Tastatur" },
     { keys: "Strg+Umschalt+F", words: "durchsucht das Gespräch" },
     { keys: "Alt+↑ Alt+↓", words: "geht zum Zug davor oder danach" },

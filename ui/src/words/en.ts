@@ -95,6 +95,7 @@ export const en = {
     { keys: "↑", words: "in an empty field: brings back what was said before; ↓ goes on" },
     { keys: "/", words: "at the beginning of a message: commands" },
     { keys: "@", words: "names a file of the workspace" },
+    { keys: "?", words: "shows these keys, where no text is being written" },
     { keys: "Ctrl+K", words: "opens the commands: all there is, from the keyboard" },
     { keys: "Ctrl+Shift+F", words: "searches the conversation" },
     { keys: "Alt+↑ Alt+↓", words: "goes to the turn before, or the next" },

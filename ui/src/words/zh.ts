@@ -93,6 +93,7 @@ export const zh: Words = {
     { keys: "↑", words: "输入框为空时：取回之前说过的话；↓ 向后" },
     { keys: "/", words: "在消息开头：命令" },
     { keys: "@", words: "引用工作区中的文件" },
+    { keys: "?", words: "显示这些按键（不在输入文字时）" },
     { keys: "Ctrl+K", words: "打开命令面板：用键盘完成一切" },
     { keys: "Ctrl+Shift+F", words: "搜索对话" },
     { keys: "Alt+↑ Alt+↓", words: "跳到上一轮或下一轮" },
