@@ -13,30 +13,42 @@ use crate::World;
 pub fn lone_test<F>(
     running: &Arc<Running>,
     name: &str,
-    body: impl FnOnce() -> F + Send + 'static,
+    body: impl Fn() -> F + Send + 'static,
 ) -> Trial
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let running = Arc::clone(running);
-    Trial::test(name, move || running.run(body()))
+    let (running, told) = (Arc::clone(running), name.to_owned());
+    Trial::test(name, move || once_more(&told, || running.run(body())))
+}
+
+/// Runs what has failed a second time, and says so: machines are shared, and what is late once is no defect.
+/// One that fails twice has failed.
+fn once_more(
+    name: &str,
+    run: impl Fn() -> std::result::Result<(), Failed>,
+) -> std::result::Result<(), Failed> {
+    let Err(failed) = run() else { return Ok(()) };
+    let words = failed.message().unwrap_or_default();
+    eprintln!("{name} has failed and is run once more: {words}");
+    run()
 }
 
 /// A test in the world that is shared.
 pub fn test<F>(
     world: &Arc<Running>,
     name: &str,
-    body: impl FnOnce(Arc<World>) -> F + Send + 'static,
+    body: impl Fn(Arc<World>) -> F + Send + 'static,
 ) -> Trial
 where
     F: Future<Output = Result<()>> + Send + 'static,
 {
-    let world = Arc::clone(world);
+    let (world, told) = (Arc::clone(world), name.to_owned());
     Trial::test(name, move || {
         let shared = world
             .shared()
             .map_err(|error| Failed::from(format!("the stack did not start: {error:#}")))?;
-        world.run(body(shared))
+        once_more(&told, || world.run(body(Arc::clone(&shared))))
     })
 }
 

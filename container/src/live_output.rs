@@ -37,8 +37,8 @@ const LONG_PAUSE: Duration = Duration::from_secs(3);
 const MAX_PIECE: usize = 4 * 1024;
 
 /// Bytes told of a command after which more comes seldom, and those after which there is no more.
-const MUCH: usize = 32 * 1024;
-const MAX_TOLD: usize = 256 * 1024;
+const MUCH: usize = 16 * 1024;
+const MAX_TOLD: usize = 64 * 1024;
 
 /// Bytes that are read at a time: what prints more in a pause is not followed any further.
 const MAX_READ: u64 = 1024 * 1024;

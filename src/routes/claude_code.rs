@@ -21,7 +21,8 @@ pub async fn run(mut request: Request, env: &Env, visit: &Visit) -> Answer {
             crate::random::bytes().map_err(|error| internal("random", &error))?,
         ),
     };
-    // First, so that no session begins with a request that can't be answered.
+    // The session's log is passed by, its door is not: its sandbox is its owner's.
+    session::may_send_direct(env, &session, visit, turn.model.as_deref()).await?;
     let model = match turn.model {
         Some(model) => {
             crate::models::check(env, &model).await?;
@@ -29,8 +30,6 @@ pub async fn run(mut request: Request, env: &Env, visit: &Visit) -> Answer {
         }
         None => crate::models::default_model(env).await?,
     };
-    // The session's log is passed by, its door is not: its sandbox is its owner's.
-    session::may_send_direct(env, &session, visit).await?;
     let mut body: Value =
         serde_json::from_slice(&body).map_err(|error| internal("body", &error))?;
     if let Some(fields) = body.as_object_mut() {

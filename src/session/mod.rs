@@ -270,6 +270,13 @@ impl Object {
             let say = asked_for(&mut request).await?;
             return self.answer_message(&id, &visit, say).await;
         }
+        if path == "/direct" {
+            let model: Option<String> = asked_for(&mut request).await?;
+            let pass = self.admit_message(&id, &visit, model.as_deref()).await?;
+            limits::count(&self.env, Limit::Messages, &pass).await?;
+            self.record(&pass, "direct message");
+            return answer::json(200, &pass);
+        }
         let pass = self.admit(&id, &visit).await?;
         self.take_up();
         match path.as_str() {
@@ -280,15 +287,10 @@ impl Object {
                 limits::count(&self.env, Limit::Sockets, &pass).await?;
                 self.accept_socket(pass, wanted, warm)
             }
-            "/direct" => {
-                limits::count(&self.env, Limit::Messages, &pass).await?;
-                self.record(&pass, "direct message");
-                answer::json(200, &pass)
-            }
             "/terminal" => {
                 if asked_for(&mut request).await? {
                     limits::count(&self.env, Limit::Sockets, &pass).await?;
-                    self.may_open_terminal()?;
+                    self.may_open_terminal().await?;
                     self.record(&pass, "terminal");
                 }
                 answer::json(200, &pass)
@@ -362,14 +364,32 @@ impl Object {
         }
     }
 
-    /// Takes one message over HTTP, and answers with its turn.
-    async fn answer_message(self: &Rc<Self>, id: &SessionId, visit: &Visit, say: Say) -> Answer {
-        if self.owner().is_none() {
-            // No session begins with a message that it can't take.
-            self.check_model(&say.turn).await?;
+    /// Lets in who sends a message for a model. No session begins with one that nobody can answer.
+    async fn admit_message(
+        self: &Rc<Self>,
+        id: &SessionId,
+        visit: &Visit,
+        model: Option<&str>,
+    ) -> std::result::Result<access::Pass, Problem> {
+        if self.owner().is_none()
+            && visit.launches
+            && let Some(model) = model
+        {
+            // Who may begin none hears that, and asks the router nothing.
+            let now = worker::Date::now().as_millis();
+            access::Door::begin(&visit.caller, visit.right, now)?;
+            crate::models::check(&self.env, model).await?;
         }
         let pass = self.admit(id, visit).await?;
         self.take_up();
+        Ok(pass)
+    }
+
+    /// Takes one message over HTTP, and answers with its turn.
+    async fn answer_message(self: &Rc<Self>, id: &SessionId, visit: &Visit, say: Say) -> Answer {
+        let pass = self
+            .admit_message(id, visit, say.turn.model.as_deref())
+            .await?;
         limits::count(&self.env, Limit::Messages, &pass).await?;
         let said = self.say(say.id, say.turn).await?;
         self.record(&pass, "message");

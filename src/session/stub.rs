@@ -54,8 +54,9 @@ pub async fn may_send_direct(
     env: &Env,
     id: &SessionId,
     visit: &Visit,
+    model: Option<&str>,
 ) -> std::result::Result<Pass, Problem> {
-    answer::told(ask(env, id, visit, post("direct", &())?).await?).await
+    answer::told(ask(env, id, visit, post("direct", &model)?).await?).await
 }
 
 /// The same, for a terminal in the session's sandbox. With `opens` it is counted and written down; without, the

@@ -70,6 +70,36 @@ fn find_all(status: &Status, paths: &[String]) -> Result<Vec<Vec<u8>>, Problem> 
     Ok(found)
 }
 
+/// Git takes a path for all that is below it, and what it puts back in a folder's place takes the folder away.
+///
+/// # Errors
+/// 409 where that would reach another change, which is not among those that are `meant` as well.
+fn refuse_nested(status: &Status, paths: &[Vec<u8>], meant: &[Vec<u8>]) -> Result<(), Problem> {
+    let is_other = |path: &[u8]| {
+        status.changes.contains_key(path) && !meant.iter().any(|one| one.as_slice() == path)
+    };
+    for path in paths {
+        let mut folder = path.clone();
+        folder.push(b'/');
+        let below = status
+            .changes
+            .range(folder.clone()..)
+            .map(|(below, _)| below.as_slice())
+            .take_while(|below| below.starts_with(&folder));
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let above = slashes.filter_map(|(at, _)| path.get(..at));
+        let mut reached = below.chain(above);
+        if let Some(other) = reached.find(|other| is_other(other)) {
+            let [path, other] =
+                [path.as_slice(), other].map(|one| said::named(std::iter::once(one)));
+            return Err(conflict(format!(
+                "{path} can't be had without {other}: one has come in the other's place; ask the agent to do it"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// As they are said to Git.
 fn listed(paths: &[Vec<u8>]) -> Vec<u8> {
     let mut list = Vec::new();
@@ -126,7 +156,11 @@ impl Repo {
             ));
         }
         let paths = match &wish.paths {
-            Some(paths) => find_all(status, paths)?,
+            Some(paths) => {
+                let paths = find_all(status, paths)?;
+                refuse_nested(status, &paths, &paths)?;
+                paths
+            }
             None => status.changes.keys().cloned().collect(),
         };
         if paths.is_empty() && operation.is_none() {
@@ -254,6 +288,7 @@ impl Repo {
         let (status, whole) = opened.status().await?;
         let status = all(&status, whole)?;
         let paths = find_all(status, &wish.paths)?;
+        refuse_nested(status, &paths, &[])?;
         let files = paths.len();
         let untracked = |path: &Vec<u8>| {
             let state = status.changes.get(path);
@@ -435,6 +470,11 @@ impl Opened {
             .run(&arguments, &listed(paths), bounds)
             .await?
             .done()?;
+        if !printed.whole {
+            return Err(conflict(
+                "these are too many files to say of each that it goes through no filter; ask the agent to do it",
+            ));
+        }
         let fields: Vec<&[u8]> = printed.output.split(|byte| *byte == 0).collect();
         let filtered = fields.chunks_exact(3).filter_map(|fields| match fields {
             [path, _, filter] => self

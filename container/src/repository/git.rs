@@ -32,7 +32,7 @@ const LONGEST_COMPLAINT: u64 = 16 * 1024;
 
 /// Programs that a configuration could name and that this is not to run, and what else it could change of what is
 /// printed.
-const OFF: [(&str, &str); 22] = [
+const OFF: [(&str, &str); 23] = [
     ("core.hooksPath", "/dev/null"),
     ("core.fsmonitor", "false"),
     ("core.pager", "cat"),
@@ -47,6 +47,8 @@ const OFF: [(&str, &str); 22] = [
     ("log.showSignature", "false"),
     ("submodule.recurse", "false"),
     ("status.submoduleSummary", "false"),
+    // Looking takes no lock, which the agent's own Git would find held.
+    ("diff.autoRefreshIndex", "false"),
     ("diff.noprefix", "false"),
     ("diff.mnemonicPrefix", "false"),
     ("checkout.workers", "1"),
@@ -131,6 +133,7 @@ impl Git {
             .spawn(&mut command)
             .map_err(|error| failed(&error))?;
         let pid = child.id();
+        let _owned = Owned(&self.children, pid);
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let talking = async {
@@ -182,9 +185,6 @@ impl Git {
             if tokio::time::timeout(ENDING, child.wait()).await.is_err() {
                 let _gone = child.kill().await;
             }
-        }
-        if let Some(pid) = pid {
-            self.children.forget(pid);
         }
         match talked {
             Ok(printed) => printed.map_err(|error| failed(&error)),
@@ -243,6 +243,17 @@ async fn up_to(from: Option<impl AsyncRead + Unpin>, most: u64) -> io::Result<(V
     let mut from = from.take(most);
     from.read_to_end(&mut bytes).await?;
     Ok((bytes, from.limit() > 0))
+}
+
+/// Is no child of ours any more, however the wait for it ends.
+struct Owned<'a>(&'a Children, Option<u32>);
+
+impl Drop for Owned<'_> {
+    fn drop(&mut self) {
+        if let Some(pid) = self.1 {
+            self.0.forget(pid);
+        }
+    }
 }
 
 fn end(pid: Option<u32>) {

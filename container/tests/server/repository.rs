@@ -486,6 +486,53 @@ async fn what_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_was_not_named_is_left_alone() {
+    let world = World::new().await;
+    world.repository();
+    world.lay("folder/inside.txt", "kept\n");
+    world.told(&["add", "."]);
+    world.told(&["commit", "--quiet", "--message=Second"]);
+    // A folder where a file was, and a file where a folder was.
+    std::fs::remove_file(world.workspace().join("a.txt")).unwrap();
+    world.lay("a.txt/new.txt", "in no commit\n");
+    std::fs::remove_dir_all(world.workspace().join("folder")).unwrap();
+    world.lay("folder", "in no commit\n");
+    for path in ["a.txt", "folder/inside.txt"] {
+        let words = world
+            .refused("discard", json!({"paths": [path]}), 409)
+            .await;
+        assert!(words.contains("in the other's place"), "{words}");
+        let alone = json!({"message": "One", "paths": [path]});
+        world.refused("commit", alone, 409).await;
+    }
+    let read = |path: &str| std::fs::read_to_string(world.workspace().join(path)).unwrap();
+    assert_eq!(read("a.txt/new.txt"), "in no commit\n");
+    assert_eq!(read("folder"), "in no commit\n");
+    let both = json!({"message": "Both", "paths": ["a.txt", "a.txt/new.txt"]});
+    world.done("commit", both, 201).await;
+}
+
+#[tokio::test]
+async fn looking_takes_no_lock() {
+    let world = World::new().await;
+    world.repository();
+    let index = || std::fs::read(world.workspace().join(".git/index")).unwrap();
+    // As after a restored disk: the same contents, other times.
+    for name in ["a.txt", "b.txt"] {
+        let file = std::fs::File::open(world.workspace().join(name)).unwrap();
+        let long_ago =
+            std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        file.set_modified(long_ago).unwrap();
+    }
+    world.lay("c.txt", "new\n");
+    world.told(&["add", "c.txt"]);
+    let before = index();
+    world.found().await;
+    world.patch("c.txt").await;
+    assert!(index() == before, "the index was written");
+}
+
+#[tokio::test]
 async fn conflicts_are_solved_before_they_are_committed() {
     let world = World::new().await;
     world.claude_pid().await;

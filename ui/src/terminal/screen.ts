@@ -57,7 +57,6 @@ export class Screen {
     this.terminal.attachCustomKeyEventHandler((event) => this.pressed(event));
     this.terminal.onData((data) => this.typed(data));
     this.terminal.onBinary((data) => this.typed(data));
-    this.terminal.onResize((size) => owner.resized({ cols: size.cols, rows: size.rows }));
     this.watched = new ResizeObserver(() => this.fit());
     this.watched.observe(place);
     this.fit();
@@ -140,7 +139,10 @@ export class Screen {
   private fit(): void {
     const wanted = this.fitted.proposeDimensions();
     if (wanted === undefined || !(wanted.cols >= LEAST.cols) || !(wanted.rows >= LEAST.rows)) return;
+    const { cols, rows } = this.size;
     this.terminal.resize(Math.min(500, wanted.cols), Math.min(300, wanted.rows));
+    // What another viewer has chosen is not said back: two would go on for ever.
+    if (this.size.cols !== cols || this.size.rows !== rows) this.owner.resized(this.size);
   }
 
   private typed(data: string): void {
