@@ -218,14 +218,19 @@ impl Tree {
     }
 
     fn put(&mut self, path: Path, what: What) -> Result<(), Unread> {
+        let mut missing = Vec::new();
         let mut above = path.above();
         while let Some(folder) = above {
             match self.entries.get(&folder) {
                 Some(What::Folder { .. }) => break,
+                // Nothing of it is put there, so that nothing lies below a file.
                 Some(_) => return Err(Unread::Broken),
                 None => {}
             }
             above = folder.above();
+            missing.push(folder);
+        }
+        for folder in missing {
             self.insert(folder, What::Folder { modified: None })?;
         }
         match (&what, self.entries.get(&path)) {
