@@ -73,11 +73,8 @@ fn find_all(status: &Status, paths: &[String]) -> Result<Vec<Vec<u8>>, Problem> 
 /// Git takes a path for all that is below it, and what it puts back in a folder's place takes the folder away.
 ///
 /// # Errors
-/// 409 where that would reach another change, which is not among those that are `meant` as well.
-fn refuse_nested(status: &Status, paths: &[Vec<u8>], meant: &[Vec<u8>]) -> Result<(), Problem> {
-    let is_other = |path: &[u8]| {
-        status.changes.contains_key(path) && !meant.iter().any(|one| one.as_slice() == path)
-    };
+/// 409 where that would reach another change. Also where both are meant: `git commit` takes no such two.
+fn refuse_nested(status: &Status, paths: &[Vec<u8>]) -> Result<(), Problem> {
     for path in paths {
         let mut folder = path.clone();
         folder.push(b'/');
@@ -88,8 +85,8 @@ fn refuse_nested(status: &Status, paths: &[Vec<u8>], meant: &[Vec<u8>]) -> Resul
             .take_while(|below| below.starts_with(&folder));
         let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let above = slashes.filter_map(|(at, _)| path.get(..at));
-        let mut reached = below.chain(above);
-        if let Some(other) = reached.find(|other| is_other(other)) {
+        let above = above.filter(|above| status.changes.contains_key(*above));
+        if let Some(other) = below.chain(above).next() {
             let [path, other] =
                 [path.as_slice(), other].map(|one| said::named(std::iter::once(one)));
             return Err(conflict(format!(
@@ -158,7 +155,7 @@ impl Repo {
         let paths = match &wish.paths {
             Some(paths) => {
                 let paths = find_all(status, paths)?;
-                refuse_nested(status, &paths, &paths)?;
+                refuse_nested(status, &paths)?;
                 paths
             }
             None => status.changes.keys().cloned().collect(),
@@ -288,7 +285,7 @@ impl Repo {
         let (status, whole) = opened.status().await?;
         let status = all(&status, whole)?;
         let paths = find_all(status, &wish.paths)?;
-        refuse_nested(status, &paths, &[])?;
+        refuse_nested(status, &paths)?;
         let files = paths.len();
         let untracked = |path: &Vec<u8>| {
             let state = status.changes.get(path);

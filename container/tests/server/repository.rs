@@ -509,7 +509,9 @@ async fn what_was_not_named_is_left_alone() {
     assert_eq!(read("a.txt/new.txt"), "in no commit\n");
     assert_eq!(read("folder"), "in no commit\n");
     let both = json!({"message": "Both", "paths": ["a.txt", "a.txt/new.txt"]});
-    world.done("commit", both, 201).await;
+    world.refused("commit", both, 409).await;
+    world.done("commit", json!({"message": "All"}), 201).await;
+    assert_eq!(world.told(&["status", "--porcelain"]), "");
 }
 
 #[tokio::test]
