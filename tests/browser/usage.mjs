@@ -62,7 +62,7 @@ await withBrowser(async (browser) => {
 
   // While a turn goes on, it says what it has used so far; so does the session's total.
   const before = await page.getByTestId("spent").innerText();
-  await say(page, "run `echo one` and run `sleep 20` and run `echo three`");
+  await say(page, "run `sleep 8` and run `sleep 12` and run `echo three`");
   await page.getByTestId("so-far").filter({ hasText: /[1-9][\d,]* tokens in, [1-9]/ }).waitFor();
   await page.waitForFunction((then) => document.querySelector('[data-testid="spent"]').innerText !== then, before);
   await page.getByTestId("stop").waitFor();
