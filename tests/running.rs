@@ -52,6 +52,10 @@ where
     })
 }
 
+/// Seconds after which sandboxes of the shared worlds sleep. Each of them keeps a Claude Code, which watches files,
+/// and a user may have 128 that do.
+const SLEEPS_AFTER: &str = "150";
+
 /// What a test changes of the stack's options before it starts.
 type Change = dyn Fn(&mut StackOptions) -> Result<()> + Send + Sync;
 
@@ -144,6 +148,8 @@ impl Running {
             .get_or_insert_with(|| {
                 self.runtime
                     .block_on(World::start_as(self.sandboxes, |options| {
+                        let sleeps = ["SANDBOX_SLEEP_SECONDS", SLEEPS_AFTER].map(str::to_owned);
+                        options.worker_vars.push(sleeps.into());
                         (self.change)(options)
                     }))
                     .map(Arc::new)
