@@ -539,7 +539,7 @@ async fn asleep(place: Place) -> Result<()> {
             options.worker_vars.push(own);
         }
         for (name, value) in [
-            ("SANDBOX_SLEEP_SECONDS", "3"),
+            ("SANDBOX_SLEEP_SECONDS", "8"),
             ("SANDBOX_PROVIDER", place.name),
         ] {
             options
